@@ -1,0 +1,1 @@
+//! Public /v1 handlers, error envelope, SSE body.

@@ -1,0 +1,1 @@
+//! Operator API under /admin/v1 (and, later, the console's session API).

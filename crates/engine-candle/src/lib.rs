@@ -1,0 +1,1 @@
+//! Embedded text engine on candle: decoder families, caches, sampler and the engine thread.

@@ -1,0 +1,70 @@
+//! What an engine may refuse or fail with. One mapping to the wire stands in `silica-api`.
+
+use std::fmt;
+
+use silica_types::TokenCount;
+
+/// A part of a request that a model may not be able to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// `response_format` other than text.
+    JsonMode,
+    /// Tool definitions.
+    Tools,
+    /// `prefix` without `suffix`.
+    Prefix,
+    /// `suffix`.
+    FillInMiddle,
+    /// `enable_thinking` or `thinking_budget`.
+    Thinking,
+    /// Image, audio or video parts.
+    Vision,
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::JsonMode => "JSON mode",
+            Self::Tools => "function calling",
+            Self::Prefix => "prefix continuation",
+            Self::FillInMiddle => "fill in the middle",
+            Self::Thinking => "thinking control",
+            Self::Vision => "image input",
+        })
+    }
+}
+
+/// Why an engine did not answer, or stopped answering.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The prompt leaves no room for an answer.
+    #[error("length of prompt_tokens ({prompt}) must be less than max_seq_len ({limit})")]
+    ContextExceeded {
+        /// Tokens of the rendered prompt.
+        prompt: TokenCount,
+        /// The model's context length in tokens.
+        limit: TokenCount,
+    },
+    /// The model cannot serve this part of the request.
+    #[error("the model does not support {0}")]
+    Unsupported(Feature),
+    /// The request is not valid for this model; the text is fit for the client.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The waiting queue is full; nothing was started.
+    #[error("the engine's waiting queue is full")]
+    QueueFull,
+    /// The engine is not running (any more).
+    #[error("the engine is not running")]
+    Unavailable,
+    /// The engine failed while it worked on this request.
+    #[error("the engine failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl EngineError {
+    /// Wraps a failure inside the engine.
+    pub fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(source.into())
+    }
+}

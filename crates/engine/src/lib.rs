@@ -1,0 +1,26 @@
+//! The ports between the gateway and whatever computes an answer.
+//!
+//! Two levels (ARCHITECTURE.md, "Engines"):
+//! - [`ChatEngine`]: messages in, text events out. All that the gateway knows.
+//! - [`TokenEngine`]: token ids in, token ids out. Embedded engines implement it; the crate
+//!   `silica-text` lifts it to a [`ChatEngine`] with templates, stop texts, reasoning and tools.
+//!
+//! Both are cancelled by dropping the stream they returned. This crate owns no tokenizer, no
+//! HTTP and no tensor.
+
+mod chat;
+mod error;
+mod sampling;
+#[cfg(feature = "scripted")]
+pub mod scripted;
+mod token;
+mod usage;
+
+pub use chat::{
+    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, FinishReason, Message, Role,
+    TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
+};
+pub use error::{EngineError, Feature};
+pub use sampling::Sampling;
+pub use token::{GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, StopCause, TokenEngine, TokenLogprob};
+pub use usage::Usage;

@@ -1,0 +1,1 @@
+//! One inference call: route, replica, run, account for it.

@@ -1,0 +1,1 @@
+//! Accounts, keys, catalogue and deployments: the domain and its in-memory snapshots.

@@ -1,0 +1,3 @@
+//! The binary `silica`. Wiring only.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! SeaORM entities, migrations and repositories for SQLite and PostgreSQL.

@@ -1,0 +1,1 @@
+//! Token-level engine to chat engine: templates, stop texts, reasoning, tools, prefix and FIM.

@@ -1,0 +1,3 @@
+//! Generators and tidy checks of the workspace: `cargo xtask --help`.
+
+fn main() {}
