@@ -1,0 +1,177 @@
+//! The messages of a chat request.
+
+use serde_json::value::RawValue;
+
+use super::completion::{FunctionCall, ToolCall};
+use crate::reader::{Kind, Object, Path, list, string};
+use crate::{ApiError, ErrorCode};
+
+/// Who said a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions; `developer` is read as this.
+    System,
+    /// The person; the default.
+    #[default]
+    User,
+    /// The model.
+    Assistant,
+    /// The result of a tool call.
+    Tool,
+}
+
+/// One message of a chat request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ChatMessage {
+    /// Who said it.
+    pub role: Role,
+    /// A text, or a list of parts. Text parts are joined by line breaks; `null` on an assistant
+    /// turn is an empty text.
+    #[schema(value_type = super::request::ContentSchema)]
+    pub content: String,
+    /// Whether the content had image, audio or video parts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(ignore)]
+    pub has_media: bool,
+    /// Earlier reasoning of an assistant turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// The calls an assistant turn made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub tool_calls: Vec<ToolCall>,
+    /// For role `tool`: the call that this is the result of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// A participant's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Reads `messages`.
+pub(super) fn messages(at: Path<'_>, raw: &RawValue) -> Result<Vec<ChatMessage>, ApiError> {
+    let mut has_tool_call = false;
+    let messages = list(at, raw, |at, raw| {
+        let message = message(at, raw)?;
+        if message.role == Role::Tool && !has_tool_call {
+            return Err(ApiError::invalid(
+                "\"messages\" in request are illegal: Message has tool role, but there was no previous assistant message with a tool call!..",
+            ));
+        }
+        has_tool_call |= !message.tool_calls.is_empty();
+        Ok(message)
+    })?;
+    if messages.is_empty() {
+        return Err(at.fault_with(
+            ErrorCode::MessageRequired,
+            "List should have at least 1 item after validation",
+        ));
+    }
+    Ok(messages)
+}
+
+fn message(at: Path<'_>, raw: &RawValue) -> Result<ChatMessage, ApiError> {
+    const KNOWN: &[&str] = &[
+        "role",
+        "content",
+        "reasoning_content",
+        "tool_calls",
+        "tool_call_id",
+        "name",
+    ];
+    let object = Object::read(at, raw, KNOWN)?;
+    let role = object.optional("role", role)?.unwrap_or_default();
+    let content = object.optional("content", content)?;
+    let (content, has_media) = match (content, role) {
+        (Some(content), _) => content,
+        // Turns that only call tools have no text.
+        (None, Role::Assistant) => (String::new(), false),
+        (None, Role::System | Role::User | Role::Tool) => {
+            return Err(object.path("content").fault("Field required"));
+        }
+    };
+    let tool_calls = match role {
+        Role::Assistant => object.optional("tool_calls", tool_calls)?.unwrap_or_default(),
+        Role::System | Role::User | Role::Tool => Vec::new(),
+    };
+    Ok(ChatMessage {
+        role,
+        content,
+        has_media,
+        reasoning_content: object
+            .optional("reasoning_content", string)?
+            .filter(|text| !text.is_empty()),
+        tool_calls,
+        tool_call_id: object.optional("tool_call_id", string)?,
+        name: object.optional("name", string)?,
+    })
+}
+
+fn role(at: Path<'_>, raw: &RawValue) -> Result<Role, ApiError> {
+    match string(at, raw)?.as_str() {
+        "system" | "developer" => Ok(Role::System),
+        "user" => Ok(Role::User),
+        "assistant" => Ok(Role::Assistant),
+        "tool" => Ok(Role::Tool),
+        _ => Err(at.fault("Input should be 'system', 'user', 'assistant' or 'tool'")),
+    }
+}
+
+/// Reads a text or a list of parts; tells whether there was anything but text.
+fn content(at: Path<'_>, raw: &RawValue) -> Result<(String, bool), ApiError> {
+    match Kind::of(raw) {
+        Kind::String => Ok((string(at, raw)?, false)),
+        Kind::Array => parts(at, raw),
+        Kind::Object | Kind::Bool | Kind::Null | Kind::Number => {
+            Err(at.fault("Input should be a valid string or a list of parts"))
+        }
+    }
+}
+
+fn parts(at: Path<'_>, raw: &RawValue) -> Result<(String, bool), ApiError> {
+    let mut has_media = false;
+    let texts = list(at, raw, |at, raw| {
+        let part = Object::read(at, raw, &["type", "text"])?;
+        match part.required("type", string)?.as_str() {
+            "text" => part.required("text", string).map(Some),
+            "image_url" | "video_url" | "audio_url" | "input_audio" => {
+                has_media = true;
+                Ok(None)
+            }
+            _ => Err(part.path("type").fault_with(
+                ErrorCode::MessageFormatInvalid,
+                "Input should be 'text' or 'image_url'",
+            )),
+        }
+    })?;
+    if texts.is_empty() {
+        return Err(at.fault("List should have at least 1 item after validation"));
+    }
+    let texts: Vec<String> = texts.into_iter().flatten().collect();
+    Ok((texts.join("\n"), has_media))
+}
+
+fn tool_calls(at: Path<'_>, raw: &RawValue) -> Result<Vec<ToolCall>, ApiError> {
+    list(at, raw, |at, raw| {
+        let call = Object::read(at, raw, &["id", "type", "function"])?;
+        if call
+            .optional("type", string)?
+            .is_some_and(|kind| kind != "function")
+        {
+            return Err(call.path("type").fault("Input should be 'function'"));
+        }
+        let function = call.required("function", |at, raw| {
+            let function = Object::read(at, raw, &["name", "arguments"])?;
+            Ok(FunctionCall {
+                name: function.required("name", string)?,
+                arguments: function.optional("arguments", string)?.unwrap_or_default(),
+            })
+        })?;
+        Ok(ToolCall {
+            id: call.required("id", string)?,
+            kind: "function",
+            function,
+        })
+    })
+}

@@ -1,0 +1,172 @@
+//! Readers of the single parameters of a chat request, with their ranges.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::reader::{Kind, Object, Path, dictionary, integer, list, number, string};
+use crate::{ApiError, ErrorCode};
+
+/// How many of the most likely tokens are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TopK {
+    /// All of them; -1 on the wire.
+    All,
+    /// This many, 1 to 100.
+    Most(u8),
+}
+
+/// The form of the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseFormat {
+    /// Free text.
+    #[default]
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that follows a schema.
+    JsonSchema,
+}
+
+/// The borders of a number.
+#[derive(Clone, Copy)]
+pub(super) enum Lowest {
+    /// The border itself is allowed.
+    From(f32),
+    /// It is not.
+    Above(f32),
+}
+
+/// Reads a number between two borders; the upper one is allowed.
+pub(super) fn within(at: Path<'_>, raw: &RawValue, lowest: Lowest, highest: f32) -> Result<f32, ApiError> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sampling computes in f32; the borders are exact in it"
+    )]
+    let value = number(at, raw)? as f32;
+    match lowest {
+        Lowest::From(border) if value < border => {
+            return Err(at.fault(&format!("Input should be greater than or equal to {border}")));
+        }
+        Lowest::Above(border) if value <= border => {
+            return Err(at.fault(&format!("Input should be greater than {border}")));
+        }
+        Lowest::From(_) | Lowest::Above(_) => {}
+    }
+    if value > highest {
+        return Err(at.fault(&format!("Input should be less than or equal to {highest}")));
+    }
+    Ok(value)
+}
+
+/// Reads an integer between two borders, both allowed.
+pub(super) fn integer_within(
+    at: Path<'_>,
+    raw: &RawValue,
+    lowest: u32,
+    highest: u32,
+) -> Result<u32, ApiError> {
+    let value = integer(at, raw)?;
+    if value < i64::from(lowest) {
+        return Err(at.fault(&format!("Input should be greater than or equal to {lowest}")));
+    }
+    u32::try_from(value)
+        .ok()
+        .filter(|value| *value <= highest)
+        .ok_or_else(|| at.fault(&format!("Input should be less than or equal to {highest}")))
+}
+
+/// Reads `max_tokens`. There is no upper border: what a model can give is a matter of its context.
+pub(super) fn max_tokens(at: Path<'_>, raw: &RawValue) -> Result<u32, ApiError> {
+    let value = integer(at, raw)?;
+    if value < 1 {
+        return Err(at.fault("Input should be greater than or equal to 1"));
+    }
+    Ok(u32::try_from(value).unwrap_or(u32::MAX))
+}
+
+/// Reads `n`.
+pub(super) fn choices(at: Path<'_>, raw: &RawValue) -> Result<u32, ApiError> {
+    let value = integer(at, raw)?;
+    if value < 1 {
+        return Err(at.fault("Input should be greater than or equal to 1"));
+    }
+    u32::try_from(value)
+        .ok()
+        .filter(|value| *value <= 20)
+        .ok_or(ApiError::new(ErrorCode::TooLargeN))
+}
+
+/// Reads `top_k`, which is a float on the wire.
+pub(super) fn top_k(at: Path<'_>, raw: &RawValue) -> Result<TopK, ApiError> {
+    let fault = || ApiError::new(ErrorCode::InvalidTopK);
+    number(at, raw)?;
+    match integer(at, raw).map_err(|_| fault())? {
+        -1 => Ok(TopK::All),
+        value @ 1..=100 => u8::try_from(value).map(TopK::Most).map_err(|_| fault()),
+        _ => Err(fault()),
+    }
+}
+
+/// Reads `seed`: any 64-bit integer, negative ones included.
+pub(super) fn seed(at: Path<'_>, raw: &RawValue) -> Result<u64, ApiError> {
+    match serde_json::from_str::<u64>(raw.get()) {
+        Ok(seed) => Ok(seed),
+        Err(_) => integer(at, raw).map(i64::cast_unsigned),
+    }
+}
+
+/// Reads `stop`: a text or up to four. Empty texts are left out, since clients send them for
+/// "none" and they cannot end anything.
+pub(super) fn stop(at: Path<'_>, raw: &RawValue) -> Result<Vec<String>, ApiError> {
+    let texts = match Kind::of(raw) {
+        Kind::String => vec![string(at, raw)?],
+        Kind::Array => {
+            let mut count = 0;
+            list(at, raw, |item, raw| {
+                count += 1;
+                if count > 4 {
+                    return Err(at.fault("List should have at most 4 items after validation"));
+                }
+                string(item, raw)
+            })?
+        }
+        Kind::Object | Kind::Bool | Kind::Null | Kind::Number => {
+            return Err(at.fault("Input should be a valid string or a list of strings"));
+        }
+    };
+    Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+}
+
+/// Reads `logit_bias`: token ids as keys, -100 to 100 as values. At most 1024 entries, since each
+/// costs time at every generated token.
+pub(super) fn logit_bias(at: Path<'_>, raw: &RawValue) -> Result<Vec<(u32, f32)>, ApiError> {
+    const MOST_ENTRIES: usize = 1024;
+    let mut entries = Vec::new();
+    dictionary(at, raw, |key, raw| {
+        // The key is the caller's text, so it does not appear in the error.
+        let token = key
+            .parse::<u32>()
+            .map_err(|_| at.fault("Keys should be token ids"))?;
+        if entries.len() == MOST_ENTRIES {
+            return Err(at.fault("Dictionary should have at most 1024 items after validation"));
+        }
+        entries.push((token, within(at, raw, Lowest::From(-100.0), 100.0)?));
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// Reads `response_format`.
+pub(super) fn response_format(at: Path<'_>, raw: &RawValue) -> Result<ResponseFormat, ApiError> {
+    let format = Object::read(at, raw, &["type"])?;
+    match format.required("type", string)?.as_str() {
+        "text" => Ok(ResponseFormat::Text),
+        "json_object" => Ok(ResponseFormat::JsonObject),
+        "json_schema" => Ok(ResponseFormat::JsonSchema),
+        _ => Err(format
+            .path("type")
+            .fault("Input should be 'text', 'json_object' or 'json_schema'")),
+    }
+}

@@ -1,0 +1,209 @@
+//! The body of a chat request.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::message::{ChatMessage, messages};
+use super::parameters::{
+    Lowest, ResponseFormat, TopK, choices, integer_within, logit_bias, max_tokens, response_format, seed,
+    stop, top_k, within,
+};
+use super::tool::{ToolChoice, ToolDefinition, tool_choice, tools};
+use crate::reader::{Object, Path, boolean, parse, string};
+use crate::{ApiError, ErrorCode, RequestBody};
+
+/// A chat request, read and checked. `None` and empty lists mean "not given"; the handler fills
+/// in the defaults. Fields that the API tolerates without effect (`user`, `stream_options`,
+/// `reasoning_effort` and unknown ones) are not kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChatCompletionRequest {
+    /// The model's catalogue name, not empty.
+    pub model: String,
+    /// The conversation, at least one message.
+    pub messages: Vec<ChatMessage>,
+    /// Whether to answer as a stream of events.
+    pub stream: bool,
+    /// The most tokens per choice, at least 1.
+    pub max_tokens: Option<u32>,
+    /// Texts that end the answer: up to 4, none empty.
+    pub stop: Vec<String>,
+    /// 0 to 2.
+    pub temperature: Option<f32>,
+    /// Above 0, up to 1.
+    pub top_p: Option<f32>,
+    /// All, or 1 to 100.
+    pub top_k: Option<TopK>,
+    /// 0 to 1.
+    pub min_p: Option<f32>,
+    /// -2 to 2.
+    pub frequency_penalty: Option<f32>,
+    /// -2 to 2.
+    pub presence_penalty: Option<f32>,
+    /// Bias by token id, -100 to 100.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// The number of choices, 1 to 20.
+    pub n: Option<u32>,
+    /// The seed of the draw.
+    pub seed: Option<u64>,
+    /// Log-probabilities with this many alternatives (0 to 20), if asked for.
+    pub logprobs: Option<u8>,
+    /// The form of the answer.
+    pub response_format: ResponseFormat,
+    /// Functions that the model may call, up to 128.
+    pub tools: Vec<ToolDefinition>,
+    /// Which of them it may or must call.
+    pub tool_choice: ToolChoice,
+    /// Text that the answer continues, or the text before the gap. Not empty.
+    pub prefix: Option<String>,
+    /// The text after the gap; may be empty when `prefix` is there.
+    pub suffix: Option<String>,
+    /// Whether a hybrid model thinks first.
+    pub enable_thinking: Option<bool>,
+    /// The most reasoning tokens, 128 to 32768.
+    pub thinking_budget: Option<u32>,
+}
+
+impl ChatCompletionRequest {
+    /// Whether any message has image, audio or video parts.
+    pub fn has_media(&self) -> bool {
+        self.messages.iter().any(|message| message.has_media)
+    }
+}
+
+const KNOWN: &[&str] = &[
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "n",
+    "seed",
+    "logprobs",
+    "top_logprobs",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "prefix",
+    "suffix",
+    "extra_body",
+    "enable_thinking",
+    "thinking_budget",
+];
+
+impl RequestBody for ChatCompletionRequest {
+    fn from_json(text: &str) -> Result<Self, ApiError> {
+        let body = Object::read(Path::Root, parse(text)?, KNOWN)?;
+        let (prefix, suffix) = continuation(&body)?;
+        body.optional("stream_options", stream_options)?;
+        let penalty = |at: Path<'_>, raw: &RawValue| within(at, raw, Lowest::From(-2.0), 2.0);
+        Ok(Self {
+            model: body.optional("model", model)?.ok_or(ErrorCode::ModelRequired)?,
+            messages: body
+                .optional("messages", messages)?
+                .ok_or(ErrorCode::MessageRequired)?,
+            stream: body.optional("stream", boolean)?.unwrap_or(false),
+            max_tokens: answer_length(&body)?,
+            stop: body.optional("stop", stop)?.unwrap_or_default(),
+            temperature: body.optional("temperature", |at, raw| within(at, raw, Lowest::From(0.0), 2.0))?,
+            top_p: body.optional("top_p", |at, raw| within(at, raw, Lowest::Above(0.0), 1.0))?,
+            top_k: body.optional("top_k", top_k)?,
+            min_p: body.optional("min_p", |at, raw| within(at, raw, Lowest::From(0.0), 1.0))?,
+            frequency_penalty: body.optional("frequency_penalty", penalty)?,
+            presence_penalty: body.optional("presence_penalty", penalty)?,
+            logit_bias: body.optional("logit_bias", logit_bias)?.unwrap_or_default(),
+            n: body.optional("n", choices)?,
+            seed: body.optional("seed", seed)?,
+            logprobs: logprobs(&body)?,
+            response_format: body
+                .optional("response_format", response_format)?
+                .unwrap_or_default(),
+            tools: body.optional("tools", tools)?.unwrap_or_default(),
+            tool_choice: body.optional("tool_choice", tool_choice)?.unwrap_or_default(),
+            prefix,
+            suffix,
+            enable_thinking: body.optional("enable_thinking", boolean)?,
+            thinking_budget: body
+                .optional("thinking_budget", |at, raw| integer_within(at, raw, 128, 32768))?,
+        })
+    }
+}
+
+fn model(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
+    let name = string(at, raw)?;
+    // The wire's answer to an empty name is the generic text, not "required" (section 1.5).
+    if name.is_empty() {
+        Err(ApiError::new(ErrorCode::ParamInvalid))
+    } else {
+        Ok(name)
+    }
+}
+
+/// Reads `max_tokens` and OpenAI's newer name for it, which wins when both are there.
+fn answer_length(body: &Object<'_, '_>) -> Result<Option<u32>, ApiError> {
+    let old = body.optional("max_tokens", max_tokens)?;
+    let new = body.optional("max_completion_tokens", max_tokens)?;
+    Ok(new.or(old))
+}
+
+/// Checks `stream_options`. Usage is in every chunk anyway, so `include_usage` changes nothing.
+fn stream_options(at: Path<'_>, raw: &RawValue) -> Result<(), ApiError> {
+    Object::read(at, raw, &["include_usage"])?
+        .optional("include_usage", boolean)
+        .map(drop)
+}
+
+fn logprobs(body: &Object<'_, '_>) -> Result<Option<u8>, ApiError> {
+    let wanted = body.optional("logprobs", boolean)?.unwrap_or(false);
+    let top = body
+        .optional("top_logprobs", |at, raw| integer_within(at, raw, 0, 20))?
+        .unwrap_or(0);
+    if top > 0 && !wanted {
+        return Err(body
+            .path("top_logprobs")
+            .fault("Value error, `logprobs` must be true"));
+    }
+    Ok(wanted.then(|| u8::try_from(top).unwrap_or(u8::MAX)))
+}
+
+/// Reads `prefix` and `suffix`, at the top level or inside a literal `extra_body` as the sketch in
+/// the vendor's documentation has it (contract section 3.4). The top level wins.
+fn continuation(body: &Object<'_, '_>) -> Result<(Option<String>, Option<String>), ApiError> {
+    let pair = |object: &Object<'_, '_>| -> Result<_, ApiError> {
+        Ok((
+            object.optional("prefix", string)?,
+            object.optional("suffix", string)?,
+        ))
+    };
+    let nested = body.optional("extra_body", |at, raw| {
+        pair(&Object::read(at, raw, &["prefix", "suffix"])?)
+    })?;
+    let (prefix, suffix) = pair(body)?;
+    let (nested_prefix, nested_suffix) = nested.unwrap_or_default();
+    let prefix = prefix.or(nested_prefix).filter(|text| !text.is_empty());
+    // Without a prefix, an empty suffix asks for nothing; with one, the gap is at the end.
+    let suffix = suffix
+        .or(nested_suffix)
+        .filter(|text| !text.is_empty() || prefix.is_some());
+    Ok((prefix, suffix))
+}
+
+/// Message content on the wire.
+#[derive(ToSchema)]
+#[schema(as = ChatMessageContent)]
+#[expect(
+    dead_code,
+    reason = "describes the wire in the OpenAPI document; the reader is hand-written"
+)]
+pub(crate) enum ContentSchema {
+    Text(String),
+}

@@ -1,0 +1,397 @@
+//! A typed reader for request bodies, with the error texts of the imitated service.
+//!
+//! Serde's own messages repeat what the caller sent and cannot say
+//! `max_tokens: Input should be a valid integer`, so requests are read field by field from the
+//! borrowed text. No tree of the whole body is built: a body of small numbers would grow to many
+//! times its size. Unknown fields are skipped without recursion, however deep they are nested.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::{ApiError, ErrorCode};
+
+/// A request body that checks itself while it is read.
+pub trait RequestBody: Sized + Send + 'static {
+    /// Reads and validates the JSON text of a body.
+    ///
+    /// # Errors
+    /// With a code of the contract, for malformed JSON and for anything the contract refuses.
+    fn from_json(text: &str) -> Result<Self, ApiError>;
+}
+
+/// Checks the syntax of a whole body and returns it as one raw value.
+pub(crate) fn parse(text: &str) -> Result<&RawValue, ApiError> {
+    serde_json::from_str(text).map_err(|error| {
+        ApiError::invalid(format!(
+            "The request body is not valid JSON (line {}, column {}).",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// Where a value stands in the body; prints as `messages.0.content`.
+#[derive(Clone, Copy)]
+pub(crate) enum Path<'p> {
+    /// The body itself.
+    Root,
+    /// A member of an object.
+    Key(&'p Path<'p>, &'p str),
+    /// An item of an array.
+    Index(&'p Path<'p>, usize),
+}
+
+impl Path<'_> {
+    /// Makes the error "this place: text".
+    pub(crate) fn fault(&self, text: &str) -> ApiError {
+        match self {
+            Self::Root => ApiError::invalid(text.to_owned()),
+            Self::Key(..) | Self::Index(..) => ApiError::invalid(format!("{self}: {text}")),
+        }
+    }
+
+    /// The same with a code of its own.
+    pub(crate) fn fault_with(&self, code: ErrorCode, text: &str) -> ApiError {
+        ApiError {
+            code,
+            ..self.fault(text)
+        }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = |parent: &Path<'_>| if matches!(parent, Path::Root) { "" } else { "." };
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(parent, key) => write!(formatter, "{parent}{}{key}", separator(parent)),
+            Self::Index(parent, index) => write!(formatter, "{parent}{}{index}", separator(parent)),
+        }
+    }
+}
+
+/// The kinds of JSON values, seen from their first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    Bool,
+    Null,
+    Number,
+}
+
+impl Kind {
+    pub(crate) fn of(raw: &RawValue) -> Self {
+        match raw.get().as_bytes().first() {
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::Array,
+            Some(b'"') => Self::String,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'n') => Self::Null,
+            _ => Self::Number,
+        }
+    }
+}
+
+/// Reads a string.
+pub(crate) fn string(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
+    // A string can be refused here although the body's syntax is fine: lone surrogates.
+    serde_json::from_str(raw.get()).map_err(|_| at.fault("Input should be a valid string"))
+}
+
+/// Reads `true` or `false`.
+pub(crate) fn boolean(at: Path<'_>, raw: &RawValue) -> Result<bool, ApiError> {
+    serde_json::from_str(raw.get()).map_err(|_| at.fault("Input should be a valid boolean"))
+}
+
+/// Reads an integer; `512.0` is one too, `"512"` is not.
+pub(crate) fn integer(at: Path<'_>, raw: &RawValue) -> Result<i64, ApiError> {
+    /// Up to here every integer has a float of its own (2^53).
+    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+    let fault = || at.fault("Input should be a valid integer");
+    if let Ok(value) = serde_json::from_str::<i64>(raw.get()) {
+        return Ok(value);
+    }
+    let value: f64 = serde_json::from_str(raw.get()).map_err(|_| fault())?;
+    if value.fract() != 0.0 || value.abs() > LARGEST_EXACT {
+        return Err(fault());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+    Ok(value as i64)
+}
+
+/// Reads a finite number.
+pub(crate) fn number(at: Path<'_>, raw: &RawValue) -> Result<f64, ApiError> {
+    serde_json::from_str(raw.get())
+        .ok()
+        .filter(|value: &f64| value.is_finite())
+        .ok_or_else(|| at.fault("Input should be a valid number"))
+}
+
+/// Reads an array item by item; the first bad item ends the reading.
+pub(crate) fn list<'a, T>(
+    at: Path<'_>,
+    raw: &'a RawValue,
+    mut item: impl FnMut(Path<'_>, &'a RawValue) -> Result<T, ApiError>,
+) -> Result<Vec<T>, ApiError> {
+    let mut items = Vec::new();
+    let mut fault = None;
+    let walk = Items {
+        each: |index, raw| item(Path::Index(&at, index), raw).map(|value| items.push(value)),
+        fault: &mut fault,
+    };
+    let read = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(walk);
+    match (fault, read) {
+        (Some(fault), _) => Err(fault),
+        (None, Err(_)) => Err(at.fault("Input should be a valid list")),
+        (None, Ok(())) => Ok(items),
+    }
+}
+
+/// Reads an object with free keys member by member.
+pub(crate) fn dictionary<'a>(
+    at: Path<'_>,
+    raw: &'a RawValue,
+    mut member: impl FnMut(&str, &'a RawValue) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    let mut fault = None;
+    let walk = Members {
+        each: |key: &str, raw| member(key, raw),
+        fault: &mut fault,
+    };
+    let read = serde_json::Deserializer::from_str(raw.get()).deserialize_map(walk);
+    match (fault, read) {
+        (Some(fault), _) => Err(fault),
+        (None, Err(_)) => Err(at.fault("Input should be a valid dictionary")),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+/// The known members of one object.
+pub(crate) struct Object<'p, 'a> {
+    at: Path<'p>,
+    fields: Vec<(&'static str, &'a RawValue)>,
+}
+
+impl<'p, 'a> Object<'p, 'a> {
+    /// Reads an object, keeping the members named in `known`. `null` counts as absent, and of a
+    /// repeated key the last one counts.
+    pub(crate) fn read(
+        at: Path<'p>,
+        raw: &'a RawValue,
+        known: &'static [&'static str],
+    ) -> Result<Self, ApiError> {
+        let fields = serde_json::Deserializer::from_str(raw.get())
+            .deserialize_map(Known(known))
+            .map_err(|_| at.fault("Input should be a valid dictionary"))?;
+        Ok(Self { at, fields })
+    }
+
+    /// The member with this name, unless it is absent or `null`.
+    pub(crate) fn get(&self, key: &'static str) -> Option<&'a RawValue> {
+        let found = self.fields.iter().rev().find(|(name, _)| *name == key);
+        found
+            .map(|(_, raw)| *raw)
+            .filter(|raw| Kind::of(raw) != Kind::Null)
+    }
+
+    /// The place of a member.
+    pub(crate) fn path<'s>(&'s self, key: &'s str) -> Path<'s> {
+        Path::Key(&self.at, key)
+    }
+
+    /// Reads a member with `read`, if it is there.
+    pub(crate) fn optional<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(Path<'_>, &'a RawValue) -> Result<T, ApiError>,
+    ) -> Result<Option<T>, ApiError> {
+        self.get(key).map(|raw| read(self.path(key), raw)).transpose()
+    }
+
+    /// Reads a member that must be there.
+    pub(crate) fn required<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(Path<'_>, &'a RawValue) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.optional(key, read)?
+            .ok_or_else(|| self.path(key).fault("Field required"))
+    }
+}
+
+struct Known(&'static [&'static str]);
+
+impl<'de> Visitor<'de> for Known {
+    type Value = Vec<(&'static str, &'de RawValue)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields: Self::Value = Vec::new();
+        while let Some(known) = map.next_key_seed(KnownKey(self.0))? {
+            match known {
+                Some(name) => {
+                    let raw = map.next_value()?;
+                    // A key repeated a million times must not take a million entries.
+                    match fields.iter_mut().find(|(earlier, _)| *earlier == name) {
+                        Some(entry) => entry.1 = raw,
+                        None => fields.push((name, raw)),
+                    }
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// Recognises a key without copying it.
+struct KnownKey(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for KnownKey {
+    type Value = Option<&'static str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KnownKey {
+    type Value = Option<&'static str>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().copied().find(|name| *name == key))
+    }
+}
+
+/// Walks an array, handing each raw item to `each`.
+struct Items<'f, F> {
+    each: F,
+    fault: &'f mut Option<ApiError>,
+}
+
+impl<'de, F: FnMut(usize, &'de RawValue) -> Result<(), ApiError>> Visitor<'de> for Items<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        while let Some(raw) = items.next_element()? {
+            if let Err(fault) = (self.each)(index, raw) {
+                *self.fault = Some(fault);
+                return Err(A::Error::custom("refused"));
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Walks an object, handing each key and raw value to `each`.
+struct Members<'f, F> {
+    each: F,
+    fault: &'f mut Option<ApiError>,
+}
+
+impl<'de, F: FnMut(&str, &'de RawValue) -> Result<(), ApiError>> Visitor<'de> for Members<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        while let Some(key) = members.next_key::<String>()? {
+            let raw = members.next_value()?;
+            if let Err(fault) = (self.each)(&key, raw) {
+                *self.fault = Some(fault);
+                return Err(A::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> &RawValue {
+        parse(text).unwrap()
+    }
+
+    #[test]
+    fn integers_are_exact() {
+        let read = |text| integer(Path::Root, raw(text)).ok();
+        assert_eq!(read("512"), Some(512));
+        assert_eq!(read("512.0"), Some(512));
+        assert_eq!(read("-1"), Some(-1));
+        for text in ["512.5", "\"512\"", "true", "1e300", "[1]", "99999999999999999999"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_finite() {
+        assert_eq!(
+            number(Path::Root, raw("0.5")).unwrap().to_bits(),
+            0.5_f64.to_bits()
+        );
+        for text in ["\"0.5\"", "false", "{}", "1e999"] {
+            assert!(number(Path::Root, raw(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_print_like_the_imitated_service() {
+        let messages = Path::Key(&Path::Root, "messages");
+        let item = Path::Index(&messages, 3);
+        let content = Path::Key(&item, "content");
+        assert_eq!(
+            content.fault("Field required").message,
+            "messages.3.content: Field required"
+        );
+    }
+
+    #[test]
+    fn nesting_without_end_is_skipped_or_refused_without_recursion() {
+        let depth = 200_000;
+        let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(&nested).is_ok());
+        let body = format!(r#"{{"unknown":{nested},"known":1}}"#);
+        let object = Object::read(Path::Root, raw(&body), &["known"]).unwrap();
+        assert_eq!(object.required("known", integer).unwrap(), 1);
+    }
+
+    #[test]
+    fn of_a_repeated_key_the_last_counts_and_null_is_absent() {
+        let object = Object::read(Path::Root, raw(r#"{"a":1,"a":2,"b":null}"#), &["a", "b"]).unwrap();
+        assert_eq!(object.required("a", integer).unwrap(), 2);
+        assert!(object.get("b").is_none());
+    }
+
+    #[test]
+    fn malformed_json_names_the_place_and_not_the_content() {
+        let fault = parse("{\"secret\": words}").unwrap_err();
+        assert_eq!(fault.code, ErrorCode::ParamInvalid);
+        assert_eq!(
+            fault.message,
+            "The request body is not valid JSON (line 1, column 12)."
+        );
+    }
+}
