@@ -1,0 +1,166 @@
+//! Opening a database, with the settings that each of the two kinds needs.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxPostgresConnector,
+    SqlxSqliteConnector, Statement, TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait;
+
+use crate::database_url::Target;
+use crate::error::driver;
+use crate::migrations::Migrator;
+use crate::transaction::{Executor, Source, write_options};
+use crate::{DatabaseUrl, StorageError};
+
+/// SQLite readers; more would only queue for the same two or so cores.
+const SQLITE_READERS: u32 = 4;
+/// PostgreSQL connections of one process.
+const POSTGRES_CONNECTIONS: u32 = 10;
+/// How long a statement waits for a free connection, and a SQLite writer for the lock of another process.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The number of the advisory lock under which one process migrates a PostgreSQL database.
+const MIGRATION_LOCK: i64 = 0x5111_CA00;
+
+/// An open database. Cheap to clone: clones share the connections.
+#[derive(Clone)]
+pub struct Storage {
+    pools: Arc<Pools>,
+}
+
+/// SQLite has one writer connection, because it has one writer at a time anyway: writers queue
+/// here, in order, instead of failing with "database is locked". PostgreSQL has one pool for both.
+struct Pools {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+}
+
+impl Storage {
+    /// Opens the database, makes a SQLite file that does not exist, and brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`StorageError::Driver`] when the database cannot be reached or a migration fails.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, StorageError> {
+        let pools = match url.target() {
+            Target::Sqlite(path) => open_sqlite(path).await,
+            Target::Postgres { options, .. } => open_postgres(options.as_ref().clone()).await,
+        };
+        let pools = pools.map_err(|source| StorageError::Driver {
+            action: "open the database",
+            source: DbErr::Conn(RuntimeErr::SqlxError(Arc::new(source))),
+        })?;
+        let storage = Self {
+            pools: Arc::new(pools),
+        };
+        storage
+            .migrate()
+            .await
+            .map_err(driver("bring the schema up to date", "seaql_migrations"))?;
+        Ok(storage)
+    }
+
+    /// Closes every connection; later calls fail with [`StorageError::Driver`].
+    ///
+    /// # Errors
+    /// [`StorageError::Driver`] when the driver cannot close them in order.
+    pub async fn close(&self) -> Result<(), StorageError> {
+        // The writer goes last: closing the last connection folds SQLite's WAL into the file.
+        self.pools
+            .reader
+            .close_by_ref()
+            .await
+            .map_err(driver("close the database", "?"))?;
+        self.pools
+            .writer
+            .close_by_ref()
+            .await
+            .map_err(driver("close the database", "?"))
+    }
+
+    /// Applies the missing migrations, all or none, while no other process does the same.
+    async fn migrate(&self) -> Result<(), DbErr> {
+        let transaction = self.writer().begin_with_options(write_options()).await?;
+        if transaction.get_database_backend() == DbBackend::Postgres {
+            let lock = "SELECT pg_advisory_xact_lock($1)";
+            transaction
+                .execute_raw(Statement::from_sql_and_values(
+                    DbBackend::Postgres,
+                    lock,
+                    [MIGRATION_LOCK.into()],
+                ))
+                .await?;
+        }
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await
+    }
+
+    pub(crate) fn writer(&self) -> &DatabaseConnection {
+        &self.pools.writer
+    }
+
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.pools.reader
+    }
+}
+
+impl Source for Storage {
+    fn executor(&self) -> Executor<'_> {
+        Executor::from(self.reader())
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Storage({:?})", self.reader().get_database_backend())
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A key is shown once: its row must survive a power cut, so every commit is synced.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(ACQUIRE_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging();
+    let pool = || {
+        SqlitePoolOptions::new()
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(None)
+            .idle_timeout(None)
+    };
+    // The writer connects first: it makes the file, which a read-only connection cannot.
+    let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+    let reader = pool()
+        .max_connections(SQLITE_READERS)
+        .connect_with(options.read_only(true))
+        .await?;
+    Ok(Pools {
+        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+    })
+}
+
+async fn open_postgres(options: PgConnectOptions) -> Result<Pools, sqlx::Error> {
+    // Statements are not logged: their values hold e-mail addresses and key hashes.
+    let options = options.application_name("silica").disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await?;
+    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    Ok(Pools {
+        reader: connection.clone(),
+        writer: connection,
+    })
+}

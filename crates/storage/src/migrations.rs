@@ -1,0 +1,17 @@
+//! The schema, version by version. A released migration is never edited, and each must be safe
+//! while the binary before it still runs: expand first, contract in a later release.
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+mod m20261123_190000_create_accounts_and_catalogue;
+
+/// Every migration, oldest first.
+pub(crate) struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(
+            m20261123_190000_create_accounts_and_catalogue::Migration,
+        )]
+    }
+}

@@ -1,0 +1,70 @@
+//! Accounts: the subject that keys, limits and balances belong to.
+
+use jiff::Timestamp;
+use silica_types::AccountId;
+
+use super::code_enum;
+
+code_enum! {
+    /// Whether an account may call.
+    AccountStatus, "account status", {
+        /// May call.
+        Normal = "normal",
+        /// Refused with code 30002.
+        Disabled = "disabled",
+    }
+}
+
+code_enum! {
+    /// The usage level that picks an account's rate limits.
+    UsageLevel, "usage level", {
+        /// Below CNY 50 in the month.
+        L0 = "L0",
+        /// From CNY 50.
+        L1 = "L1",
+        /// From CNY 200.
+        L2 = "L2",
+        /// From CNY 2,000.
+        L3 = "L3",
+        /// From CNY 5,000.
+        L4 = "L4",
+        /// From CNY 10,000.
+        L5 = "L5",
+    }
+}
+
+/// One account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// The e-mail address, lower case; unique. Never logged.
+    pub email: String,
+    /// The display name.
+    pub name: String,
+    /// Whether it may call.
+    pub status: AccountStatus,
+    /// Whether the holder's real name was verified.
+    pub verified: bool,
+    /// A level set by the operator; `None` means that usage decides.
+    pub level_override: Option<UsageLevel>,
+    /// When it was made, whole microseconds.
+    pub created_at: Timestamp,
+    /// When it was last changed, whole microseconds.
+    pub updated_at: Timestamp,
+}
+
+/// Leaves out the e-mail address and the name, which must not reach a log.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Account")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .field("verified", &self.verified)
+            .field("level_override", &self.level_override)
+            .field("created_at", &self.created_at)
+            .field("updated_at", &self.updated_at)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! Deployments: which engines answer for which catalogue models.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
+use silica_types::{ModelName, Secret};
+
+use super::code_enum;
+
+code_enum! {
+    /// The engines that this build can start.
+    EngineKind, "engine", {
+        /// The embedded engine.
+        Candle = "candle",
+    }
+}
+
+code_enum! {
+    /// How a replica is chosen for a call.
+    RoutingPolicy, "policy", {
+        /// The replica with the fewest running calls for its weight.
+        LeastBusy = "least-busy",
+    }
+}
+
+/// One engine of a deployment.
+///
+/// Fields that an engine kind does not use are stored all the same, so that what an operator's
+/// script put comes back when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSpec {
+    /// Which engine.
+    pub engine: EngineKind,
+    /// The model's folder, for embedded engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// The server's address, for remote engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The key that a remote engine asks for.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "store_secret"
+    )]
+    pub api_key: Option<Secret>,
+    /// The model's name at a remote engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_model: Option<String>,
+    /// Whether a remote engine may stand at a private address.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Its share of the calls compared with the other replicas; 1 or more.
+    pub weight: u32,
+    /// The calls that it may run at once; `None` leaves that to the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
+}
+
+/// Writes the upstream key into the database column; nothing else serialises a [`ReplicaSpec`].
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn store_secret<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(serializer)
+}
+
+/// One deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its name; unique.
+    pub name: String,
+    /// The catalogue models that it answers for; a model belongs to one deployment at most.
+    pub models: Vec<ModelName>,
+    /// How a replica is chosen.
+    pub policy: RoutingPolicy,
+    /// Its engines.
+    pub replicas: Vec<ReplicaSpec>,
+    /// When it was first stored, whole microseconds.
+    pub created_at: Timestamp,
+    /// When it was last changed, whole microseconds.
+    pub updated_at: Timestamp,
+}

@@ -1,0 +1,156 @@
+//! Accounts.
+
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
+use silica_types::AccountId;
+
+use super::Page;
+use super::convert::Row;
+use crate::entities::account::{Column, Entity, Model};
+use crate::error::{Constraint, broken_constraint, driver};
+use crate::{Account, Conflict, Source, StorageError, Write};
+
+const TABLE: &str = "accounts";
+
+/// Stores a new account.
+///
+/// # Errors
+/// [`Conflict::EmailTaken`] and [`Conflict::IdTaken`]; [`StorageError::Driver`] when the database fails.
+pub async fn insert(write: &Write, account: &Account) -> Result<(), StorageError> {
+    let row = to_row(account, write.revision());
+    let result = Entity::insert(row.into_active_model())
+        .exec_without_returning(write.connection())
+        .await;
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match broken_constraint(&error) {
+            Some(Constraint::Unique) => Conflict::EmailTaken.into(),
+            Some(Constraint::PrimaryKey) => Conflict::IdTaken {
+                table: TABLE,
+                row: account.id.to_string(),
+            }
+            .into(),
+            Some(Constraint::ForeignKey) | None => driver("insert an account", TABLE)(error),
+        }),
+    }
+}
+
+/// Replaces the stored account that has the same id.
+///
+/// # Errors
+/// [`StorageError::MissingRow`] when there is none, [`Conflict::EmailTaken`], or [`StorageError::Driver`].
+pub async fn update(write: &Write, account: &Account) -> Result<(), StorageError> {
+    let changed = to_row(account, write.revision()).into_active_model().reset_all();
+    let result = Entity::update_many()
+        .set(changed)
+        .filter(Column::Id.eq(account.id.as_uuid()))
+        .exec(write.connection())
+        .await;
+    let updated = result.map_err(|error| match broken_constraint(&error) {
+        Some(Constraint::Unique) => Conflict::EmailTaken.into(),
+        _ => driver("update an account", TABLE)(error),
+    })?;
+    Row {
+        table: TABLE,
+        id: &account.id,
+    }
+    .must_be_one(updated.rows_affected)
+}
+
+/// Looks an account up by its id.
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
+pub async fn find(source: &impl Source, id: AccountId) -> Result<Option<Account>, StorageError> {
+    let row = Entity::find_by_id(id.as_uuid()).one(&source.executor().0).await;
+    row.map_err(driver("look an account up", TABLE))?
+        .map(from_row)
+        .transpose()
+}
+
+/// Looks an account up by its e-mail address, which must be lower case.
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
+pub async fn find_by_email(source: &impl Source, email: &str) -> Result<Option<Account>, StorageError> {
+    let row = Entity::find()
+        .filter(Column::Email.eq(email))
+        .one(&source.executor().0)
+        .await;
+    row.map_err(driver("look an account up", TABLE))?
+        .map(from_row)
+        .transpose()
+}
+
+/// Lists at most `limit` accounts after `cursor`, oldest first.
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
+pub async fn list(
+    source: &impl Source,
+    cursor: Option<AccountId>,
+    limit: u32,
+) -> Result<Page<Account, AccountId>, StorageError> {
+    let mut query = Entity::find()
+        .order_by_asc(Column::Id)
+        .limit(u64::from(limit) + 1);
+    if let Some(after) = cursor {
+        query = query.filter(Column::Id.gt(after.as_uuid()));
+    }
+    let rows = query
+        .all(&source.executor().0)
+        .await
+        .map_err(driver("list accounts", TABLE))?;
+    let accounts = rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::cut(accounts, limit, |account| account.id))
+}
+
+/// Lists the accounts that changed after the change with the number `revision`, with the numbers
+/// of their own last changes.
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
+pub async fn changed_since(source: &impl Source, revision: i64) -> Result<Vec<(i64, Account)>, StorageError> {
+    let rows = Entity::find()
+        .filter(Column::Revision.gt(revision))
+        .all(&source.executor().0)
+        .await;
+    let rows = rows.map_err(driver("list changed accounts", TABLE))?;
+    rows.into_iter()
+        .map(|row| Ok((row.revision, from_row(row)?)))
+        .collect()
+}
+
+fn to_row(account: &Account, revision: i64) -> Model {
+    Model {
+        id: account.id.as_uuid(),
+        email: account.email.clone(),
+        name: account.name.clone(),
+        status: account.status.as_str().to_owned(),
+        verified: account.verified,
+        level_override: account.level_override.map(|level| level.as_str().to_owned()),
+        created_at_us: account.created_at.as_microsecond(),
+        updated_at_us: account.updated_at.as_microsecond(),
+        revision,
+    }
+}
+
+fn from_row(model: Model) -> Result<Account, StorageError> {
+    let id = AccountId::from_uuid(model.id);
+    let row = Row {
+        table: TABLE,
+        id: &id,
+    };
+    let level = model.level_override.as_deref();
+    Ok(Account {
+        id,
+        status: row.parse("status", &model.status)?,
+        verified: model.verified,
+        level_override: level.map(|text| row.parse("level_override", text)).transpose()?,
+        created_at: row.time("created_at_us", model.created_at_us)?,
+        updated_at: row.time("updated_at_us", model.updated_at_us)?,
+        email: model.email,
+        name: model.name,
+    })
+}

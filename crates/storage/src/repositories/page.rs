@@ -1,0 +1,21 @@
+//! Pages of a list.
+
+/// A part of a list, with the place where the next one begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// The rows, in the order of their ids.
+    pub rows: Vec<T>,
+    /// The cursor for the next page; `None` at the end of the list.
+    pub next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// Makes a page of `limit` rows from the `limit + 1` that were asked for.
+    pub(crate) fn cut(mut rows: Vec<T>, limit: u32, cursor: impl Fn(&T) -> C) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(cursor) } else { None };
+        Self { rows, next }
+    }
+}

@@ -1,0 +1,149 @@
+//! Where repository functions read and write: the open database, a snapshot of it, or a change.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbBackend, EntityTrait,
+    ExprTrait, IsolationLevel, QueryFilter, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+use crate::entities::revision;
+use crate::error::driver;
+use crate::revisions::{self, Revisions};
+use crate::{Storage, StorageError};
+
+/// Something that repository functions can read from.
+pub trait Source: Sync {
+    /// Returns the connection to read with.
+    fn executor(&self) -> Executor<'_>;
+}
+
+/// A borrowed connection or transaction; only this crate can use it.
+pub struct Executor<'source>(pub(crate) DatabaseExecutor<'source>);
+
+impl<'source> From<&'source DatabaseConnection> for Executor<'source> {
+    fn from(connection: &'source DatabaseConnection) -> Self {
+        Self(connection.into())
+    }
+}
+
+/// What a change touches; other processes reload only that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Accounts and keys, whose rows are read again by their change number.
+    Accounts,
+    /// Models and deployments, which are read again as a whole.
+    Catalogue,
+}
+
+/// A change under way. Dropping it undoes everything; [`Write::commit`] keeps it.
+///
+/// Changes run one after the other, in every process on the database.
+pub struct Write {
+    transaction: DatabaseTransaction,
+    revision: i64,
+}
+
+/// An unchanging view of the database, for reads that must fit together.
+pub struct Snapshot {
+    transaction: DatabaseTransaction,
+}
+
+impl Storage {
+    /// Begins a change and takes its number.
+    ///
+    /// # Errors
+    /// [`StorageError::Driver`] when the database fails or stays locked for five seconds.
+    pub async fn begin(&self, scope: Scope) -> Result<Write, StorageError> {
+        let failed = "begin a change";
+        let transaction = self
+            .writer()
+            .begin_with_options(write_options())
+            .await
+            .map_err(driver(failed, "revisions"))?;
+        let next = Expr::col(revision::Column::Revision).add(1);
+        let mut update = revision::Entity::update_many().col_expr(revision::Column::Revision, next.clone());
+        if scope == Scope::Catalogue {
+            update = update.col_expr(revision::Column::CatalogueRevision, next);
+        }
+        let updated = update
+            .filter(revision::Column::Id.eq(revisions::ROW))
+            .exec(&transaction)
+            .await
+            .map_err(driver(failed, "revisions"))?;
+        if updated.rows_affected != 1 {
+            return Err(StorageError::MissingRow {
+                table: "revisions",
+                row: revisions::ROW.to_string(),
+            });
+        }
+        let Revisions { latest, .. } = revisions::read(&transaction).await?;
+        Ok(Write {
+            transaction,
+            revision: latest,
+        })
+    }
+
+    /// Begins a read of several things at one moment.
+    ///
+    /// # Errors
+    /// [`StorageError::Driver`] when the database fails.
+    pub async fn snapshot(&self) -> Result<Snapshot, StorageError> {
+        // SQLite's read transactions are snapshots already, and its driver warns about the option.
+        let postgres = self.reader().get_database_backend() == DbBackend::Postgres;
+        let options = TransactionOptions {
+            isolation_level: postgres.then_some(IsolationLevel::RepeatableRead),
+            ..TransactionOptions::default()
+        };
+        let transaction = self
+            .reader()
+            .begin_with_options(options)
+            .await
+            .map_err(driver("begin a snapshot", "revisions"))?;
+        Ok(Snapshot { transaction })
+    }
+}
+
+impl Write {
+    /// Returns the number of the change, larger than that of every change committed before.
+    pub const fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Makes the change last and returns its number.
+    ///
+    /// # Errors
+    /// [`StorageError::Driver`] when the database fails; whether the change lasted is unknown then.
+    pub async fn commit(self) -> Result<i64, StorageError> {
+        self.transaction
+            .commit()
+            .await
+            .map_err(driver("commit a change", "revisions"))?;
+        Ok(self.revision)
+    }
+
+    pub(crate) fn connection(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+}
+
+impl Source for Write {
+    fn executor(&self) -> Executor<'_> {
+        Executor((&self.transaction).into())
+    }
+}
+
+impl Source for Snapshot {
+    fn executor(&self) -> Executor<'_> {
+        Executor((&self.transaction).into())
+    }
+}
+
+/// SQLite takes its write lock at once (`BEGIN IMMEDIATE`): a transaction that reads first and
+/// asks for the lock later fails when another wrote in between, however long it would wait.
+/// PostgreSQL ignores the option.
+pub(crate) fn write_options() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
+}
