@@ -1,3 +1,36 @@
-//! The binary `silica`. Wiring only.
+//! The binary `silica`. Wiring only: parses the command line and calls one function per command.
 
-fn main() {}
+mod bench;
+mod cli;
+mod config;
+mod logging;
+mod serve;
+mod setup;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::config::Environment;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line with all causes: what a person reads first and a service manager keeps.
+            terminal::complain(&format!("silica: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let environment = Environment::of_process();
+    match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments, &environment),
+        Command::Config(arguments) => config::run(&arguments, &environment),
+        Command::Bench(arguments) => bench::run(arguments.command, &environment),
+    }
+}

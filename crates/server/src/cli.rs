@@ -1,0 +1,81 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::bench::BenchCommand;
+use crate::config::Overrides;
+
+/// An open, self-hosted model platform in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "silica", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API; sets itself up on an empty data folder.
+    Serve(ServeArguments),
+    /// Print the configuration that is in force, with secrets hidden.
+    Config(ConfigArguments),
+    /// Measure a running server.
+    Bench(BenchArguments),
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder, made when it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address and port of the public API, such as 127.0.0.1:8080; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+impl ServeArguments {
+    /// The configuration keys that these arguments set.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen,
+            data: self.data.clone(),
+        }
+    }
+}
+
+/// Arguments of `silica config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+    /// Print the reference of all keys instead (Markdown).
+    #[arg(long)]
+    pub(crate) reference: bool,
+}
+
+/// Arguments of `silica bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

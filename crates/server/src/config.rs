@@ -1,0 +1,130 @@
+//! The configuration: one typed section per file, filled from defaults, a TOML file, the environment
+//! and the command line, later ones winning.
+//!
+//! Everything is read and checked before a port is bound or a file is written; a key that does not
+//! exist or a value of the wrong type is refused with its file, line and key, or its variable.
+
+mod admin;
+mod cors;
+mod data;
+mod database;
+mod engine;
+mod error;
+mod errors;
+mod layers;
+mod locate;
+mod log;
+mod models;
+mod reference;
+mod server;
+mod source;
+mod units;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::ConfigArguments;
+use crate::terminal;
+
+pub(crate) use admin::AdminConfig;
+pub(crate) use cors::CorsConfig;
+pub(crate) use data::DataConfig;
+pub(crate) use database::DatabaseConfig;
+pub(crate) use engine::{EngineConfig, EngineDtype};
+pub(crate) use error::ConfigError;
+pub(crate) use errors::{ErrorDialect, ErrorsConfig};
+pub(crate) use layers::{Overrides, load};
+pub(crate) use log::{LogConfig, LogFormat};
+pub(crate) use models::{ModelsConfig, OnLoadError};
+pub(crate) use reference::reference;
+pub(crate) use server::ServerConfig;
+pub(crate) use source::Environment;
+pub(crate) use units::{ByteSize, HumanDuration};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The public listener: API, health, OpenAPI document.
+    pub(crate) server: ServerConfig,
+    /// The operator's listener and account.
+    pub(crate) admin: AdminConfig,
+    /// Where Silica keeps its files.
+    pub(crate) data: DataConfig,
+    /// Where accounts, keys, catalogue and deployments are stored.
+    pub(crate) database: DatabaseConfig,
+    /// Models that ship with Silica, and what to do when one cannot be loaded.
+    pub(crate) models: ModelsConfig,
+    /// Engines that run inside the process.
+    pub(crate) engine: EngineConfig,
+    /// How errors look on the wire.
+    pub(crate) errors: ErrorsConfig,
+    /// Which web pages may call the public API.
+    pub(crate) cors: CorsConfig,
+    /// What is written to standard error.
+    pub(crate) log: LogConfig,
+}
+
+/// A value that is well formed but not usable, with the key that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InvalidValue {
+    /// Section and key, such as `server.max_connections`.
+    pub(crate) key: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub(crate) message: String,
+}
+
+impl Config {
+    /// Checks what types alone cannot.
+    fn validate(&self) -> Result<(), InvalidValue> {
+        self.server.validate()?;
+        self.admin.validate()?;
+        self.engine.validate()?;
+        self.cors.validate()?;
+        self.log.validate()?;
+        if self.server.listen == self.admin.listen && self.server.listen.port() != 0 {
+            let message = format!(
+                "{} is server.listen already; the two listeners need two addresses",
+                self.admin.listen
+            );
+            return Err(InvalidValue {
+                key: "admin.listen",
+                message,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Prints the configuration that is in force, or the reference of all keys.
+///
+/// # Errors
+/// When the configuration is refused.
+pub(crate) fn run(arguments: &ConfigArguments, environment: &Environment) -> anyhow::Result<()> {
+    if arguments.reference {
+        terminal::say(reference().trim_end());
+        return Ok(());
+    }
+    let config = load(
+        arguments.serve.config.as_deref(),
+        environment,
+        arguments.serve.overrides(),
+    )?;
+    terminal::say(toml::to_string_pretty(&config)?.trim_end());
+    Ok(())
+}
+
+/// Refuses zero where a number must be at least one.
+fn at_least_one(key: &'static str, value: u64) -> Result<(), InvalidValue> {
+    if value == 0 {
+        Err(InvalidValue {
+            key,
+            message: "must be at least 1".to_owned(),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

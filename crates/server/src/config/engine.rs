@@ -1,0 +1,51 @@
+//! `[engine]`: engines that run inside the process.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{InvalidValue, at_least_one};
+
+/// Engines that run inside the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EngineConfig {
+    /// Threads that compute. Unset: the number of cores minus one, at least one, so that a busy
+    /// model never delays the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threads: Option<u16>,
+    /// The number format that embedded models compute in on the CPU.
+    pub(crate) dtype: EngineDtype,
+    /// The most sequences that one model computes at the same time.
+    pub(crate) max_sequences: u32,
+    /// The most sequences that may wait for a place; further requests are refused with 503.
+    pub(crate) max_waiting: u32,
+}
+
+/// The number format that embedded models compute in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EngineDtype {
+    #[default]
+    F32,
+    Bf16,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            dtype: EngineDtype::F32,
+            max_sequences: 16,
+            max_waiting: 256,
+        }
+    }
+}
+
+impl EngineConfig {
+    pub(super) fn validate(&self) -> Result<(), InvalidValue> {
+        if let Some(threads) = self.threads {
+            at_least_one("engine.threads", u64::from(threads))?;
+        }
+        at_least_one("engine.max_sequences", u64::from(self.max_sequences))
+    }
+}

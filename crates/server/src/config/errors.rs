@@ -1,0 +1,23 @@
+//! `[errors]`: how errors look on the wire.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How errors look on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ErrorsConfig {
+    /// `2026`: always an object `{code,message,data}`. `2025-02`: the historical bodies of
+    /// February 2025, bare strings included.
+    pub(crate) dialect: ErrorDialect,
+}
+
+/// The dialects of error bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum ErrorDialect {
+    #[default]
+    #[serde(rename = "2026")]
+    Objects2026,
+    #[serde(rename = "2025-02")]
+    February2025,
+}

@@ -1,0 +1,51 @@
+//! `[server]`: the public listener.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, HumanDuration, InvalidValue, at_least_one};
+
+/// The public listener and its limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerConfig {
+    /// Address and port of the public API. Port 0 takes a free one; `addresses.json` in the data
+    /// folder then tells which.
+    pub(crate) listen: SocketAddr,
+    /// How long running requests may go on after SIGTERM or SIGINT before they are cut.
+    pub(crate) shutdown_grace: HumanDuration,
+    /// The largest request body; a larger one is refused with 413.
+    pub(crate) max_body: ByteSize,
+    /// How long a client may take to send a request's body.
+    pub(crate) body_timeout: HumanDuration,
+    /// How long a client may take to send a request's headers, and how long a connection may stay
+    /// open without a request in progress.
+    pub(crate) idle_timeout: HumanDuration,
+    /// The most connections open at once, per listener; further ones wait in the system's queue.
+    pub(crate) max_connections: u32,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            shutdown_grace: HumanDuration(Duration::from_secs(30)),
+            max_body: ByteSize::mebibytes(16),
+            body_timeout: HumanDuration(Duration::from_secs(30)),
+            idle_timeout: HumanDuration(Duration::from_secs(75)),
+            max_connections: 8192,
+        }
+    }
+}
+
+impl ServerConfig {
+    pub(super) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("server.max_connections", u64::from(self.max_connections))?;
+        at_least_one("server.max_body", self.max_body.bytes())?;
+        self.body_timeout.not_zero("server.body_timeout")?;
+        self.idle_timeout.not_zero("server.idle_timeout")
+    }
+}

@@ -1,0 +1,33 @@
+//! Structured logs on standard error. Never holds prompts, answers, keys, e-mail or IP addresses:
+//! the events themselves must not carry them.
+
+use std::io::{self, IsTerminal as _};
+
+use anyhow::Context as _;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts writing log lines as configured.
+///
+/// # Errors
+/// When the level is not understood or logging was started before.
+pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(&config.level).context("log.level")?;
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_span_events(FmtSpan::NONE);
+    let started = match config.format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .try_init(),
+    };
+    started
+        .map_err(|error| anyhow::anyhow!(error))
+        .context("cannot start logging")
+}
