@@ -1,1 +1,26 @@
 //! Accounts, keys, catalogue and deployments: the domain and its in-memory snapshots.
+//!
+//! Owns the rules (what an e-mail address, a name, a price may look like), makes ids, keys and
+//! time stamps, and keeps in memory whatever a call needs: [`Platform::authenticate`] and
+//! [`Platform::catalogue`] never wait for the database, and go on with the last known state while
+//! it is down. It knows no HTTP and no engine.
+
+mod catalogue;
+mod error;
+mod keys;
+mod operations;
+mod platform;
+mod refresh;
+mod validate;
+
+pub use catalogue::Catalogue;
+pub use error::{AuthError, PlatformError};
+pub use operations::{
+    AccountChanges, CreatedKey, KeyChanges, NewAccount, NewDeployment, NewKey, NewModel, NewReplica,
+};
+pub use platform::{Caller, Platform};
+pub use silica_storage::{
+    Account, AccountStatus, ApiKey, CatalogueModel, Conflict, DatabaseUrl, Deployment, EngineKind, KeyStatus,
+    LimitClass, LimitMetrics, Limits, ModelFeature, ModelStatus, ModelType, Page, Price, PriceAmount,
+    ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType, UnknownCode, UsageLevel,
+};

@@ -1,0 +1,111 @@
+//! The catalogue in memory: models, deployments and which belongs to which.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use silica_storage::{CatalogueModel, Deployment, ModelStatus};
+use silica_types::ModelName;
+
+/// An unchanging view of the catalogue. A call keeps the view that it began with.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    models: Vec<Arc<CatalogueModel>>,
+    deployments: Vec<Arc<Deployment>>,
+    model_by_id: HashMap<ModelName, Arc<CatalogueModel>>,
+    deployment_by_model: HashMap<ModelName, Arc<Deployment>>,
+}
+
+impl Catalogue {
+    /// Makes a view of the models, in the order in which they are to be listed, and the deployments.
+    pub fn new(models: Vec<Arc<CatalogueModel>>, deployments: Vec<Arc<Deployment>>) -> Self {
+        let model_by_id = models
+            .iter()
+            .map(|model| (model.id.clone(), Arc::clone(model)))
+            .collect();
+        let deployment_by_model = deployments
+            .iter()
+            .flat_map(|deployment| {
+                deployment
+                    .models
+                    .iter()
+                    .map(move |model| (model.clone(), Arc::clone(deployment)))
+            })
+            .collect();
+        Self {
+            models,
+            deployments,
+            model_by_id,
+            deployment_by_model,
+        }
+    }
+
+    /// Looks a model up by the name that a client sent.
+    pub fn model(&self, id: &str) -> Option<&Arc<CatalogueModel>> {
+        self.model_by_id.get(id)
+    }
+
+    /// Returns every model, deployed or not, oldest first.
+    pub fn models(&self) -> &[Arc<CatalogueModel>] {
+        &self.models
+    }
+
+    /// Returns the models that clients see: enabled and with a deployment, oldest first.
+    pub fn listed(&self) -> impl Iterator<Item = &Arc<CatalogueModel>> {
+        self.models.iter().filter(|model| {
+            model.status == ModelStatus::Normal && self.deployment_by_model.contains_key(&model.id)
+        })
+    }
+
+    /// Returns the deployment that answers for a model.
+    pub fn deployment_of(&self, model: &str) -> Option<&Arc<Deployment>> {
+        self.deployment_by_model.get(model)
+    }
+
+    /// Returns every deployment, sorted by name.
+    pub fn deployments(&self) -> &[Arc<Deployment>] {
+        &self.deployments
+    }
+
+    /// Looks a deployment up by its own name.
+    pub fn deployment(&self, name: &str) -> Option<&Arc<Deployment>> {
+        let index = self
+            .deployments
+            .binary_search_by(|deployment| deployment.name.as_str().cmp(name))
+            .ok()?;
+        self.deployments.get(index)
+    }
+
+    /// Returns a view in which `model` stands in place of the one with its id, or at the end.
+    pub(crate) fn with_model(&self, model: Arc<CatalogueModel>) -> Self {
+        let mut models = self.models.clone();
+        match models.iter_mut().find(|stored| stored.id == model.id) {
+            Some(stored) => *stored = model,
+            None => models.push(model),
+        }
+        Self::new(models, self.deployments.clone())
+    }
+
+    /// Returns a view in which `deployment` stands in place of the one with its name.
+    pub(crate) fn with_deployment(&self, deployment: Arc<Deployment>) -> Self {
+        let mut deployments = self.without_deployment(&deployment.name).deployments;
+        deployments.push(deployment);
+        deployments.sort_by(|left, right| left.name.cmp(&right.name));
+        Self::new(self.models.clone(), deployments)
+    }
+
+    /// Returns a view without the deployment of that name.
+    pub(crate) fn without_deployment(&self, name: &str) -> Self {
+        let kept = self
+            .deployments
+            .iter()
+            .filter(|deployment| deployment.name != name)
+            .cloned()
+            .collect();
+        Self::new(self.models.clone(), kept)
+    }
+
+    /// Says whether both views hold the same rows.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        self.models == other.models && self.deployments == other.deployments
+    }
+}

@@ -1,0 +1,59 @@
+//! What the domain refuses, and why a key opens nothing.
+
+use silica_storage::{Conflict, StorageError};
+
+/// A refused or failed operation on accounts, keys, models or deployments.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// A field has a value that the domain does not take.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The field's path in the request, such as `replicas[0].path`.
+        field: String,
+        /// What is wrong with it and what would be right. Never holds an e-mail address or a secret.
+        problem: String,
+    },
+    /// Nothing has that id.
+    #[error("{what} {id} does not exist")]
+    NotFound {
+        /// What was looked for, such as `account`.
+        what: &'static str,
+        /// The id that it was looked for by.
+        id: String,
+    },
+    /// The change contradicts something that is stored.
+    #[error(transparent)]
+    Conflict(Conflict),
+    /// The database failed.
+    #[error("the database is not available")]
+    Storage(#[source] StorageError),
+    /// The operating system gave no random bytes for a key.
+    #[error("the operating system has no random bytes")]
+    Random(#[source] rand::rngs::SysError),
+}
+
+impl From<StorageError> for PlatformError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Conflict(conflict) => Self::Conflict(conflict),
+            other @ (StorageError::Url(_)
+            | StorageError::Driver { .. }
+            | StorageError::InvalidData { .. }
+            | StorageError::MissingRow { .. }) => Self::Storage(other),
+        }
+    }
+}
+
+/// Why a presented key opens no account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No key was presented.
+    #[error("no key was presented")]
+    Missing,
+    /// The key is unknown, disabled, deleted or expired; which of them is nobody's business.
+    #[error("the key is not valid")]
+    Invalid,
+    /// The key is good, but its account is disabled (403 with code 30002 on the wire).
+    #[error("the account is disabled")]
+    AccountDisabled,
+}

@@ -1,0 +1,11 @@
+//! The changes that operators make: validate, write in one transaction, show in memory.
+
+mod accounts;
+mod deployments;
+mod keys;
+mod models;
+
+pub use accounts::{AccountChanges, NewAccount};
+pub use deployments::{NewDeployment, NewReplica};
+pub use keys::{CreatedKey, KeyChanges, NewKey};
+pub use models::NewModel;

@@ -1,0 +1,119 @@
+//! Catalogue models.
+
+use std::sync::Arc;
+
+use silica_storage::{
+    CatalogueModel, Limits, ModelFeature, ModelStatus, ModelType, Price, Scope, SubType, catalogue,
+};
+use silica_types::ModelName;
+
+use crate::validate::{self, invalid};
+use crate::{Platform, PlatformError};
+
+/// A model as an operator gives it; it replaces one of the same id as a whole.
+#[derive(Debug, Clone)]
+pub struct NewModel {
+    /// The name that clients send.
+    pub id: ModelName,
+    /// The kind of its output; must be that of `sub_type`.
+    pub model_type: ModelType,
+    /// What it does.
+    pub sub_type: SubType,
+    /// Tokens of prompt and answer together; `None` leaves that to the engine.
+    pub context_length: Option<u32>,
+    /// What else it can do, in any order.
+    pub features: Vec<ModelFeature>,
+    /// Labels for the console.
+    pub tags: Vec<String>,
+    /// What it costs.
+    pub price: Price,
+    /// Its rate limits; `None` means none.
+    pub limits: Option<Limits>,
+    /// Whether only verified accounts may call it.
+    pub real_name: bool,
+    /// Whether only the paid balance may pay for it.
+    pub charge_only: bool,
+    /// Whether it is callable.
+    pub status: ModelStatus,
+    /// A text for people.
+    pub description: String,
+}
+
+impl NewModel {
+    /// Makes a callable, free, unlimited model without features.
+    pub fn new(id: ModelName, sub_type: SubType) -> Self {
+        Self {
+            id,
+            model_type: sub_type.model_type(),
+            sub_type,
+            context_length: None,
+            features: Vec::new(),
+            tags: Vec::new(),
+            price: Price::default(),
+            limits: None,
+            real_name: false,
+            charge_only: false,
+            status: ModelStatus::Normal,
+            description: String::new(),
+        }
+    }
+}
+
+impl Platform {
+    /// Stores a model in the catalogue. In force at once in this process.
+    ///
+    /// # Errors
+    /// [`PlatformError::Invalid`] or [`PlatformError::Storage`].
+    pub async fn put_model(&self, new: NewModel) -> Result<Arc<CatalogueModel>, PlatformError> {
+        let model = self.check_model(new)?;
+        let _in_order = self.shared.operations.lock().await;
+        let write = self.shared.storage.begin(Scope::Catalogue).await?;
+        catalogue::put(&write, &model).await?;
+        // Read back for the time of creation, which stays that of the first.
+        let stored = catalogue::find(&write, &model.id)
+            .await?
+            .map_or_else(|| Arc::new(model), Arc::new);
+        let revision = write.commit().await?;
+        self.shared
+            .apply_to_catalogue(revision, |catalogue| catalogue.with_model(Arc::clone(&stored)));
+        Ok(stored)
+    }
+
+    /// Returns every model of the catalogue, deployed or not, oldest first.
+    pub fn models(&self) -> Vec<Arc<CatalogueModel>> {
+        self.catalogue().models().to_vec()
+    }
+
+    fn check_model(&self, new: NewModel) -> Result<CatalogueModel, PlatformError> {
+        if new.sub_type.model_type() != new.model_type {
+            let right = new.sub_type.model_type();
+            return Err(invalid(
+                "sub_type",
+                format!("{} belongs to type {right}, not {}", new.sub_type, new.model_type),
+            ));
+        }
+        let mut features = new.features;
+        features.sort_unstable();
+        features.dedup();
+        let now = self.now();
+        Ok(CatalogueModel {
+            context_length: new
+                .context_length
+                .map(|value| validate::positive("context_length", value))
+                .transpose()?,
+            features,
+            tags: validate::tags(&new.tags)?,
+            limits: new.limits.map(validate::limits).transpose()?,
+            description: validate::description(&new.description)?,
+            id: new.id,
+            model_type: new.model_type,
+            sub_type: new.sub_type,
+            price: new.price,
+            real_name: new.real_name,
+            charge_only: new.charge_only,
+            status: new.status,
+            created_at: now,
+            updated_at: now,
+        })
+    }
+}

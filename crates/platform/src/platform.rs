@@ -1,0 +1,161 @@
+//! [`Platform`]: the state in memory that calls read, in front of the storage that changes write.
+
+use std::fmt;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use silica_storage::Storage;
+use silica_types::{AccountId, ApiKeyId, SharedClock};
+use tokio::sync::watch;
+
+use crate::keys::{self, KeyTable};
+use crate::{AuthError, Catalogue, PlatformError};
+
+/// Who makes a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The account that is limited and billed.
+    pub account: AccountId,
+    /// The key that opened it.
+    pub key: ApiKeyId,
+}
+
+/// Accounts, keys, catalogue and deployments of one process. Cheap to clone: clones share everything.
+///
+/// Reads are in memory. Changes are validated, written in one transaction and then shown in memory
+/// before the operation returns; other processes see them by [`Platform::refresh_loop`].
+#[derive(Clone)]
+pub struct Platform {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) storage: Storage,
+    pub(crate) clock: SharedClock,
+    pub(crate) keys: KeyTable,
+    catalogue: ArcSwap<Catalogue>,
+    catalogue_state: Mutex<CatalogueState>,
+    generation: watch::Sender<u64>,
+    /// The number of the last change of accounts and keys that a poll has read.
+    pub(crate) seen: AtomicI64,
+    /// Keeps changes of this process in the order of their commits until they are shown in memory.
+    /// Only operators' changes take it; no call does.
+    pub(crate) operations: tokio::sync::Mutex<()>,
+}
+
+/// Which changes the catalogue in memory shows.
+#[derive(Clone, Copy, Default)]
+struct CatalogueState {
+    /// The number of the last change when all of it was last read from storage.
+    loaded: i64,
+    /// The number of the last change that this process made and showed by itself.
+    applied: i64,
+}
+
+impl Platform {
+    /// Reads everything that calls need into memory.
+    ///
+    /// # Errors
+    /// [`PlatformError::Storage`] when the database fails or holds something unreadable.
+    pub async fn open(storage: Storage, clock: SharedClock) -> Result<Self, PlatformError> {
+        let shared = Shared {
+            storage,
+            clock,
+            keys: KeyTable::new(),
+            catalogue: ArcSwap::default(),
+            catalogue_state: Mutex::default(),
+            generation: watch::Sender::new(0),
+            seen: AtomicI64::new(0),
+            operations: tokio::sync::Mutex::default(),
+        };
+        let platform = Self {
+            shared: Arc::new(shared),
+        };
+        platform.refresh().await?;
+        Ok(platform)
+    }
+
+    /// Finds out who presents a key. Works in memory, whatever the database does.
+    ///
+    /// # Errors
+    /// [`AuthError`]: see its variants.
+    pub fn authenticate(&self, presented_key: &str) -> Result<Caller, AuthError> {
+        if presented_key.is_empty() {
+            return Err(AuthError::Missing);
+        }
+        self.shared
+            .keys
+            .open(&keys::hash(presented_key), self.shared.clock.now())
+    }
+
+    /// Returns the current catalogue.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.shared.catalogue.load_full()
+    }
+
+    /// Watches the catalogue: the number grows with each change that is visible in [`Platform::catalogue`].
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.generation.subscribe()
+    }
+
+    /// Returns the current time as records hold it: whole microseconds, as the database keeps them.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.shared.clock.now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+}
+
+impl Shared {
+    /// Says whether storage has catalogue changes that were not read as a whole yet.
+    pub(crate) fn catalogue_is_behind(&self, revision: i64) -> bool {
+        self.catalogue_state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .loaded
+            < revision
+    }
+
+    /// Shows a catalogue that was read as the change `revision` left it. One that is older than a
+    /// change of this process is dropped; the next poll reads again.
+    pub(crate) fn install_catalogue(&self, revision: i64, catalogue: Catalogue) {
+        let mut state = self
+            .catalogue_state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if revision >= state.applied && revision >= state.loaded {
+            state.loaded = revision;
+            self.show(catalogue);
+        }
+    }
+
+    /// Shows the change `revision` of this process, unless a poll was faster.
+    pub(crate) fn apply_to_catalogue(&self, revision: i64, change: impl FnOnce(&Catalogue) -> Catalogue) {
+        let mut state = self
+            .catalogue_state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if revision > state.loaded {
+            state.applied = state.applied.max(revision);
+            self.show(change(&self.catalogue.load()));
+        }
+    }
+
+    fn show(&self, catalogue: Catalogue) {
+        if !self.catalogue.load().same_as(&catalogue) {
+            self.catalogue.store(Arc::new(catalogue));
+            self.generation.send_modify(|generation| *generation += 1);
+        }
+    }
+}
+
+/// Shows no rows: accounts and keys do not belong in logs.
+impl fmt::Debug for Platform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Platform")
+            .field("storage", &self.shared.storage)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! Following the changes that other processes make to the same database.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use silica_storage::{KeyStatus, StorageError, accounts, api_keys, catalogue, deployments, revisions};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Catalogue, Platform, PlatformError};
+
+/// Four looks a second keep every change well within the promised second.
+const PERIOD: Duration = Duration::from_millis(250);
+/// A database that hangs counts as down after this long, so that the outage is logged.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the loop knows about the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Up,
+    Down,
+}
+
+impl Platform {
+    /// Polls the change counter until `shutdown`, and reads what others changed.
+    ///
+    /// While the database is down the last state stays in force; an outage is logged once when it
+    /// begins and once when it ends.
+    pub async fn refresh_loop(self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut health = Health::Up;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let outcome = tokio::select! {
+                () = shutdown.cancelled() => return,
+                outcome = tokio::time::timeout(PATIENCE, self.refresh()) => outcome,
+            };
+            health = report(health, outcome);
+        }
+    }
+
+    /// Reads the rows that changed since the last time.
+    pub(crate) async fn refresh(&self) -> Result<(), PlatformError> {
+        let shared = &self.shared;
+        let seen = shared.seen.load(Ordering::Acquire);
+        let current = revisions::current(&shared.storage).await?;
+        if current.latest == seen && !shared.catalogue_is_behind(current.catalogue) {
+            return Ok(());
+        }
+        // One snapshot for all of it: a key is never read without its account, nor a deployment
+        // without its models.
+        let snapshot = shared.storage.snapshot().await?;
+        let current = revisions::current(&snapshot).await?;
+        for (revision, account) in accounts::changed_since(&snapshot, seen).await? {
+            shared.keys.apply_account(revision, &account);
+        }
+        for (revision, key) in api_keys::changed_since(&snapshot, seen).await? {
+            // At the start, keys that were deleted long ago need no place in memory.
+            if seen > 0 || key.status != KeyStatus::Deleted {
+                shared.keys.apply_key(revision, &key);
+            }
+        }
+        if shared.catalogue_is_behind(current.catalogue) {
+            let models = catalogue::list(&snapshot)
+                .await?
+                .into_iter()
+                .map(Arc::new)
+                .collect();
+            let deployments = deployments::list(&snapshot)
+                .await?
+                .into_iter()
+                .map(Arc::new)
+                .collect();
+            shared.install_catalogue(current.catalogue, Catalogue::new(models, deployments));
+        }
+        shared.seen.store(current.latest, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Logs the beginning and the end of an outage, and nothing in between.
+fn report(health: Health, outcome: Result<Result<(), PlatformError>, tokio::time::error::Elapsed>) -> Health {
+    match (health, outcome) {
+        (Health::Up, Ok(Ok(()))) => Health::Up,
+        (Health::Down, Ok(Ok(()))) => {
+            tracing::info!("database is back; changes of other processes are in force again");
+            Health::Up
+        }
+        (Health::Down, Ok(Err(_)) | Err(_)) => Health::Down,
+        (Health::Up, Ok(Err(error))) => {
+            let error: &dyn std::error::Error = match &error {
+                PlatformError::Storage(storage @ StorageError::InvalidData { .. }) => storage,
+                other => other,
+            };
+            tracing::error!(error = %chain(error), "database cannot be read; going on with the last known keys and models");
+            Health::Down
+        }
+        (Health::Up, Err(_)) => {
+            tracing::error!(
+                timeout_ms = PATIENCE.as_millis(),
+                "database does not answer; going on with the last known keys and models"
+            );
+            Health::Down
+        }
+    }
+}
+
+/// Joins an error with its causes. Storage's errors hold no values of rows, only their places.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

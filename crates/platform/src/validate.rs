@@ -1,0 +1,192 @@
+//! The rules for the fields of accounts, keys, models and deployments.
+
+use silica_storage::{LimitMetrics, Limits, UnknownCode};
+
+use crate::PlatformError;
+
+/// RFC 5321, section 4.5.3.1.3, without the angle brackets.
+const EMAIL_BYTES: usize = 254;
+const NAME_CHARACTERS: usize = 128;
+const DESCRIPTION_CHARACTERS: usize = 4096;
+const TAGS: usize = 32;
+const TAG_CHARACTERS: usize = 64;
+const DEPLOYMENT_NAME_BYTES: usize = 128;
+
+/// Makes the error for a field.
+pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> PlatformError {
+    PlatformError::Invalid {
+        field: field.into(),
+        problem: problem.into(),
+    }
+}
+
+/// Makes the error for a field with a text of a fixed list.
+pub(crate) fn unknown(field: impl Into<String>) -> impl FnOnce(UnknownCode) -> PlatformError {
+    let field = field.into();
+    move |error| invalid(field, error.to_string())
+}
+
+/// Checks an e-mail address and makes it lower case, so that one mailbox has one account.
+///
+/// Only the form is checked, loosely: whether mail arrives is for a mail to find out.
+pub(crate) fn email(text: &str) -> Result<String, PlatformError> {
+    let text = text.trim().to_lowercase();
+    let good = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.');
+    let well_formed = text.len() <= EMAIL_BYTES
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        && text
+            .split_once('@')
+            .is_some_and(|(local, domain)| good(local) && good(domain) && !domain.contains('@'));
+    if well_formed {
+        return Ok(text);
+    }
+    Err(invalid(
+        "email",
+        "not an e-mail address; it looks like name@example.org and has at most 254 bytes",
+    ))
+}
+
+/// Checks a name that people read.
+pub(crate) fn display_name(field: &str, text: &str) -> Result<String, PlatformError> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > NAME_CHARACTERS || text.chars().any(char::is_control) {
+        return Err(invalid(
+            field,
+            format!("must have 1 to {NAME_CHARACTERS} characters and no control characters"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks a text of any length up to 4,096 characters; empty is fine.
+pub(crate) fn description(text: &str) -> Result<String, PlatformError> {
+    let controls = text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    if controls || text.chars().count() > DESCRIPTION_CHARACTERS {
+        return Err(invalid(
+            "description",
+            format!("must have at most {DESCRIPTION_CHARACTERS} characters and no control characters"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks the tags of a model.
+pub(crate) fn tags(tags: &[String]) -> Result<Vec<String>, PlatformError> {
+    if tags.len() > TAGS {
+        return Err(invalid("tags", format!("at most {TAGS} tags")));
+    }
+    for (index, tag) in tags.iter().enumerate() {
+        let bad = tag.trim().is_empty()
+            || tag.chars().count() > TAG_CHARACTERS
+            || tag.chars().any(char::is_control);
+        if bad {
+            return Err(invalid(
+                format!("tags[{index}]"),
+                format!("must have 1 to {TAG_CHARACTERS} characters"),
+            ));
+        }
+    }
+    Ok(tags.to_vec())
+}
+
+/// Checks limits: every metric is -1 (none) or more, and at least one is given.
+pub(crate) fn limits(limits: Limits) -> Result<Limits, PlatformError> {
+    if let Limits::Metrics(metrics) = &limits {
+        if *metrics == LimitMetrics::default() {
+            return Err(invalid(
+                "limits",
+                "needs a class or at least one of RPM, RPH, RPD, TPM, TPD, IPM, IPD",
+            ));
+        }
+        for (name, value) in metrics.named() {
+            if value.is_some_and(|value| value < -1) {
+                return Err(invalid(format!("limits.{name}"), "must be -1 (no limit) or more"));
+            }
+        }
+    }
+    Ok(limits)
+}
+
+/// Checks the name of a deployment, which stands in paths of the admin API and in metrics.
+pub(crate) fn deployment_name(text: &str) -> Result<String, PlatformError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+    if text.is_empty() || text.len() > DEPLOYMENT_NAME_BYTES || !text.bytes().all(legal) {
+        return Err(invalid(
+            "name",
+            format!("must have 1 to {DEPLOYMENT_NAME_BYTES} of the characters A-Z a-z 0-9 . _ - / :"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks a count that must not be zero.
+pub(crate) fn positive(field: impl Into<String>, value: u32) -> Result<u32, PlatformError> {
+    if value == 0 {
+        Err(invalid(field, "must be 1 or more"))
+    } else {
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn usual_addresses_are_taken_and_lower_cased() {
+        for (given, kept) in [
+            ("Ada@Example.ORG", "ada@example.org"),
+            (" a.b+c@sub.example.org ", "a.b+c@sub.example.org"),
+            ("operator@localhost", "operator@localhost"),
+        ] {
+            assert_eq!(email(given).unwrap(), kept);
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_address_are_refused_without_repeating_them() {
+        for text in [
+            "",
+            "geheim",
+            "@geheim",
+            "geheim@",
+            "a@b@c",
+            "a b@c.d",
+            "a@.geheim",
+            "a\u{7}@b.c",
+            &format!("{}@b.c", "x".repeat(260)),
+        ] {
+            let error = email(text).unwrap_err();
+            assert!(!error.to_string().contains("geheim"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits_take_minus_one_and_refuse_less_or_nothing() {
+        let with = |value| {
+            Limits::Metrics(LimitMetrics {
+                tokens_per_minute: Some(value),
+                ..LimitMetrics::default()
+            })
+        };
+        assert!(limits(with(-1)).is_ok() && limits(with(0)).is_ok());
+        assert!(
+            limits(with(-2))
+                .unwrap_err()
+                .to_string()
+                .starts_with("limits.TPM")
+        );
+        assert!(limits(Limits::Metrics(LimitMetrics::default())).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn checked_addresses_stay_the_same_when_checked_again(text in "\\PC{0,40}@\\PC{0,40}") {
+            if let Ok(once) = email(&text) {
+                prop_assert_eq!(email(&once).unwrap(), once);
+            }
+        }
+    }
+}
