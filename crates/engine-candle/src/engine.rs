@@ -1,0 +1,139 @@
+//! The engine: queue, threads and events around a loaded model.
+
+mod meters;
+mod model;
+mod queue;
+mod sequence;
+mod threads;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
+use silica_types::TokenCount;
+
+use self::meters::Meters;
+use self::model::LogitsModel;
+use self::queue::{Job, WaitingQueue};
+use self::worker::Worker;
+use crate::{CandleOptions, Decoder, LoadError};
+
+/// An embedded text engine: one model, its own threads, many sequences in flight.
+///
+/// Dropping it stops its thread at the end of the current step (a prompt chunk of a large model
+/// can take a second) and fails the sequences that have not ended.
+pub struct CandleEngine {
+    queue: Arc<WaitingQueue>,
+    meters: Meters,
+    context_length: TokenCount,
+    vocabulary_size: u32,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CandleEngine {
+    /// Loads a Hugging Face folder and starts the engine. Blocks for as long as reading the
+    /// weights takes, so call it outside of async threads. Metrics go to the recorder that is
+    /// installed at this moment.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load(folder: &Path, options: CandleOptions) -> Result<Self, LoadError> {
+        let decoder = Decoder::load(folder, options.dtype, options.context_length)?;
+        let config = decoder.config();
+        tracing::info!(
+            engine = options.name,
+            family = ?config.family,
+            layers = config.layers,
+            vocabulary = config.vocab_size,
+            context = decoder.context_length(),
+            weights = ?options.dtype,
+            threads = options.thread_count(),
+            "model loaded"
+        );
+        Self::start(decoder, options)
+    }
+
+    /// Starts the engine around any model; tests bring their own.
+    fn start<M: LogitsModel>(model: M, options: CandleOptions) -> Result<Self, LoadError> {
+        let queue = Arc::new(WaitingQueue::new(options.max_waiting));
+        let meters = Meters::new(&options.name);
+        let threads = options.thread_count();
+        let context_length = TokenCount(model.context_length());
+        let vocabulary_size = model.vocabulary_size();
+        let worker = Worker::new(model, Arc::clone(&queue), meters.clone(), options.max_sequences);
+        let thread =
+            threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
+        Ok(Self {
+            queue,
+            meters,
+            context_length,
+            vocabulary_size,
+            thread: Some(thread),
+        })
+    }
+
+    fn check(&self, request: &GenerateRequest) -> Result<(), EngineError> {
+        let prompt = TokenCount::of(&request.prompt);
+        if prompt == TokenCount::ZERO {
+            return Err(EngineError::InvalidRequest("the prompt has no tokens".to_owned()));
+        }
+        if prompt >= self.context_length {
+            return Err(EngineError::ContextExceeded {
+                prompt,
+                limit: self.context_length,
+            });
+        }
+        let biased = request.sampling.logit_bias.iter().map(|(id, _)| id);
+        match request
+            .prompt
+            .iter()
+            .chain(biased)
+            .find(|id| **id >= self.vocabulary_size)
+        {
+            Some(id) => Err(EngineError::InvalidRequest(format!(
+                "token id {id} is outside the model's vocabulary of {}",
+                self.vocabulary_size
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TokenEngine for CandleEngine {
+    fn context_length(&self) -> TokenCount {
+        self.context_length
+    }
+
+    fn vocabulary_size(&self) -> u32 {
+        self.vocabulary_size
+    }
+
+    fn generate(&self, mut request: GenerateRequest) -> Result<GenerateStream, EngineError> {
+        self.check(&request)?;
+        let room = self.context_length.get() - TokenCount::of(&request.prompt).get();
+        request.max_tokens = TokenCount(request.max_tokens.get().clamp(1, room));
+        let (sink, stream) = GenerateStream::channel(request.max_tokens);
+        self.queue.push(Job {
+            request,
+            sink,
+            _waiting: self.meters.waiting(),
+        })?;
+        Ok(stream)
+    }
+}
+
+impl Drop for CandleEngine {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the engine's thread had panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! The engine's metrics. The label is the operator's name for the engine.
+
+use metrics::{Counter, Gauge, counter, gauge};
+
+/// Handles to one engine's metrics. Engines with the same name add up.
+#[derive(Clone)]
+pub(super) struct Meters {
+    steps: Counter,
+    cancelled: Counter,
+    sequences: Gauge,
+    waiting: Gauge,
+}
+
+impl Meters {
+    pub(super) fn new(engine: &str) -> Self {
+        let label = || engine.to_owned();
+        Self {
+            steps: counter!("silica_engine_steps_total", "engine" => label()),
+            cancelled: counter!("silica_engine_cancelled_total", "engine" => label()),
+            sequences: gauge!("silica_engine_sequences", "engine" => label()),
+            waiting: gauge!("silica_engine_waiting", "engine" => label()),
+        }
+    }
+
+    /// Counts one forward pass.
+    pub(super) fn step(&self) {
+        self.steps.increment(1);
+    }
+
+    /// Counts a request whose receiver went away.
+    pub(super) fn cancelled(&self) {
+        self.cancelled.increment(1);
+    }
+
+    /// Counts a waiting request until it is dropped.
+    pub(super) fn waiting(&self) -> Counted {
+        Counted::new(&self.waiting)
+    }
+
+    /// Counts a running sequence until it is dropped.
+    pub(super) fn running(&self) -> Counted {
+        Counted::new(&self.sequences)
+    }
+}
+
+/// Holds a gauge one higher for as long as it lives.
+pub(super) struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}

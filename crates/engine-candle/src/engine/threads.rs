@@ -1,0 +1,61 @@
+//! The engine's threads.
+//!
+//! Each engine has its own rayon pool and runs its loop inside it, so that every parallel
+//! operation below stays within the pool's threads. All of them run at a lower priority than the
+//! server's: a busy model must not delay authentication, streams of other models or the console.
+
+use std::error::Error;
+use std::thread::{self, JoinHandle};
+
+/// The nice value of compute threads: clearly behind the server's, clearly before idle work.
+const NICE: i32 = 10;
+
+/// Starts a thread that runs `work` inside a pool of `threads` threads of its own. Joining the
+/// thread waits for `work`.
+pub(super) fn spawn(
+    name: String,
+    threads: usize,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Box<dyn Error + Send + Sync>> {
+    let owner = thread::Builder::new().name(format!("engine-{name}"));
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(move |index| format!("{name}-{index}"))
+        .start_handler(|_| lower_priority())
+        .build()?;
+    // The pool's own threads cannot be joined, so one more, which only waits, owns the pool.
+    Ok(owner.spawn(move || pool.install(work))?)
+}
+
+/// Lowers the calling thread's priority, where the system has such a thing per thread.
+fn lower_priority() {
+    // Linux keeps a nice value per thread; elsewhere the call would slow the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "compute threads keep the normal priority");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn work_runs_at_lower_priority_within_the_asked_number_of_threads() {
+        let (sender, receiver) = mpsc::channel();
+        let before = rustix::process::getpriority_process(None).unwrap();
+        let thread = spawn("priority".to_owned(), 3, move || {
+            let inside = rustix::process::getpriority_process(None).unwrap();
+            sender.send((inside, rayon::current_num_threads())).unwrap();
+        });
+        thread.unwrap().join().unwrap();
+        assert_eq!(receiver.recv().unwrap(), (NICE.max(before), 3));
+        assert_eq!(
+            rustix::process::getpriority_process(None).unwrap(),
+            before,
+            "only the pool's threads are lowered"
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! Why a model folder was refused.
+
+use std::path::PathBuf;
+
+/// A model folder that cannot be served. Every variant about a file names it; the cause, where
+/// there is one, is the source, so print the whole chain.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file that must be there is not.
+    #[error("{}: the file is missing", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system did not let us read a file.
+    #[error("{}: the file cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A JSON file is malformed, or a field has the wrong type.
+    #[error("{}: line {}, column {} is not valid", path.display(), source.line(), source.column())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The architecture is not one of the families this engine computes.
+    #[error(
+        "{}: architecture {value} is not supported; supported are Qwen2ForCausalLM, Qwen3ForCausalLM and LlamaForCausalLM",
+        path.display()
+    )]
+    UnknownArchitecture {
+        /// The configuration file.
+        path: PathBuf,
+        /// The name it gives, as in the file.
+        value: String,
+    },
+    /// A setting has a value that this engine does not compute.
+    #[error("{}: {field} = {value} is not supported ({expected})", path.display())]
+    Unsupported {
+        /// The configuration file.
+        path: PathBuf,
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What is supported.
+        expected: &'static str,
+    },
+    /// Settings contradict each other or are out of range.
+    #[error("{}: {field} {problem}", path.display())]
+    InvalidConfig {
+        /// The configuration file.
+        path: PathBuf,
+        /// The setting.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A weight file's header is malformed.
+    #[error("{}: the safetensors header is not valid", path.display())]
+    Header {
+        /// The weight file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: HeaderError,
+    },
+    /// A weight file is shorter or longer than its header says, as after a broken download.
+    #[error(
+        "{}: the file has {actual} bytes but its header announces {expected}; it is truncated or damaged",
+        path.display()
+    )]
+    WrongLength {
+        /// The weight file.
+        path: PathBuf,
+        /// Bytes that the header announces, header included.
+        expected: u64,
+        /// Bytes there are.
+        actual: u64,
+    },
+    /// A tensor that the architecture needs is in no weight file.
+    #[error("{}: tensor {name} is missing", path.display())]
+    MissingTensor {
+        /// The weight file or index that should have it.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+    },
+    /// A tensor has another shape than the configuration asks for.
+    #[error("{}: tensor {name} has shape {actual:?}, the configuration asks for {expected:?}", path.display())]
+    WrongShape {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The shape that follows from config.json.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        actual: Vec<usize>,
+    },
+    /// A tensor has a number format other than f32, bf16 and f16.
+    #[error("{}: tensor {name} has the number format {format}; supported are F32, BF16 and F16", path.display())]
+    WrongFormat {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The format, as the file names it.
+        format: String,
+    },
+    /// The compute device refused, for example for lack of memory.
+    #[error("{}: the weights cannot be placed on the device", folder.display())]
+    Device {
+        /// The model folder.
+        folder: PathBuf,
+        /// What the device said.
+        #[source]
+        source: candle_core::Error,
+    },
+    /// The engine's threads could not be started.
+    #[error("the engine's threads cannot be started")]
+    Threads(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What is wrong with a safetensors header.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderError {
+    /// It announces a size that cannot be.
+    #[error("it announces {announced} bytes, more than the file has or than the limit of 100 MB")]
+    TooLong {
+        /// Bytes that the first eight bytes of the file announce.
+        announced: u64,
+    },
+    /// It is not the JSON it has to be, or its offsets overlap or leave gaps.
+    #[error(transparent)]
+    Malformed(serde_json::Error),
+}

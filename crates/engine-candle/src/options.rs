@@ -1,0 +1,54 @@
+//! What the operator may choose about an embedded engine.
+
+/// Settings of one engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CandleOptions {
+    /// Compute threads; `None` takes the number of cores minus one, at least one.
+    pub threads: Option<usize>,
+    /// The number format of the weights in memory.
+    pub dtype: Dtype,
+    /// Requests that may wait for a place, at least 1; one more is refused with `QueueFull`.
+    pub max_waiting: usize,
+    /// Sequences computed at the same time, at least 1.
+    pub max_sequences: usize,
+    /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
+    /// model's own limit.
+    pub context_length: Option<u32>,
+    /// The engine's name: the value of the metrics label `engine`, and part of thread names.
+    pub name: String,
+}
+
+impl Default for CandleOptions {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            dtype: Dtype::default(),
+            max_waiting: 64,
+            max_sequences: 8,
+            context_length: None,
+            name: "candle".to_owned(),
+        }
+    }
+}
+
+impl CandleOptions {
+    /// The number of compute threads to start.
+    pub(crate) fn thread_count(&self) -> usize {
+        let spare_one = || std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1);
+        self.threads.unwrap_or_else(spare_one).max(1)
+    }
+}
+
+/// A number format of weights.
+///
+/// On a CPU only the weights are kept in it; activations, caches and sums are always f32. On CUDA
+/// everything but the norms' inner sums and the logits is in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dtype {
+    /// 32 bits: exact for every weight file.
+    #[default]
+    F32,
+    /// 16 bits: half the memory and, where memory is the limit, up to twice the speed; exact for
+    /// bf16 files, otherwise rounded to 8 significant bits.
+    Bf16,
+}

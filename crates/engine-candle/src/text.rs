@@ -1,0 +1,13 @@
+//! Decoder-only text models: configuration, weights, forward pass and sampling.
+
+pub(crate) mod attention;
+pub(crate) mod cache;
+pub(crate) mod config;
+pub(crate) mod decoder;
+pub(crate) mod kernels;
+pub(crate) mod linear;
+pub(crate) mod mlp;
+pub(crate) mod norm;
+pub(crate) mod rope;
+pub(crate) mod sampler;
+pub(crate) mod weights;

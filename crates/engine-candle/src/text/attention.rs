@@ -1,0 +1,206 @@
+//! Self-attention of one layer over one sequence's cache.
+
+mod cpu;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use self::cpu::CpuAttention;
+use super::cache::KvCache;
+use super::config::{Family, ModelConfig, real};
+use super::linear::Linear;
+use super::norm::RmsNorm;
+use super::rope::Rotation;
+use super::weights::Weights;
+use crate::LoadError;
+
+/// Query, key and value projections are one layer, so that the input is read once.
+pub(crate) struct Attention {
+    layer: usize,
+    qkv: Linear,
+    output: Linear,
+    /// Norms of queries and keys, per head.
+    head_norms: Option<(RmsNorm, RmsNorm)>,
+    shape: HeadShape,
+    window: Option<usize>,
+}
+
+/// How heads lie in the projections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadShape {
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) width: usize,
+}
+
+impl Attention {
+    pub(crate) fn load(
+        weights: &Weights,
+        prefix: &str,
+        config: &ModelConfig,
+        layer: usize,
+    ) -> std::result::Result<Self, LoadError> {
+        let shape = HeadShape {
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            width: config.head_dim,
+        };
+        let (query_width, kv_width) = (shape.heads * shape.width, shape.kv_heads * shape.width);
+        let [query, key, value, output] =
+            ["q_proj", "k_proj", "v_proj", "o_proj"].map(|name| format!("{prefix}.{name}"));
+        let parts = [
+            (query.as_str(), query_width),
+            (key.as_str(), kv_width),
+            (value.as_str(), kv_width),
+        ];
+        let norm = |name: &str| {
+            RmsNorm::load(
+                weights,
+                &format!("{prefix}.{name}.weight"),
+                shape.width,
+                config.norm_eps,
+            )
+        };
+        let head_norms = match config.family {
+            Family::Qwen3 => Some((norm("q_norm")?, norm("k_norm")?)),
+            Family::Qwen2 | Family::Llama => None,
+        };
+        Ok(Self {
+            layer,
+            qkv: Linear::load(weights, &parts, config.hidden_size, config.biases.qkv)?,
+            output: Linear::load(
+                weights,
+                &[(&output, config.hidden_size)],
+                query_width,
+                config.biases.output,
+            )?,
+            head_norms,
+            shape,
+            window: config.windows.get(layer).copied().flatten(),
+        })
+    }
+
+    /// Projects the rows of all sequences of a batch at once: `[rows, hidden]` to
+    /// `[rows, queries + keys + values]`.
+    pub(crate) fn project(&self, input: &Tensor) -> Result<Tensor> {
+        self.qkv.forward(input)
+    }
+
+    /// Attends within one sequence. `projected` are its rows of [`Attention::project`]; the
+    /// result is `[rows, heads * width]`.
+    pub(crate) fn attend(
+        &self,
+        projected: &Tensor,
+        rotation: &Rotation,
+        cache: &mut KvCache,
+    ) -> Result<Tensor> {
+        let HeadShape {
+            heads,
+            kv_heads,
+            width,
+        } = self.shape;
+        let rows = projected.dim(0)?;
+        let part = |start: usize, count: usize| {
+            projected
+                .narrow(1, start * width, count * width)?
+                .contiguous()?
+                .reshape((rows, count, width))
+        };
+        let (mut queries, mut keys) = (part(0, heads)?, part(heads, kv_heads)?);
+        let values = part(heads + kv_heads, kv_heads)?;
+        if let Some((query_norm, key_norm)) = &self.head_norms {
+            queries = query_norm.forward(&queries)?;
+            keys = key_norm.forward(&keys)?;
+        }
+        let (queries, keys) = (rotation.apply(&queries)?, rotation.apply(&keys)?);
+        let first = cache.len();
+        let (keys, values) = cache.append(self.layer, &keys, &values)?;
+        let view = View {
+            shape: self.shape,
+            first,
+            window: self.window,
+        };
+        if queries.device().is_cpu() {
+            queries.apply_op3_no_bwd(&keys, &values, &CpuAttention(view))
+        } else {
+            view.attend(&queries, &keys, &values)
+        }
+    }
+
+    /// Projects back to `[rows, hidden]`, again for all sequences at once.
+    pub(crate) fn project_back(&self, attended: &Tensor) -> Result<Tensor> {
+        self.output.forward(attended)
+    }
+}
+
+/// Which positions see which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    pub(crate) shape: HeadShape,
+    /// The position of the first query.
+    pub(crate) first: usize,
+    /// How far back a query sees, itself included.
+    pub(crate) window: Option<usize>,
+}
+
+impl View {
+    /// The first key that the query at `position` sees; the last one is its own.
+    pub(crate) fn start(&self, position: usize) -> usize {
+        self.window
+            .map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// The factor of the logits.
+    pub(crate) fn scale(&self) -> f64 {
+        1.0 / real(self.shape.width).sqrt()
+    }
+
+    /// Attention out of plain tensor operations, for devices other than the CPU. Queries are
+    /// `[rows, heads, width]`, keys and values `[positions, kv heads, width]`.
+    fn attend(&self, queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
+        let HeadShape {
+            heads,
+            kv_heads,
+            width,
+        } = self.shape;
+        let (rows, positions, group) = (queries.dim(0)?, keys.dim(0)?, heads / kv_heads);
+        // The query heads that share a key head become rows of one product.
+        let queries = queries
+            .reshape((rows, kv_heads, group, width))?
+            .permute((1, 2, 0, 3))?;
+        let queries = queries.contiguous()?.reshape((kv_heads, group * rows, width))?;
+        let keys = keys.permute((1, 2, 0))?.contiguous()?;
+        let values = values.transpose(0, 1)?.contiguous()?;
+        let logits = ((queries.matmul(&keys)? * self.scale())?).to_dtype(DType::F32)?;
+        let mut logits = logits.reshape((kv_heads * group, rows, positions))?;
+        if rows > 1 || self.window.is_some() {
+            logits = logits.broadcast_add(&self.mask(rows, positions, logits.device())?)?;
+        }
+        let weights = candle_nn::ops::softmax_last_dim(&logits)?.to_dtype(values.dtype())?;
+        let attended = weights
+            .reshape((kv_heads, group * rows, positions))?
+            .matmul(&values)?;
+        let attended = attended
+            .reshape((kv_heads, group, rows, width))?
+            .permute((2, 0, 1, 3))?;
+        attended.contiguous()?.reshape((rows, heads * width))
+    }
+
+    /// 0 where a key is seen and negative infinity where not, `[rows, positions]`.
+    fn mask(&self, rows: usize, positions: usize, device: &Device) -> Result<Tensor> {
+        let mut mask = Vec::with_capacity(rows * positions);
+        for position in self.first..self.first + rows {
+            let seen = self.start(position)..=position;
+            mask.extend((0..positions).map(|key| {
+                if seen.contains(&key) {
+                    0.0
+                } else {
+                    f32::NEG_INFINITY
+                }
+            }));
+        }
+        Tensor::from_vec(mask, (rows, positions), device)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! The decoder: one forward pass for all supported families.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::attention::Attention;
+use super::cache::KvCache;
+use super::config::ModelConfig;
+use super::linear::Linear;
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use super::rope::{Rope, Rotation};
+use super::weights::Weights;
+use crate::{Dtype, LoadError};
+
+/// A loaded model. Immutable; all state of a sequence is in its [`KvCache`].
+pub struct Decoder {
+    config: ModelConfig,
+    context_length: u32,
+    embeddings: Tensor,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    head: Linear,
+    rope: Rope,
+    /// The number format of activations and caches.
+    dtype: DType,
+    device: Device,
+}
+
+/// The part of one sequence that a forward pass computes.
+pub struct Span<'sequence> {
+    /// The tokens that follow those in the cache, at least one.
+    pub tokens: &'sequence [u32],
+    /// The sequence's cache; holds the tokens' keys and values afterwards. After an error its
+    /// content is unspecified: drop the sequence.
+    pub cache: &'sequence mut KvCache,
+    /// The length that `dynamic` rope scaling goes by: the whole prompt's for all parts of a
+    /// prompt, the length after the token for a generated one. Other scalings ignore it.
+    pub rope_length: usize,
+    /// Which positions' logits are wanted.
+    pub logits: LogitsOf,
+}
+
+/// Which positions' logits a forward pass returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogitsOf {
+    /// None: the span is a part of a prompt that goes on.
+    Nothing,
+    /// The last token's: the next one is to be drawn.
+    Last,
+    /// Every token's.
+    All,
+}
+
+struct Layer {
+    input_norm: RmsNorm,
+    attention: Attention,
+    attention_norm: RmsNorm,
+    mlp: Mlp,
+}
+
+impl Decoder {
+    /// Loads a Hugging Face folder onto the device that this build is for. A `context_length`
+    /// beyond the model's own is cut to it.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load(
+        folder: &Path,
+        dtype: Dtype,
+        context_length: Option<u32>,
+    ) -> std::result::Result<Self, LoadError> {
+        let config = ModelConfig::read(folder)?;
+        let dtype = match dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::Bf16 => DType::BF16,
+        };
+        let device = device().map_err(|source| LoadError::Device {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        let weights = Weights::open(folder, dtype, device)?;
+        Self::build(&weights, config, context_length)
+    }
+
+    fn build(
+        weights: &Weights,
+        config: ModelConfig,
+        context_length: Option<u32>,
+    ) -> std::result::Result<Self, LoadError> {
+        let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
+        let embeddings = weights.load("model.embed_tokens.weight", &[vocabulary, hidden])?;
+        let head = if config.tied_embeddings {
+            Linear::tied(embeddings.clone())
+        } else {
+            Linear::load(weights, &[("lm_head", vocabulary)], hidden, false)?
+        };
+        let layers = (0..config.layers).map(|index| Layer::load(weights, &config, index));
+        let layers = layers.collect::<std::result::Result<Vec<_>, _>>()?;
+        let own_limit = config.context_length;
+        Ok(Self {
+            context_length: context_length.map_or(own_limit, |wanted| wanted.clamp(1, own_limit)),
+            embeddings,
+            layers,
+            norm: RmsNorm::load(weights, "model.norm.weight", hidden, config.norm_eps)?,
+            head,
+            rope: Rope::new(config.rope.clone()),
+            dtype: weights.activation_dtype(),
+            device: weights.device().clone(),
+            config,
+        })
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The longest sequence in tokens: the option's value, or the model's own limit.
+    pub fn context_length(&self) -> u32 {
+        self.context_length
+    }
+
+    /// Makes the cache of a new sequence.
+    pub fn new_cache(&self) -> KvCache {
+        KvCache::new(self.layers.len(), self.context_length as usize)
+    }
+
+    /// Computes the next tokens of one or more sequences, of any lengths mixed: everything but
+    /// attention runs over the rows of all of them at once, so the weights are read once. Returns
+    /// the wanted logits in f32, `[rows, vocabulary]`, span by span, or `None` if none are wanted.
+    ///
+    /// # Errors
+    /// For an empty span, an id outside the vocabulary, a full cache and failures of the device.
+    pub fn forward(&self, spans: &mut [Span<'_>]) -> Result<Option<Tensor>> {
+        let mut hidden = self.embed(spans)?;
+        let rotations = self.rotations(spans)?;
+        for layer in &self.layers {
+            hidden = layer.forward(&hidden, spans, &rotations)?;
+        }
+        for span in spans.iter_mut() {
+            span.cache.advance(span.tokens.len());
+        }
+        let rows = wanted_rows(spans);
+        let rows = match rows.len() {
+            0 => return Ok(None),
+            count if count == hidden.dim(0)? => hidden,
+            _ => hidden.index_select(&Tensor::new(rows, &self.device)?, 0)?,
+        };
+        let logits = self.head.forward(&self.norm.forward(&rows)?)?;
+        Ok(Some(logits.to_dtype(DType::F32)?))
+    }
+
+    fn embed(&self, spans: &[Span<'_>]) -> Result<Tensor> {
+        let tokens: Vec<u32> = spans.iter().flat_map(|span| span.tokens).copied().collect();
+        if spans.iter().any(|span| span.tokens.is_empty()) {
+            candle_core::bail!("a span without tokens");
+        }
+        let vocabulary = self.config.vocab_size;
+        if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
+            candle_core::bail!("token {token} is outside the vocabulary of {vocabulary}");
+        }
+        let tokens = Tensor::new(tokens, &self.device)?;
+        self.embeddings.index_select(&tokens, 0)?.to_dtype(self.dtype)
+    }
+
+    fn rotations(&self, spans: &[Span<'_>]) -> Result<Vec<Rotation>> {
+        let rotation = |span: &Span<'_>| {
+            let (first, count) = (span.cache.len(), span.tokens.len());
+            let length = span.rope_length.max(first + count);
+            self.rope.rotation(first, count, length, self.dtype, &self.device)
+        };
+        spans.iter().map(rotation).collect()
+    }
+}
+
+impl Layer {
+    fn load(weights: &Weights, config: &ModelConfig, index: usize) -> std::result::Result<Self, LoadError> {
+        let prefix = format!("model.layers.{index}");
+        let norm = |name: &str| {
+            RmsNorm::load(
+                weights,
+                &format!("{prefix}.{name}.weight"),
+                config.hidden_size,
+                config.norm_eps,
+            )
+        };
+        Ok(Self {
+            input_norm: norm("input_layernorm")?,
+            attention: Attention::load(weights, &format!("{prefix}.self_attn"), config, index)?,
+            attention_norm: norm("post_attention_layernorm")?,
+            mlp: Mlp::load(weights, &format!("{prefix}.mlp"), config)?,
+        })
+    }
+
+    fn forward(&self, hidden: &Tensor, spans: &mut [Span<'_>], rotations: &[Rotation]) -> Result<Tensor> {
+        let projected = self.attention.project(&self.input_norm.forward(hidden)?)?;
+        let mut attended = Vec::with_capacity(spans.len());
+        let mut start = 0;
+        for (span, rotation) in spans.iter_mut().zip(rotations) {
+            let count = span.tokens.len();
+            attended.push(self.attention.attend(
+                &projected.narrow(0, start, count)?,
+                rotation,
+                span.cache,
+            )?);
+            start += count;
+        }
+        let attended = match attended.as_slice() {
+            [single] => single.clone(),
+            several => Tensor::cat(several, 0)?,
+        };
+        let hidden = (hidden + self.attention.project_back(&attended)?)?;
+        let change = self.mlp.forward(&self.attention_norm.forward(&hidden)?)?;
+        hidden + change
+    }
+}
+
+/// The rows whose logits are wanted, counted over all spans.
+fn wanted_rows(spans: &[Span<'_>]) -> Vec<u32> {
+    let mut rows = Vec::new();
+    let mut start = 0;
+    for span in spans {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a batch has far fewer than 2^32 rows"
+        )]
+        let end = start + span.tokens.len() as u32;
+        match span.logits {
+            LogitsOf::Nothing => {}
+            LogitsOf::Last => rows.push(end - 1),
+            LogitsOf::All => rows.extend(start..end),
+        }
+        start = end;
+    }
+    rows
+}
+
+/// The device that this build computes on.
+fn device() -> Result<Device> {
+    if cfg!(feature = "cuda") {
+        Device::new_cuda(0)
+    } else {
+        Ok(Device::Cpu)
+    }
+}
+
+#[cfg(test)]
+mod tests;

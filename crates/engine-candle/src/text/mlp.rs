@@ -1,0 +1,80 @@
+//! The gated feed-forward block: `down(silu(gate(x)) * up(x))`.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::config::ModelConfig;
+use super::linear::{Linear, contiguous};
+use super::weights::Weights;
+use crate::LoadError;
+
+/// Gate and up projections are one layer, so that the input is read once.
+pub(crate) struct Mlp {
+    gate_up: Linear,
+    down: Linear,
+}
+
+impl Mlp {
+    pub(crate) fn load(
+        weights: &Weights,
+        prefix: &str,
+        config: &ModelConfig,
+    ) -> std::result::Result<Self, LoadError> {
+        let inner = config.intermediate_size;
+        let gate = format!("{prefix}.gate_proj");
+        let up = format!("{prefix}.up_proj");
+        let down = format!("{prefix}.down_proj");
+        Ok(Self {
+            gate_up: Linear::load(
+                weights,
+                &[(&gate, inner), (&up, inner)],
+                config.hidden_size,
+                config.biases.mlp,
+            )?,
+            down: Linear::load(weights, &[(&down, config.hidden_size)], inner, config.biases.mlp)?,
+        })
+    }
+
+    /// Applies the block to `[rows, hidden]`.
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let both = self.gate_up.forward(input)?;
+        let gated = if both.device().is_cpu() {
+            both.apply_op1_no_bwd(&CpuGate)?
+        } else {
+            let inner = both.dim(1)? / 2;
+            (both.narrow(1, 0, inner)?.silu()? * both.narrow(1, inner, inner)?)?
+        };
+        self.down.forward(&gated)
+    }
+}
+
+/// `silu(left half) * right half` of every row, in one pass.
+struct CpuGate;
+
+impl CustomOp1 for CpuGate {
+    fn name(&self) -> &'static str {
+        "silica-gate"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        let inner = columns / 2;
+        let input = contiguous(storage.as_slice::<f32>()?, layout)?;
+        let mut output = vec![0.0; rows * inner];
+        let gate_row = |(output, input): (&mut [f32], &[f32])| {
+            let (gate, up) = input.split_at(inner);
+            for ((output, gate), up) in output.iter_mut().zip(gate).zip(up) {
+                *output = gate / (1.0 + (-gate).exp()) * up;
+            }
+        };
+        if rows == 1 {
+            gate_row((&mut output, input));
+        } else {
+            output
+                .par_chunks_mut(inner)
+                .zip(input.par_chunks(columns))
+                .for_each(gate_row);
+        }
+        Ok((CpuStorage::F32(output), Shape::from((rows, inner))))
+    }
+}

@@ -1,0 +1,31 @@
+//! Root-mean-square norms.
+
+use candle_core::{Result, Tensor};
+
+use super::weights::Weights;
+use crate::LoadError;
+
+/// Scales the last dimension to a root mean square of 1, then by learned weights.
+pub(crate) struct RmsNorm {
+    weight: Tensor,
+    epsilon: f32,
+}
+
+impl RmsNorm {
+    pub(crate) fn load(
+        weights: &Weights,
+        name: &str,
+        size: usize,
+        epsilon: f32,
+    ) -> std::result::Result<Self, LoadError> {
+        Ok(Self {
+            weight: weights.load_activation(name, size)?,
+            epsilon,
+        })
+    }
+
+    /// Applies the norm; `input` must be contiguous.
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        candle_nn::ops::rms_norm(input, &self.weight, self.epsilon)
+    }
+}
