@@ -1,1 +1,26 @@
-//! Public /v1 handlers, error envelope, SSE body.
+//! The public API: `/v1` handlers, one endpoint a file, and what stands around them: caller
+//! extractor, validated bodies, error envelope, trace ids, SSE.
+//!
+//! Handlers parse, authorize, call the gateway or the platform, and map the result; they hold no
+//! logic of their own. The operator API reuses the layers, the extractors and the envelope.
+
+mod auth;
+mod body;
+mod chat;
+mod config;
+mod failure;
+mod layers;
+mod models;
+mod observe;
+mod openapi;
+mod router;
+mod sse;
+
+pub use auth::{CallerAuth, bearer_token};
+pub use body::{BodyLimits, Json, ValidJson};
+pub use config::{ApiConfig, CorsOrigins, InvalidOrigin};
+pub use failure::Failure;
+pub use layers::{TRACE_ID_HEADER, panic_barrier};
+pub use observe::{ObserveLayer, RequestTrace};
+pub use openapi::openapi;
+pub use router::{ApiState, method_not_allowed, not_found, router};

@@ -45,6 +45,8 @@ error_codes! {
     MethodNotAllowed = 20011, METHOD_NOT_ALLOWED, "Method Not Allowed";
     /// The catalogue has no such model.
     ModelNotExist = 20012, BAD_REQUEST, "Model does not exist. Please check it carefully.";
+    /// The path names a model that the catalogue does not have.
+    ModelNotFound = 20012, NOT_FOUND, "Model does not exist. Please check it carefully.";
     /// `model` is missing.
     ModelRequired = 20013, BAD_REQUEST, "model: Field required";
     /// `messages` is missing or empty.
@@ -292,7 +294,7 @@ mod tests {
             .filter(|pair| pair[0] == pair[1])
             .map(|pair| pair[0])
             .collect();
-        assert_eq!(repeated, [20011, 20011, 20015, 30014]);
+        assert_eq!(repeated, [20011, 20011, 20012, 20015, 30014]);
     }
 
     #[test]

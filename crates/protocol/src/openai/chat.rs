@@ -5,6 +5,7 @@ mod completion;
 mod message;
 mod parameters;
 mod request;
+mod schema;
 mod tool;
 
 pub use chunk::{
@@ -17,4 +18,5 @@ pub use completion::{
 pub use message::{ChatMessage, Role};
 pub use parameters::{ResponseFormat, TopK};
 pub use request::ChatCompletionRequest;
+pub use schema::ChatCompletionRequestSchema;
 pub use tool::{ToolChoice, ToolDefinition};

@@ -7,7 +7,7 @@ use crate::reader::{Kind, Object, Path, list, string};
 use crate::{ApiError, ErrorCode};
 
 /// Who said a message.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Instructions; `developer` is read as this.
@@ -22,24 +22,21 @@ pub enum Role {
 }
 
 /// One message of a chat request.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ChatMessage {
     /// Who said it.
     pub role: Role,
     /// A text, or a list of parts. Text parts are joined by line breaks; `null` on an assistant
     /// turn is an empty text.
-    #[schema(value_type = super::request::ContentSchema)]
     pub content: String,
     /// Whether the content had image, audio or video parts.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(ignore)]
     pub has_media: bool,
     /// Earlier reasoning of an assistant turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
     /// The calls an assistant turn made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
     pub tool_calls: Vec<ToolCall>,
     /// For role `tool`: the call that this is the result of.
     #[serde(skip_serializing_if = "Option::is_none")]

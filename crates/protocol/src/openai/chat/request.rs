@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use super::message::{ChatMessage, messages};
 use super::parameters::{
@@ -195,15 +194,4 @@ fn continuation(body: &Object<'_, '_>) -> Result<(Option<String>, Option<String>
         .or(nested_suffix)
         .filter(|text| !text.is_empty() || prefix.is_some());
     Ok((prefix, suffix))
-}
-
-/// Message content on the wire.
-#[derive(ToSchema)]
-#[schema(as = ChatMessageContent)]
-#[expect(
-    dead_code,
-    reason = "describes the wire in the OpenAPI document; the reader is hand-written"
-)]
-pub(crate) enum ContentSchema {
-    Text(String),
 }

@@ -1,0 +1,168 @@
+//! Request bodies: read within limits, parsed away from the async threads when large.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRef, FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use silica_protocol::{ApiError, ErrorCode, RequestBody};
+use tokio::time::timeout;
+
+use crate::Failure;
+
+/// Limits on request bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// The most bytes of a body.
+    pub max_bytes: usize,
+    /// The time within which a body must have arrived.
+    pub timeout: Duration,
+}
+
+/// Larger bodies are parsed on the blocking pool: parsing takes about a millisecond per megabyte.
+const PARSE_INLINE_BYTES: usize = 64 * 1024;
+/// How much of a body that is refused is read all the same. A client that is still sending when
+/// the connection closes would see a reset instead of the answer.
+const DRAIN_BYTES: usize = 64 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// A body that validates itself.
+#[derive(Debug, Clone, Copy)]
+pub struct ValidJson<T>(pub T);
+
+impl<S: Send + Sync, T: RequestBody> FromRequest<S> for ValidJson<T>
+where
+    BodyLimits: FromRef<S>,
+{
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let body = read(request, BodyLimits::from_ref(state)).await?;
+        Ok(Self(parse(body, T::from_json).await?))
+    }
+}
+
+/// JSON both ways, for endpoints of our own: a body read by serde, whose errors name the field,
+/// or a response.
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Json<T>
+where
+    BodyLimits: FromRef<S>,
+{
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let body = read(request, BodyLimits::from_ref(state)).await?;
+        Ok(Self(parse(body, from_serde).await?))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => {
+                let mut response = Response::new(Body::from(body));
+                let json = HeaderValue::from_static("application/json; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, json);
+                response
+            }
+            Err(error) => {
+                tracing::error!(%error, "a response cannot be serialised");
+                Failure::from(ErrorCode::Internal).into_response()
+            }
+        }
+    }
+}
+
+fn from_serde<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        ApiError::invalid(if path == "." {
+            inner.to_string()
+        } else {
+            format!("{path}: {inner}")
+        })
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok(value)
+}
+
+async fn parse<T: Send + 'static>(
+    body: Bytes,
+    parser: fn(&str) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    if body.len() <= PARSE_INLINE_BYTES {
+        return parse_utf8(&body, parser);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse_utf8(&body, parser)).await;
+    parsed.unwrap_or_else(|_panic_or_shutdown| Err(ErrorCode::Internal.into()))
+}
+
+fn parse_utf8<T>(body: &[u8], parser: fn(&str) -> Result<T, ApiError>) -> Result<T, ApiError> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| ApiError::invalid("The request body is not valid UTF-8."))?;
+    parser(text)
+}
+
+/// Reads a whole body within the limits.
+async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    // Such a client sends nothing until it is told to go on, so there is nothing to drain.
+    let waits = request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limits.max_bytes {
+        if !waits && announced <= DRAIN_BYTES {
+            drain(&mut body).await;
+        }
+        return Err(too_large(limits));
+    }
+    timeout(limits.timeout, collect(body, announced, limits))
+        .await
+        .unwrap_or_else(|_elapsed| Err(ErrorCode::BodyTimeout.into()))
+}
+
+async fn collect(mut body: Body, announced: usize, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    let mut collected = BytesMut::with_capacity(announced.min(PARSE_INLINE_BYTES));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::invalid("The request body could not be read."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if collected.len() + data.len() > limits.max_bytes {
+            drain(&mut body).await;
+            return Err(too_large(limits));
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(collected.freeze())
+}
+
+async fn drain(body: &mut Body) {
+    let read = async {
+        let mut drained = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            drained += frame.data_ref().map_or(0, Bytes::len);
+            if drained > DRAIN_BYTES {
+                break;
+            }
+        }
+    };
+    // Whether it ended in time does not matter: the answer is the same.
+    let _ = timeout(DRAIN_TIME, read).await;
+}
+
+fn too_large(limits: BodyLimits) -> ApiError {
+    let text = format!("The request body must have at most {} bytes.", limits.max_bytes);
+    ApiError::with_message(ErrorCode::EntityTooLarge, text)
+}

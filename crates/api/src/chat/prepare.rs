@@ -1,0 +1,141 @@
+//! From a checked request to what the engine is asked: defaults filled in, refusals that depend
+//! on the model.
+
+use silica_engine::{
+    ChatRequest, Continuation, Message, Role, Sampling, Thinking, Tool, ToolCall, ToolChoice,
+};
+use silica_platform::{CatalogueModel, ModelFeature};
+use silica_protocol::openai::chat as wire;
+use silica_protocol::openai::chat::{ChatCompletionRequest, ResponseFormat, TopK};
+use silica_protocol::{ApiError, ErrorCode};
+use silica_types::TokenCount;
+
+use crate::failure::unsupported_parameter;
+
+/// Defaults of February 2025 (contract section 3.1).
+const TEMPERATURE: f32 = 0.7;
+const TOP_P: f32 = 0.7;
+const TOP_K: u32 = 50;
+const FREQUENCY_PENALTY: f32 = 0.5;
+
+/// Makes the engine's request.
+///
+/// # Errors
+/// With the code of a feature that cannot be served. Features that the engine's request can
+/// express are checked by the gateway, not here.
+pub(super) fn engine_request(
+    body: ChatCompletionRequest,
+    model: &CatalogueModel,
+    default_max_tokens: TokenCount,
+) -> Result<ChatRequest, ApiError> {
+    refuse_unserved(&body, model)?;
+    let sampling = sampling(&body);
+    Ok(ChatRequest {
+        messages: body.messages.into_iter().map(message).collect(),
+        tools: body.tools.into_iter().map(tool).collect(),
+        tool_choice: match body.tool_choice {
+            wire::ToolChoice::None => ToolChoice::None,
+            // Forced calls are refused above.
+            wire::ToolChoice::Auto | wire::ToolChoice::Required | wire::ToolChoice::Function(_) => {
+                ToolChoice::Auto
+            }
+        },
+        continuation: match (body.prefix, body.suffix) {
+            (None, None) => Continuation::None,
+            (Some(prefix), None) => Continuation::Prefix(prefix),
+            (prefix, Some(suffix)) => Continuation::FillInMiddle {
+                prefix: prefix.unwrap_or_default(),
+                suffix,
+            },
+        },
+        sampling,
+        max_tokens: body.max_tokens.map_or(default_max_tokens, TokenCount),
+        stop: body.stop,
+        choices: body.n.unwrap_or(1),
+        logprobs: body.logprobs,
+        thinking: Thinking {
+            enabled: body.enable_thinking,
+        },
+    })
+}
+
+/// Refuses what the engine's request cannot express (yet).
+fn refuse_unserved(body: &ChatCompletionRequest, model: &CatalogueModel) -> Result<(), ApiError> {
+    if body.response_format != ResponseFormat::Text {
+        return Err(ApiError::new(match (&body.prefix, &body.suffix) {
+            (_, Some(_)) => ErrorCode::FimJsonMode,
+            (Some(_), None) => ErrorCode::PrefixJsonMode,
+            // Answers in JSON come with constrained output, for every model at once.
+            (None, None) => ErrorCode::JsonModeNotSupported,
+        }));
+    }
+    if body.has_media() {
+        return Err(ErrorCode::NotVlm.into());
+    }
+    if body.thinking_budget.is_some() && !model.features.contains(&ModelFeature::Reasoning) {
+        return Err(unsupported_parameter("thinking_budget"));
+    }
+    let forces_call = matches!(
+        body.tool_choice,
+        wire::ToolChoice::Required | wire::ToolChoice::Function(_)
+    );
+    if forces_call && model.features.contains(&ModelFeature::Tools) {
+        let text = "tool_choice can be 'auto' or 'none': forced calls need constrained output, which is not supported yet.";
+        return Err(ApiError::with_message(ErrorCode::FunctionCallNotSupported, text));
+    }
+    if forces_call {
+        return Err(ErrorCode::FunctionCallNotSupported.into());
+    }
+    Ok(())
+}
+
+fn sampling(body: &ChatCompletionRequest) -> Sampling {
+    Sampling {
+        temperature: body.temperature.unwrap_or(TEMPERATURE),
+        top_p: body.top_p.unwrap_or(TOP_P),
+        top_k: match body.top_k {
+            None => Some(TOP_K),
+            Some(TopK::All) => None,
+            Some(TopK::Most(count)) => Some(u32::from(count)),
+        },
+        min_p: body.min_p.unwrap_or(0.0),
+        frequency_penalty: body.frequency_penalty.unwrap_or(FREQUENCY_PENALTY),
+        presence_penalty: body.presence_penalty.unwrap_or(0.0),
+        logit_bias: body.logit_bias.clone(),
+        seed: body.seed,
+    }
+}
+
+fn message(message: wire::ChatMessage) -> Message {
+    let calls_tools = !message.tool_calls.is_empty();
+    Message {
+        role: match message.role {
+            wire::Role::System => Role::System,
+            wire::Role::User => Role::User,
+            wire::Role::Assistant => Role::Assistant,
+            wire::Role::Tool => Role::Tool,
+        },
+        content: message.content,
+        // Earlier reasoning is fed back only on turns that call tools (contract section 3.3).
+        reasoning: message.reasoning_content.filter(|_| calls_tools),
+        tool_calls: message.tool_calls.into_iter().map(tool_call).collect(),
+        tool_call_id: message.tool_call_id,
+        name: message.name,
+    }
+}
+
+fn tool_call(call: wire::ToolCall) -> ToolCall {
+    ToolCall {
+        id: call.id,
+        name: call.function.name,
+        arguments: call.function.arguments,
+    }
+}
+
+fn tool(tool: wire::ToolDefinition) -> Tool {
+    Tool {
+        name: tool.name,
+        description: tool.description,
+        parameters: tool.parameters,
+    }
+}

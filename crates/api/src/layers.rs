@@ -1,0 +1,82 @@
+//! The layers around the routes, each small, each on its own.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Version, header};
+use silica_protocol::{ApiError, ErrorCode, ErrorDialect};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{And, Predicate, SizeAbove};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::failure::render;
+use crate::{CorsOrigins, Failure};
+
+/// The response header that carries the trace id.
+pub const TRACE_ID_HEADER: HeaderName = HeaderName::from_static("x-siliconcloud-trace-id");
+
+/// Writes errors in the operator's dialect; see [`Failure`].
+pub(crate) async fn write_dialect(dialect: ErrorDialect, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    match response.extensions().get::<ApiError>() {
+        Some(error) if dialect != ErrorDialect::Year2026 => {
+            let error = error.clone();
+            let mut rendered = render(&error, dialect);
+            // `Allow` of a 405 stays; content type and length are the new body's.
+            if let Some(allow) = response.headers().get(header::ALLOW) {
+                rendered.headers_mut().insert(header::ALLOW, allow.clone());
+            }
+            rendered.extensions_mut().insert(error);
+            rendered
+        }
+        Some(_) | None => response,
+    }
+}
+
+/// Answers 500 with code 60000 when a handler panics, and lets the server go on.
+pub fn panic_barrier() -> CatchPanicLayer<fn(Box<dyn Any + Send>) -> Response> {
+    CatchPanicLayer::custom(answer_panic as fn(Box<dyn Any + Send>) -> Response)
+}
+
+/// The panic's own text is not logged: it may quote the request.
+fn answer_panic(_payload: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Failure::from(ErrorCode::Internal).into_response()
+}
+
+/// Lets browsers call the API and read the trace id.
+pub(crate) fn cors(origins: &CorsOrigins) -> CorsLayer {
+    let origins = match origins {
+        CorsOrigins::Any => AllowOrigin::any(),
+        CorsOrigins::Only(list) => AllowOrigin::list(list.iter().cloned()),
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        // `*` would leave out Authorization (Fetch standard, section 3.3.4).
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([TRACE_ID_HEADER])
+        .max_age(Duration::from_secs(3600))
+}
+
+type OnlyJson = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
+
+/// Compresses JSON answers above a kilobyte. Never SSE: an encoder would hold frames back.
+pub(crate) fn compression() -> CompressionLayer<And<SizeAbove, OnlyJson>> {
+    let predicate = SizeAbove::new(1024).and(is_json as OnlyJson);
+    CompressionLayer::new()
+        .gzip(true)
+        .zstd(true)
+        .compress_when(predicate)
+}
+
+fn is_json(_status: StatusCode, _version: Version, headers: &HeaderMap, _extensions: &Extensions) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.starts_with("application/json"))
+}

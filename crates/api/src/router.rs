@@ -1,0 +1,82 @@
+//! The route table and the stack of layers. No logic.
+
+use axum::Router;
+use axum::extract::{FromRef, Request};
+use axum::middleware::{Next, from_fn};
+use axum::routing::{get, post};
+use silica_gateway::Gateway;
+use silica_platform::Platform;
+use silica_protocol::ErrorCode;
+use silica_types::SharedClock;
+
+use crate::layers::{compression, cors, panic_barrier, write_dialect};
+use crate::{ApiConfig, BodyLimits, Failure, ObserveLayer, chat, models};
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Keys and catalogue.
+    pub platform: Platform,
+    /// Calls.
+    pub gateway: Gateway,
+    /// The current time.
+    pub clock: SharedClock,
+    /// The operator's settings.
+    pub config: ApiConfig,
+}
+
+impl FromRef<ApiState> for BodyLimits {
+    fn from_ref(state: &ApiState) -> Self {
+        state.config.body
+    }
+}
+
+impl FromRef<ApiState> for Platform {
+    fn from_ref(state: &ApiState) -> Self {
+        state.platform.clone()
+    }
+}
+
+/// The public API with its layers: `/v1/...`, the same routes without `/v1`, and the contract's
+/// answer to any other path.
+///
+/// A server may merge further routers into it as long as they have no fallback; their requests
+/// do not pass these layers.
+pub fn router(state: ApiState) -> Router {
+    let config = state.config.clone();
+    let clock = SharedClock::clone(&state.clock);
+    let routes = Router::new()
+        .merge(endpoints())
+        .nest("/v1", endpoints())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state);
+    // From the inside out: a panic becomes an error, an error gets its dialect, JSON is
+    // compressed, CORS and trace headers go on everything.
+    let dialect = config.dialect;
+    routes
+        .layer(panic_barrier())
+        .layer(from_fn(move |request: Request, next: Next| {
+            write_dialect(dialect, request, next)
+        }))
+        .layer(compression())
+        .layer(cors(&config.cors))
+        .layer(ObserveLayer::new(clock))
+}
+
+fn endpoints() -> Router<ApiState> {
+    Router::new()
+        .route("/chat/completions", post(chat::create_chat_completion))
+        .route("/models", get(models::list_models))
+        .route("/models/{*id}", get(models::get_model))
+}
+
+/// The contract's answer to an unknown path.
+pub async fn not_found() -> Failure {
+    ErrorCode::NotFound.into()
+}
+
+/// The answer to a known path with a method that it does not have.
+pub async fn method_not_allowed() -> Failure {
+    ErrorCode::MethodNotAllowed.into()
+}

@@ -1,0 +1,136 @@
+//! A response body of server-sent events.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::Stream;
+use http::{HeaderValue, header};
+use http_body::Frame;
+use serde::Serialize;
+
+/// Turns the items of a stream into event frames.
+pub(crate) trait WriteFrames: Send + Unpin + 'static {
+    /// What the stream brings.
+    type Item;
+
+    /// Appends the frames of one item. Returns false to end the body at once.
+    fn write(&mut self, item: Self::Item, frames: &mut Frames) -> bool;
+
+    /// Appends the frames after the last item.
+    fn finish(&mut self, frames: &mut Frames);
+}
+
+/// The buffer that frames are written into.
+#[derive(Debug, Default)]
+pub(crate) struct Frames(BytesMut);
+
+impl Frames {
+    /// Appends `data: <json>` and a blank line.
+    pub(crate) fn json(&mut self, value: &impl Serialize) {
+        self.0.put_slice(b"data: ");
+        if let Err(error) = serde_json::to_writer((&mut self.0).writer(), value) {
+            // Cannot happen for our own types: no maps with odd keys, and memory does not fail.
+            tracing::error!(%error, "an event cannot be serialised");
+        }
+        self.0.put_slice(b"\n\n");
+    }
+
+    /// Appends the frame that ends a complete stream.
+    pub(crate) fn done(&mut self) {
+        self.0.put_slice(b"data: [DONE]\n\n");
+    }
+
+    fn take(&mut self) -> Bytes {
+        self.0.split().freeze()
+    }
+}
+
+/// Sends what is ready at once in one piece, up to this size.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// Makes the response. The body owns the stream, so that a client that leaves drops both.
+pub(crate) fn response<S, W>(items: S, writer: W) -> Response
+where
+    S: Stream<Item = W::Item> + Send + Unpin + 'static,
+    W: WriteFrames,
+{
+    let mut response = Response::new(Body::new(EventBody {
+        items: Some(items),
+        writer,
+        frames: Frames::default(),
+    }));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Keeps nginx from collecting frames.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+struct EventBody<S, W> {
+    /// `None` after the end.
+    items: Option<S>,
+    writer: W,
+    frames: Frames,
+}
+
+impl<S, W> EventBody<S, W>
+where
+    S: Stream<Item = W::Item> + Unpin,
+    W: WriteFrames,
+{
+    /// Writes items into the buffer until the stream has to wait, ends, or a piece is full.
+    fn fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(items) = &mut self.items {
+            let more = match Pin::new(items).poll_next(context) {
+                Poll::Pending if self.frames.0.is_empty() => return Poll::Pending,
+                Poll::Pending => return Poll::Ready(()),
+                Poll::Ready(Some(item)) => self.writer.write(item, &mut self.frames),
+                Poll::Ready(None) => {
+                    self.writer.finish(&mut self.frames);
+                    false
+                }
+            };
+            if !more {
+                self.items = None;
+            }
+            if self.frames.0.len() >= PIECE_BYTES {
+                break;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S, W> http_body::Body for EventBody<S, W>
+where
+    S: Stream<Item = W::Item> + Unpin,
+    W: WriteFrames,
+{
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        ready!(self.fill(context));
+        let piece = self.frames.take();
+        Poll::Ready(if piece.is_empty() {
+            None
+        } else {
+            Some(Ok(Frame::data(piece)))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.items.is_none() && self.frames.0.is_empty()
+    }
+}

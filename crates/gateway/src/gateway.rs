@@ -1,0 +1,241 @@
+//! The gateway itself: deployments in, calls through.
+
+use std::sync::Arc;
+
+use silica_engine::{ChatRequest, Continuation, Feature, ToolChoice};
+use silica_platform::{Caller, CatalogueModel, Deployment, ModelFeature, ModelStatus, Platform, SubType};
+use silica_types::{RequestId, SharedClock, TokenCount, TraceId};
+
+use crate::record::CallRecord;
+use crate::registry::Registry;
+use crate::replica::{Loaded, Replica};
+use crate::routes::Routes;
+use crate::{Call, DeployError, EngineLoader, GatewayError, error_chain};
+
+/// Routes calls to engines. Clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    platform: Platform,
+    loader: Arc<dyn EngineLoader>,
+    clock: SharedClock,
+    registry: Registry,
+    routes: Routes,
+}
+
+/// A deployment whose engines are loaded but which answers no calls yet. Dropping it unloads the
+/// engines that nothing else uses.
+#[must_use = "a prepared deployment answers calls only after Gateway::commit"]
+pub struct Prepared(Arc<Loaded>);
+
+impl Gateway {
+    /// Makes a gateway without routes; see [`Gateway::reconcile`].
+    pub fn new(platform: Platform, loader: Arc<dyn EngineLoader>, clock: SharedClock) -> Self {
+        let (registry, routes) = (Registry::default(), Routes::default());
+        Self(Arc::new(Inner {
+            platform,
+            loader,
+            clock,
+            registry,
+            routes,
+        }))
+    }
+
+    /// Loads the engines of a deployment without putting it in force. Engines that run already
+    /// for an equal replica of the same deployment are shared, not loaded again.
+    ///
+    /// # Errors
+    /// When an engine cannot be loaded; the ones loaded before it are dropped.
+    pub async fn prepare(&self, deployment: &Deployment) -> Result<Prepared, DeployError> {
+        let mut replicas = Vec::with_capacity(deployment.replicas.len());
+        for (position, spec) in deployment.replicas.iter().enumerate() {
+            let loaded = self
+                .0
+                .registry
+                .load(&*self.0.loader, deployment, position, spec)
+                .await;
+            let (slot, engine) = loaded.map_err(|source| DeployError {
+                deployment: deployment.name.clone(),
+                replica: position,
+                source,
+            })?;
+            replicas.push(Replica::new(spec, engine, slot));
+        }
+        Ok(Prepared(Arc::new(Loaded {
+            deployment: deployment.clone(),
+            replicas,
+        })))
+    }
+
+    /// Puts a prepared deployment in force, in the place of the one with its name.
+    pub fn commit(&self, prepared: Prepared) {
+        let Prepared(loaded) = prepared;
+        self.0.routes.put(&loaded);
+        tracing::info!(
+            deployment.name = %loaded.deployment.name,
+            replicas = loaded.replicas.len(),
+            models = loaded.deployment.models.len(),
+            "deployment {} is in force",
+            loaded.deployment.name
+        );
+    }
+
+    /// Takes a deployment out of force. Running calls go on to their end.
+    pub fn remove(&self, deployment: &str) {
+        self.0.routes.retain(|name| name != deployment);
+    }
+
+    /// Makes the routes follow the catalogue: loads what is missing or changed, drops what is
+    /// gone. One bad deployment does not keep the others from being loaded.
+    ///
+    /// # Errors
+    /// The first deployment that cannot be loaded; further ones are logged.
+    pub async fn reconcile(&self) -> Result<(), DeployError> {
+        let mut first_error = None;
+        for deployment in self.0.platform.catalogue().deployments() {
+            if self
+                .0
+                .routes
+                .of_deployment(&deployment.name)
+                .is_some_and(|loaded| loaded.serves(deployment))
+            {
+                continue;
+            }
+            match self.prepare(deployment).await {
+                Ok(prepared) => self.commit_unless_outdated(prepared),
+                Err(error) if first_error.is_none() => first_error = Some(error),
+                Err(error) => tracing::error!(error = %error_chain(&error), "deployment cannot be loaded"),
+            }
+        }
+        let catalogue = self.0.platform.catalogue();
+        self.0.routes.retain(|name| catalogue.deployment(name).is_some());
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// Loading takes time in which the operator may have changed or deleted the deployment; the
+    /// change has announced itself and brings its own reconciliation.
+    fn commit_unless_outdated(&self, prepared: Prepared) {
+        let catalogue = self.0.platform.catalogue();
+        let wanted = catalogue.deployment(&prepared.0.deployment.name);
+        if wanted.is_some_and(|deployment| prepared.0.serves(deployment)) {
+            self.commit(prepared);
+        }
+    }
+
+    /// Whether every deployment of the catalogue has its engines.
+    pub fn is_ready(&self) -> bool {
+        let catalogue = self.0.platform.catalogue();
+        catalogue
+            .deployments()
+            .iter()
+            .all(|deployment| self.0.routes.of_deployment(&deployment.name).is_some())
+    }
+
+    /// Finds a chat model that may be called.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownModel`] and [`GatewayError::ModelDisabled`].
+    pub fn chat_model(&self, name: &str) -> Result<Arc<CatalogueModel>, GatewayError> {
+        let catalogue = self.0.platform.catalogue();
+        let model = catalogue
+            .model(name)
+            .filter(|model| model.sub_type == SubType::Chat)
+            .filter(|model| catalogue.deployment_of(model.id.as_str()).is_some())
+            .ok_or(GatewayError::UnknownModel)?;
+        match model.status {
+            ModelStatus::Normal => Ok(Arc::clone(model)),
+            ModelStatus::Disabled => Err(GatewayError::ModelDisabled),
+        }
+    }
+
+    /// Starts a chat. Dropping the future or the call cancels it; either way it is accounted for
+    /// once, from the moment a model was found.
+    ///
+    /// # Errors
+    /// Anything known before the engine has begun to answer.
+    pub async fn chat(
+        &self,
+        caller: &Caller,
+        model: &str,
+        trace: &TraceId,
+        request: ChatRequest,
+    ) -> Result<Call, GatewayError> {
+        let model = self.chat_model(model)?;
+        let mut record = CallRecord::begin(RequestId::new(&*self.0.clock), caller, &model.id, trace);
+        let created = self.0.clock.now();
+        let choices = request.choices;
+        let started = async {
+            check_features(&model, &request)?;
+            let loaded = self
+                .0
+                .routes
+                .of_model(model.id.as_str())
+                .ok_or(GatewayError::NotLoaded)?;
+            let seat = loaded.seat().ok_or(GatewayError::Overloaded)?;
+            let stream = seat.engine().chat(within_context(&model, request)).await?;
+            Ok((seat, stream))
+        };
+        match started.await {
+            Ok((seat, stream)) => Ok(Call::new(record, created, choices, stream, seat)),
+            Err(error) => {
+                record.fail(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Counts the prompt tokens of a chat without running it.
+    ///
+    /// # Errors
+    /// As [`Gateway::chat`].
+    pub async fn count(&self, model: &str, request: &ChatRequest) -> Result<TokenCount, GatewayError> {
+        let model = self.chat_model(model)?;
+        check_features(&model, request)?;
+        let loaded = self
+            .0
+            .routes
+            .of_model(model.id.as_str())
+            .ok_or(GatewayError::NotLoaded)?;
+        let engine = loaded.any_engine().ok_or(GatewayError::NotLoaded)?;
+        Ok(engine.count(request).await?)
+    }
+}
+
+/// Refuses what the catalogue says the model cannot do, before the engine sees it.
+fn check_features(model: &CatalogueModel, request: &ChatRequest) -> Result<(), GatewayError> {
+    let tools = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
+    let needs = [
+        (tools, ModelFeature::Tools, Feature::Tools),
+        (
+            matches!(request.continuation, Continuation::Prefix(_)),
+            ModelFeature::Prefix,
+            Feature::Prefix,
+        ),
+        (
+            matches!(request.continuation, Continuation::FillInMiddle { .. }),
+            ModelFeature::Fim,
+            Feature::FillInMiddle,
+        ),
+        (
+            request.thinking.enabled.is_some(),
+            ModelFeature::Reasoning,
+            Feature::Thinking,
+        ),
+    ];
+    match needs
+        .into_iter()
+        .find(|(needed, feature, _)| *needed && !model.features.contains(feature))
+    {
+        Some((_, _, feature)) => Err(GatewayError::Unsupported(feature)),
+        None => Ok(()),
+    }
+}
+
+/// Cuts `max_tokens` to the model's context: clients send "as much as you can" as a large number.
+fn within_context(model: &CatalogueModel, mut request: ChatRequest) -> ChatRequest {
+    if let Some(context) = model.context_length {
+        request.max_tokens = request.max_tokens.min(TokenCount(context.max(1)));
+    }
+    request
+}

@@ -1,0 +1,23 @@
+//! The port through which the gateway gets its engines.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use silica_engine::ChatEngine;
+use silica_platform::{Deployment, ReplicaSpec};
+
+use crate::LoadError;
+
+/// Starts engines. The binary implements it over the engine crates that it was built with.
+#[async_trait]
+pub trait EngineLoader: Send + Sync {
+    /// Starts the engine of one replica. The engine stops when the last reference is dropped.
+    ///
+    /// # Errors
+    /// When the model cannot be loaded; the source names the file at fault.
+    async fn load(
+        &self,
+        deployment: &Deployment,
+        replica: &ReplicaSpec,
+    ) -> Result<Arc<dyn ChatEngine>, LoadError>;
+}

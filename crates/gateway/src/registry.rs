@@ -1,0 +1,91 @@
+//! The engines that are alive, so that none is loaded twice.
+//!
+//! A deployment is loaded by the operator's request and, because that request changes the
+//! catalogue, by the reconciling task as well; both must end up with the same engine. The same
+//! holds when only the weights or the models of a deployment change.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use silica_engine::ChatEngine;
+use silica_platform::{Deployment, ReplicaSpec};
+use tokio::sync::OnceCell;
+
+use crate::{EngineLoader, LoadError};
+
+/// Finds engines by what they were started from. Holds them weakly: an engine lives as long as a
+/// route, a prepared deployment or a running call uses it.
+#[derive(Default)]
+pub(crate) struct Registry {
+    slots: Mutex<Vec<(Key, Weak<Slot>)>>,
+}
+
+/// The place of one engine, which may still be loading.
+#[derive(Default)]
+pub(crate) struct Slot {
+    engine: OnceCell<Arc<dyn ChatEngine>>,
+}
+
+/// What an engine was started from.
+#[derive(Clone, PartialEq)]
+struct Key {
+    deployment: String,
+    /// With weight and concurrency blanked, since they do not concern the engine.
+    spec: ReplicaSpec,
+    /// Tells replicas of the same specification apart.
+    ordinal: usize,
+}
+
+impl Registry {
+    /// Returns the slot of a deployment's replica and loads its engine unless that has happened.
+    /// Two callers for the same replica wait for one load.
+    pub(crate) async fn load(
+        &self,
+        loader: &dyn EngineLoader,
+        deployment: &Deployment,
+        position: usize,
+        spec: &ReplicaSpec,
+    ) -> Result<(Arc<Slot>, Arc<dyn ChatEngine>), LoadError> {
+        let slot = self.slot(key(deployment, position, spec));
+        let engine = slot
+            .engine
+            .get_or_try_init(|| loader.load(deployment, spec))
+            .await?;
+        let engine = Arc::clone(engine);
+        Ok((slot, engine))
+    }
+
+    fn slot(&self, key: Key) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|(_, slot)| slot.strong_count() > 0);
+        if let Some(slot) = slots
+            .iter()
+            .find(|(known, _)| *known == key)
+            .and_then(|(_, slot)| slot.upgrade())
+        {
+            return slot;
+        }
+        let slot = Arc::<Slot>::default();
+        slots.push((key, Arc::downgrade(&slot)));
+        slot
+    }
+}
+
+fn key(deployment: &Deployment, position: usize, spec: &ReplicaSpec) -> Key {
+    let blank = |spec: &ReplicaSpec| ReplicaSpec {
+        weight: 1,
+        max_concurrency: None,
+        ..spec.clone()
+    };
+    let blanked = blank(spec);
+    let ordinal = deployment
+        .replicas
+        .iter()
+        .take(position)
+        .filter(|other| blank(other) == blanked)
+        .count();
+    Key {
+        deployment: deployment.name.clone(),
+        spec: blanked,
+        ordinal,
+    }
+}
