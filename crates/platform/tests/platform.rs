@@ -1,0 +1,11 @@
+//! The domain on both databases.
+
+#[cfg(test)]
+mod platform {
+    mod accounts;
+    mod catalogue;
+    mod keys;
+    mod outage;
+    mod processes;
+    mod support;
+}

@@ -1,0 +1,68 @@
+use silica_platform::{AccountChanges, AccountStatus, AuthError, Platform};
+use silica_testkit::database::TestDatabase;
+use silica_testkit::on_each_database;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::support::{account, key, open, open_other, put_chat_model, put_deployment, within_the_promise};
+
+/// A second process with its polling loop, which ends with the guard.
+#[expect(clippy::disallowed_methods, reason = "the test waits for the task itself")]
+async fn follow(database: &TestDatabase) -> (Platform, DropGuard, JoinHandle<()>) {
+    let other = open_other(database).await;
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(other.clone().refresh_loop(shutdown.clone()));
+    (other, shutdown.drop_guard(), task)
+}
+
+on_each_database! {
+    async fn keys_and_accounts_of_another_process_are_in_force_within_a_second(database) {
+        let platform = open(database).await;
+        let (other, guard, task) = follow(database).await;
+        let owner = account(&platform, "ada@example.org").await;
+        let created = key(&platform, owner.id).await;
+        let text = created.key.expose();
+        within_the_promise(async || other.authenticate(text).is_ok()).await;
+
+        let disable = AccountChanges { status: Some(AccountStatus::Disabled), ..AccountChanges::default() };
+        platform.update_account(owner.id, disable).await.unwrap();
+        within_the_promise(async || other.authenticate(text) == Err(AuthError::AccountDisabled)).await;
+
+        platform.delete_key(owner.id, created.record.id).await.unwrap();
+        within_the_promise(async || other.authenticate(text) == Err(AuthError::Invalid)).await;
+        drop(guard);
+        task.await.unwrap();
+    }
+
+    async fn catalogue_of_another_process_is_in_force_within_a_second(database) {
+        let platform = open(database).await;
+        let (other, guard, task) = follow(database).await;
+        let mut changes = other.subscribe();
+        put_chat_model(&platform, "m/a").await;
+        put_deployment(&platform, "chat", &["m/a"]).await;
+        within_the_promise(async || other.catalogue().deployment_of("m/a").is_some()).await;
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+
+        platform.delete_deployment("chat").await.unwrap();
+        within_the_promise(async || other.catalogue().deployment_of("m/a").is_none()).await;
+        assert!(changes.has_changed().unwrap());
+        drop(guard);
+        task.await.unwrap();
+    }
+
+    async fn own_changes_are_announced_once(database) {
+        let (platform, guard, task) = follow(database).await;
+        let mut changes = platform.subscribe();
+        put_chat_model(&platform, "m/a").await;
+        let announced = *changes.borrow_and_update();
+        // A change of another process makes the loop read everything, the own change included.
+        let other = open(database).await;
+        account(&other, "ada@example.org").await;
+        let created = key(&other, account(&other, "bob@example.org").await.id).await;
+        within_the_promise(async || platform.authenticate(created.key.expose()).is_ok()).await;
+        assert_eq!(*changes.borrow(), announced, "reading the same rows again is no change");
+        drop(guard);
+        task.await.unwrap();
+    }
+}
