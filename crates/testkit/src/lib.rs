@@ -1,1 +1,4 @@
 //! Test support: databases per test, a running application, builders.
+
+pub mod database;
+mod postgres;

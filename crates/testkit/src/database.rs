@@ -1,0 +1,123 @@
+//! A database of its own for each test, of either kind.
+
+use silica_storage::{DatabaseUrl, Storage};
+use tempfile::TempDir;
+
+use crate::postgres::TestPostgres;
+
+/// An empty, migrated database that goes away with this value.
+///
+/// Keep it alive for the whole test. Whatever has the [`Storage`] may outlive it, but finds its
+/// connections cut.
+#[derive(Debug)]
+pub struct TestDatabase {
+    storage: Storage,
+    url: DatabaseUrl,
+    text: String,
+    _place: Place,
+}
+
+/// What is deleted at the end; held for its `Drop`.
+#[derive(Debug)]
+#[expect(dead_code, reason = "the fields are held for their Drop")]
+enum Place {
+    Folder(TempDir),
+    Postgres(TestPostgres),
+}
+
+/// Makes an empty SQLite database in a temporary folder.
+///
+/// # Panics
+/// When it cannot be made.
+#[expect(clippy::expect_used, reason = "a test without its database has failed")]
+pub async fn sqlite() -> TestDatabase {
+    let folder = tempfile::tempdir().expect("a temporary folder for SQLite");
+    let text = format!("sqlite:{}", folder.path().join("silica.db").display());
+    TestDatabase::open(text, Place::Folder(folder)).await
+}
+
+/// Makes an empty PostgreSQL database on the server of the test run, or on one of this process.
+///
+/// # Panics
+/// When there is no PostgreSQL or it fails: such a test must not pass by being left out.
+pub async fn postgres() -> TestDatabase {
+    let database = TestPostgres::create().await;
+    TestDatabase::open(database.url().to_owned(), Place::Postgres(database)).await
+}
+
+impl TestDatabase {
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    async fn open(text: String, place: Place) -> Self {
+        let url: DatabaseUrl = text.parse().expect("a valid database url");
+        let storage = Storage::open(&url).await.expect("the test database opens");
+        Self {
+            storage,
+            url,
+            text,
+            _place: place,
+        }
+    }
+
+    /// Returns the connections that the database was made with.
+    pub fn storage(&self) -> Storage {
+        self.storage.clone()
+    }
+
+    /// Opens further connections, as another process would.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    pub async fn reopen(&self) -> Storage {
+        Storage::open(&self.url)
+            .await
+            .expect("the test database opens again")
+    }
+
+    /// Returns the url, for `Storage::open`.
+    pub const fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// Returns the url as text with its password, for a child process or a driver of the test's own.
+    pub fn url_text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Declares tests that run on both databases: `name::sqlite` and `name::postgres`.
+///
+/// ```ignore
+/// silica_testkit::on_each_database! {
+///     async fn account_is_found_by_its_id(database) {
+///         let storage = database.storage();
+///         // ...
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! on_each_database {
+    ($($(#[$attribute:meta])* async fn $name:ident($database:ident) $body:block)+) => {
+        $(
+            mod $name {
+                #[expect(unused_imports, reason = "not every test needs what its file imports")]
+                use super::*;
+
+                $(#[$attribute])*
+                async fn case($database: &$crate::database::TestDatabase) $body
+
+                #[tokio::test]
+                async fn sqlite() {
+                    let database = $crate::database::sqlite().await;
+                    case(&database).await;
+                }
+
+                #[tokio::test]
+                async fn postgres() {
+                    let database = $crate::database::postgres().await;
+                    case(&database).await;
+                }
+            }
+        )+
+    };
+}
