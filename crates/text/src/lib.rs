@@ -1,1 +1,23 @@
 //! Token-level engine to chat engine: templates, stop texts, reasoning, tools, prefix and FIM.
+//!
+//! [`TextEngine`] lifts any [`silica_engine::TokenEngine`] to a [`silica_engine::ChatEngine`],
+//! once, for every embedded engine. The way of a request:
+//! - `prompt`: messages -> chat template -> text -> token ids (off the async threads when long);
+//! - the token engine generates, one sequence per choice;
+//! - `answer`: token ids -> text -> reasoning, tool calls and visible text -> deltas, a chain of
+//!   pure state machines; `stream` drives it and merges the choices.
+//!
+//! Owns no model weights, no HTTP and no threads of its own.
+
+mod answer;
+mod engine;
+mod error;
+mod folder;
+mod model;
+mod prompt;
+mod stream;
+mod template;
+mod vocabulary;
+
+pub use engine::TextEngine;
+pub use error::{TextError, UnsupportedDecoder};

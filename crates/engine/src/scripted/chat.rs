@@ -79,19 +79,31 @@ pub struct ChatScript {
 impl ChatScript {
     /// Begins with `Started` and a prompt of this many tokens.
     pub fn started(prompt: TokenCount) -> Self {
-        let script = Self { usage: Usage { prompt, ..Usage::default() }, ..Self::default() };
+        let script = Self {
+            usage: Usage {
+                prompt,
+                ..Usage::default()
+            },
+            ..Self::default()
+        };
         script.event(ChatEventKind::Started)
     }
 
     /// A whole answer of one choice: started, each text as one delta, finished with `Stop`.
     pub fn answer(texts: &[&str]) -> Self {
         let script = Self::started(TokenCount(10));
-        texts.iter().fold(script, |script, text| script.content(0, text)).finished(0, FinishReason::Stop)
+        texts
+            .iter()
+            .fold(script, |script, text| script.content(0, text))
+            .finished(0, FinishReason::Stop)
     }
 
     /// Refuses the request before any event.
     pub fn refusal(error: impl Fn() -> EngineError + Send + Sync + 'static) -> Self {
-        Self { refusal: Some(Arc::new(error)), ..Self::default() }
+        Self {
+            refusal: Some(Arc::new(error)),
+            ..Self::default()
+        }
     }
 
     /// Waits for the gate before `chat` returns its stream (a full queue, a slow prompt).
@@ -104,14 +116,25 @@ impl ChatScript {
     /// Adds answer text.
     #[must_use]
     pub fn content(self, choice: u32, text: &str) -> Self {
-        self.delta(choice, Delta::Content { text: text.to_owned(), logprobs: Vec::new() })
+        self.delta(
+            choice,
+            Delta::Content {
+                text: text.to_owned(),
+                logprobs: Vec::new(),
+            },
+        )
     }
 
     /// Adds reasoning text.
     #[must_use]
     pub fn reasoning(mut self, choice: u32, text: &str) -> Self {
         self.usage.reasoning += TokenCount(1);
-        self.delta(choice, Delta::Reasoning { text: text.to_owned() })
+        self.delta(
+            choice,
+            Delta::Reasoning {
+                text: text.to_owned(),
+            },
+        )
     }
 
     /// Adds any delta and counts one completion token.
@@ -180,12 +203,20 @@ impl ScriptedChatEngine {
 
     /// Queues a script for the next call that has none yet.
     pub fn push(&self, script: ChatScript) {
-        self.0.queued.lock().unwrap_or_else(PoisonError::into_inner).push_back(script);
+        self.0
+            .queued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(script);
     }
 
     /// The requests so far (`chat` only), in order.
     pub fn requests(&self) -> Vec<ChatRequest> {
-        self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How many calls were refused, or read to their last event, failures included.
@@ -220,10 +251,22 @@ impl ChatEngine for ScriptedChatEngine {
     }
 
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, EngineError> {
-        self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        let queued = self.0.queued.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        self.0
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request);
+        let queued = self
+            .0
+            .queued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front();
         let mut script = queued.unwrap_or_else(|| self.0.default.clone());
-        let mut guard = Guard { shared: Arc::clone(&self.0), complete: false };
+        let mut guard = Guard {
+            shared: Arc::clone(&self.0),
+            complete: false,
+        };
         if let Some(gate) = script.start_gate.take() {
             gate.wait().await;
         }
@@ -266,7 +309,11 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let counter = if self.complete { &self.shared.completed } else { &self.shared.cancelled };
+        let counter = if self.complete {
+            &self.shared.completed
+        } else {
+            &self.shared.cancelled
+        };
         counter.fetch_add(1, Ordering::SeqCst);
         self.shared.ended.notify_waiters();
     }
@@ -298,16 +345,23 @@ mod tests {
     async fn queued_scripts_play_before_the_default_one() {
         let engine = ScriptedChatEngine::new(ChatScript::answer(&["default"]));
         engine.push(ChatScript::refusal(|| EngineError::QueueFull));
-        assert!(matches!(engine.chat(request()).await.err(), Some(EngineError::QueueFull)));
+        assert!(matches!(
+            engine.chat(request()).await.err(),
+            Some(EngineError::QueueFull)
+        ));
         let events: Vec<_> = engine.chat(request()).await.unwrap().collect().await;
         assert_eq!(events.len(), 3);
-        assert_eq!((engine.requests().len(), engine.completed(), engine.cancelled()), (2, 2, 0));
+        assert_eq!(
+            (engine.requests().len(), engine.completed(), engine.cancelled()),
+            (2, 2, 0)
+        );
     }
 
     #[tokio::test]
     async fn a_stream_dropped_at_its_gate_counts_as_cancelled() {
         let gate = Gate::closed();
-        let engine = ScriptedChatEngine::new(ChatScript::started(TokenCount(3)).wait(&gate).content(0, "late"));
+        let engine =
+            ScriptedChatEngine::new(ChatScript::started(TokenCount(3)).wait(&gate).content(0, "late"));
         let mut stream = engine.chat(request()).await.unwrap();
         assert!(stream.next().await.unwrap().is_ok());
         assert!(futures::poll!(stream.next()).is_pending());
@@ -319,7 +373,10 @@ mod tests {
     #[tokio::test]
     async fn an_opened_gate_and_a_failure_in_the_middle_play_in_order() {
         let gate = Gate::closed();
-        let script = ChatScript::started(TokenCount(3)).wait(&gate).content(0, "a").fail(|| EngineError::Unavailable);
+        let script = ChatScript::started(TokenCount(3))
+            .wait(&gate)
+            .content(0, "a")
+            .fail(|| EngineError::Unavailable);
         let engine = ScriptedChatEngine::new(script.content(0, "never"));
         let stream = engine.chat(request()).await.unwrap();
         gate.open();

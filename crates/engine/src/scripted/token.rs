@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use silica_types::TokenCount;
 
 use crate::{
-    EngineError, GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, StopCause, TokenEngine, TokenLogprob,
+    EngineError, GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, StopCause, TokenEngine,
+    TokenLogprob,
 };
 
 /// The events that one sequence plays, in order.
@@ -19,24 +20,36 @@ pub struct TokenScript {
 impl TokenScript {
     /// Begins with `Started` and nothing from a cache.
     pub fn started() -> Self {
-        Self::default().event(GenerateEvent::Started { cached: TokenCount::ZERO })
+        Self::default().event(GenerateEvent::Started {
+            cached: TokenCount::ZERO,
+        })
     }
 
     /// A whole sequence: started, the tokens, finished with this cause.
     pub fn sequence(tokens: &[u32], cause: StopCause) -> Self {
-        Self::started().tokens(tokens).event(GenerateEvent::Finished(cause))
+        Self::started()
+            .tokens(tokens)
+            .event(GenerateEvent::Finished(cause))
     }
 
     /// Adds tokens without log-probabilities.
     #[must_use]
     pub fn tokens(self, tokens: &[u32]) -> Self {
-        tokens.iter().fold(self, |script, id| script.event(GenerateEvent::Token { id: *id, logprob: None }))
+        tokens.iter().fold(self, |script, id| {
+            script.event(GenerateEvent::Token {
+                id: *id,
+                logprob: None,
+            })
+        })
     }
 
     /// Adds one token with its log-probabilities.
     #[must_use]
     pub fn token(self, id: u32, logprob: TokenLogprob) -> Self {
-        self.event(GenerateEvent::Token { id, logprob: Some(logprob) })
+        self.event(GenerateEvent::Token {
+            id,
+            logprob: Some(logprob),
+        })
     }
 
     /// Adds any event.
@@ -84,7 +97,11 @@ struct Sequence {
 impl ScriptedTokenEngine {
     /// Makes an engine without scripts.
     pub fn new(context_length: TokenCount, vocabulary_size: u32) -> Self {
-        Self { context_length, vocabulary_size, state: Mutex::default() }
+        Self {
+            context_length,
+            vocabulary_size,
+            state: Mutex::default(),
+        }
     }
 
     /// Queues the script of one sequence.
@@ -108,7 +125,11 @@ impl ScriptedTokenEngine {
     /// How many sequences were dropped by their reader before the script was over.
     pub fn cancelled(&self) -> usize {
         let mut state = self.lock();
-        state.sequences.iter_mut().map(|sequence| usize::from(sequence.is_cancelled())).sum()
+        state
+            .sequences
+            .iter_mut()
+            .map(|sequence| usize::from(sequence.is_cancelled()))
+            .sum()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -129,11 +150,17 @@ impl TokenEngine for ScriptedTokenEngine {
         let mut state = self.lock();
         let script = state.queued.pop_front().ok_or(EngineError::QueueFull)?;
         // Room for the whole script, even one that breaks the promise of `max_tokens`.
-        let room = request.max_tokens.max(TokenCount::of(script.events.as_slices().0));
+        let room = request
+            .max_tokens
+            .max(TokenCount::of(script.events.as_slices().0));
         let (sink, stream) = GenerateStream::channel(room);
         state.requests.push(request);
         let count = script.events.len();
-        let mut sequence = Sequence { sink: Some(sink), remaining: script.events, cancelled: false };
+        let mut sequence = Sequence {
+            sink: Some(sink),
+            remaining: script.events,
+            cancelled: false,
+        };
         if !script.held {
             sequence.advance(count);
         }
@@ -194,7 +221,10 @@ mod tests {
         assert!(futures::poll!(stream.next()).is_pending());
         engine.release(0, 2);
         assert!(stream.next().await.is_some());
-        assert_eq!(stream.next().await, Some(GenerateEvent::Token { id: 5, logprob: None }));
+        assert_eq!(
+            stream.next().await,
+            Some(GenerateEvent::Token { id: 5, logprob: None })
+        );
         drop(stream);
         assert_eq!(engine.cancelled(), 1);
     }

@@ -1,0 +1,74 @@
+//! Why a model folder cannot be used.
+
+use std::path::PathBuf;
+
+pub use crate::vocabulary::UnsupportedDecoder;
+
+/// Why the text side of a model folder was refused; every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum TextError {
+    /// A file that must be there is not.
+    #[error("{} is missing", file.display())]
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A file is not the JSON it should be.
+    #[error("{} is not valid: {source}", file.display())]
+    Json {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The tokenizer cannot be built.
+    #[error("{} is not a valid tokenizer: {source}", file.display())]
+    Tokenizer {
+        /// The file.
+        file: PathBuf,
+        /// The tokenizer library's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tokenizer's decoder cannot be used for a stream.
+    #[error("the tokenizer {} cannot be used: {source}", file.display())]
+    Decoder {
+        /// The file.
+        file: PathBuf,
+        /// What is unusual.
+        source: UnsupportedDecoder,
+    },
+    /// A chat template does not compile.
+    #[error("the chat template in {} does not compile: {source}", file.display())]
+    Template {
+        /// The file that holds the template.
+        file: PathBuf,
+        /// The line and the reason.
+        source: Box<minijinja::Error>,
+    },
+    /// A special token that a file names is not in the tokenizer.
+    #[error("{} names the special token {token:?}, which tokenizer.json lacks", file.display())]
+    UnknownToken {
+        /// The file that names it.
+        file: PathBuf,
+        /// Its spelling.
+        token: String,
+    },
+    /// The tokenizer has ids that the model has no logits for: the files are of two models.
+    #[error("{} has {tokens} token ids, but the model has logits for {logits} only", file.display())]
+    VocabularyTooLarge {
+        /// The tokenizer's file.
+        file: PathBuf,
+        /// The tokenizer's number of ids.
+        tokens: usize,
+        /// The model's number of ids.
+        logits: u32,
+    },
+}

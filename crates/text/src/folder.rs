@@ -1,0 +1,234 @@
+//! Reads the text side of a Hugging Face model folder.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokenizers::Tokenizer;
+
+use crate::TextError;
+
+/// The file that a tokenizer stands in.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+
+/// What the folder says about text.
+#[derive(Debug)]
+pub(crate) struct ModelFolder {
+    /// The tokenizer, with truncation and padding switched off.
+    pub(crate) tokenizer: Tokenizer,
+    /// The spelling of the token that begins a text, if any.
+    pub(crate) bos_token: Option<String>,
+    /// The spelling of the token that ends an answer, if any.
+    pub(crate) eos_token: Option<String>,
+    /// The chat templates; empty for a base model.
+    pub(crate) templates: Vec<TemplateSource>,
+    /// Ids of all tokens that end an answer, ascending.
+    pub(crate) stop_tokens: Vec<u32>,
+}
+
+/// One chat template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TemplateSource {
+    /// `default`, or the purpose that a list of templates names (`tool_use`, ..).
+    pub(crate) name: String,
+    /// Jinja.
+    pub(crate) source: String,
+    /// The file it stands in.
+    pub(crate) file: PathBuf,
+}
+
+impl ModelFolder {
+    /// Reads the files. Blocks; call it off the async threads.
+    ///
+    /// # Errors
+    /// Names the first file that is missing or wrong. Only `tokenizer.json` must be there.
+    pub(crate) fn read(folder: &Path) -> Result<Self, TextError> {
+        let tokenizer = read_tokenizer(&folder.join(TOKENIZER))?;
+        let config_file = folder.join("tokenizer_config.json");
+        let config: TokenizerConfig = read_json(&config_file)?.unwrap_or_default();
+        let bos_token = config.bos_token.map(TokenForm::into_text);
+        let eos_token = config.eos_token.map(TokenForm::into_text);
+        let mut stop_tokens = read_stop_ids(folder)?;
+        if let Some(token) = &eos_token {
+            let unknown = || TextError::UnknownToken {
+                file: config_file.clone(),
+                token: token.clone(),
+            };
+            stop_tokens.push(tokenizer.token_to_id(token).ok_or_else(unknown)?);
+        }
+        stop_tokens.sort_unstable();
+        stop_tokens.dedup();
+        let templates = read_templates(folder, config.chat_template, &config_file)?;
+        Ok(Self {
+            tokenizer,
+            bos_token,
+            eos_token,
+            templates,
+            stop_tokens,
+        })
+    }
+}
+
+#[derive(Deserialize, Default)]
+struct TokenizerConfig {
+    bos_token: Option<TokenForm>,
+    eos_token: Option<TokenForm>,
+    chat_template: Option<TemplateForm>,
+}
+
+/// A token is written as its spelling, or as an object that holds it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TokenForm {
+    Text(String),
+    Object { content: String },
+}
+
+impl TokenForm {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Object { content: text } => text,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TemplateForm {
+    One(String),
+    Named(Vec<NamedTemplate>),
+}
+
+#[derive(Deserialize)]
+struct NamedTemplate {
+    name: String,
+    template: String,
+}
+
+/// `generation_config.json`, and the fields that stand for it in `config.json`.
+#[derive(Deserialize, Default)]
+struct StopConfig {
+    eos_token_id: Option<StopIds>,
+    text_config: Option<Box<StopConfig>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StopIds {
+    One(u32),
+    Several(Vec<u32>),
+}
+
+impl StopConfig {
+    fn ids(self) -> Option<Vec<u32>> {
+        match self.eos_token_id {
+            Some(StopIds::One(id)) => Some(vec![id]),
+            Some(StopIds::Several(ids)) => Some(ids),
+            None => self.text_config?.ids(),
+        }
+    }
+}
+
+fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
+    let bytes = read_bytes(file)?.ok_or_else(|| TextError::Missing {
+        file: file.to_owned(),
+    })?;
+    let invalid = |source| TextError::Tokenizer {
+        file: file.to_owned(),
+        source,
+    };
+    let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(invalid)?;
+    // Left over from training in some files; they would silently cut or lengthen prompts.
+    tokenizer.with_truncation(None).map_err(invalid)?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
+}
+
+fn read_stop_ids(folder: &Path) -> Result<Vec<u32>, TextError> {
+    let generation: StopConfig = read_json(&folder.join("generation_config.json"))?.unwrap_or_default();
+    if let Some(ids) = generation.ids() {
+        return Ok(ids);
+    }
+    let model: StopConfig = read_json(&folder.join("config.json"))?.unwrap_or_default();
+    Ok(model.ids().unwrap_or_default())
+}
+
+/// `chat_template.jinja` goes before the field of `tokenizer_config.json`, and that before
+/// `chat_template.json`, as in the transformers library.
+fn read_templates(
+    folder: &Path,
+    configured: Option<TemplateForm>,
+    config_file: &Path,
+) -> Result<Vec<TemplateSource>, TextError> {
+    #[derive(Deserialize)]
+    struct TemplateFile {
+        chat_template: TemplateForm,
+    }
+    let file = folder.join("chat_template.jinja");
+    if let Some(source) = read_text(&file)? {
+        return Ok(vec![TemplateSource {
+            name: "default".to_owned(),
+            source,
+            file,
+        }]);
+    }
+    if let Some(form) = configured {
+        return Ok(template_sources(form, config_file));
+    }
+    let file = folder.join("chat_template.json");
+    let form: Option<TemplateFile> = read_json(&file)?;
+    Ok(form
+        .map(|form| template_sources(form.chat_template, &file))
+        .unwrap_or_default())
+}
+
+fn template_sources(form: TemplateForm, file: &Path) -> Vec<TemplateSource> {
+    let source = |name: String, source| TemplateSource {
+        name,
+        source,
+        file: file.to_owned(),
+    };
+    match form {
+        TemplateForm::One(text) => vec![source("default".to_owned(), text)],
+        TemplateForm::Named(list) => list
+            .into_iter()
+            .map(|entry| source(entry.name, entry.template))
+            .collect(),
+    }
+}
+
+/// `None` when the file is not there.
+fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, TextError> {
+    let Some(bytes) = read_bytes(file)? else {
+        return Ok(None);
+    };
+    let json = |source| TextError::Json {
+        file: file.to_owned(),
+        source,
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(json)
+}
+
+fn read_text(file: &Path) -> Result<Option<String>, TextError> {
+    let Some(bytes) = read_bytes(file)? else {
+        return Ok(None);
+    };
+    let invalid = |error| std::io::Error::new(ErrorKind::InvalidData, error);
+    let text = String::from_utf8(bytes).map_err(invalid);
+    text.map(Some).map_err(|source| TextError::Read {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn read_bytes(file: &Path) -> Result<Option<Vec<u8>>, TextError> {
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TextError::Read {
+            file: file.to_owned(),
+            source,
+        }),
+    }
+}

@@ -1,0 +1,294 @@
+//! A model's text side: everything about prompts, without any engine.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use silica_engine::{ChatRequest, Continuation, EngineError, Feature, Message, Role, ToolChoice};
+use silica_types::{SharedClock, TokenCount};
+
+use crate::TextError;
+use crate::answer::Opening;
+use crate::folder::{ModelFolder, TOKENIZER, TemplateSource};
+use crate::prompt::{ControlTokens, Encoder, FimTokens};
+use crate::template::{ChatTemplate, Conversation, message_values, tool_values};
+use crate::vocabulary::Vocabulary;
+
+/// Turns requests into prompts.
+#[derive(Debug)]
+pub(crate) struct TextModel {
+    vocabulary: Arc<Vocabulary>,
+    encoder: Encoder,
+    control: ControlTokens,
+    template: Option<ChatTemplate>,
+    fim: Option<FimTokens>,
+    stop_tokens: Vec<u32>,
+    context_length: TokenCount,
+    /// The model writes its reasoning between `<think>` and `</think>`.
+    thinks: bool,
+}
+
+/// A prompt, and how its answer is to be read.
+#[derive(Debug)]
+pub(crate) struct Prompt {
+    /// Token ids, at least one.
+    pub(crate) tokens: Vec<u32>,
+    /// How the answer begins.
+    pub(crate) opening: Opening,
+    /// Token ids that end the answer.
+    pub(crate) stop_tokens: Vec<u32>,
+    /// Whether tool calls are to be read from the answer.
+    pub(crate) tools: bool,
+    /// Whether the answer goes on after text of the prompt.
+    pub(crate) continues: bool,
+}
+
+impl TextModel {
+    /// Reads the folder's text files. Blocks.
+    pub(crate) fn load(
+        folder: &Path,
+        logits: u32,
+        context_length: TokenCount,
+        clock: SharedClock,
+    ) -> Result<Self, TextError> {
+        let files = ModelFolder::read(folder)?;
+        let file = folder.join(TOKENIZER);
+        let decoder = |source| TextError::Decoder {
+            file: file.clone(),
+            source,
+        };
+        let vocabulary = Arc::new(Vocabulary::new(&files.tokenizer).map_err(decoder)?);
+        if vocabulary.len() > logits as usize {
+            return Err(TextError::VocabularyTooLarge {
+                file,
+                tokens: vocabulary.len(),
+                logits,
+            });
+        }
+        for template in &files.templates {
+            check_special_tokens(template, &files)?;
+        }
+        let (bos, eos) = (files.bos_token.as_deref(), files.eos_token.as_deref());
+        let template = ChatTemplate::compile(files.templates, bos, eos, clock)?;
+        let control = ControlTokens::new(&vocabulary, template.as_ref());
+        let tokenizer = |source| TextError::Tokenizer {
+            file: file.clone(),
+            source,
+        };
+        let encoder = Encoder::new(files.tokenizer, &control).map_err(tokenizer)?;
+        let thinks = vocabulary.added_token("</think>").is_some()
+            || template
+                .as_ref()
+                .is_some_and(|template| template.contains("</think>"));
+        let fim = FimTokens::find(&vocabulary);
+        let stop_tokens = files.stop_tokens;
+        Ok(Self {
+            vocabulary,
+            encoder,
+            control,
+            template,
+            fim,
+            stop_tokens,
+            context_length,
+            thinks,
+        })
+    }
+
+    pub(crate) fn vocabulary(&self) -> &Arc<Vocabulary> {
+        &self.vocabulary
+    }
+
+    /// Whether any token ends an answer; without one every answer runs into its limit.
+    pub(crate) fn has_stop_tokens(&self) -> bool {
+        !self.stop_tokens.is_empty()
+    }
+
+    /// Whether the model's template and tokens provide for this.
+    pub(crate) fn supports(&self, feature: Feature) -> bool {
+        let mentions = |variable| {
+            self.template
+                .as_ref()
+                .is_some_and(|template| template.mentions(variable, true))
+        };
+        match feature {
+            Feature::Tools => mentions("tools"),
+            Feature::Prefix => self.template.is_some(),
+            Feature::FillInMiddle => self.fim.is_some(),
+            Feature::Thinking => mentions("enable_thinking"),
+            Feature::JsonMode | Feature::Vision => false,
+        }
+    }
+
+    /// Builds the prompt. Takes milliseconds for long conversations.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`], [`EngineError::InvalidRequest`] from the template, and
+    /// [`EngineError::ContextExceeded`] for texts that are far too long to be tokenized at all.
+    pub(crate) fn prompt(&self, request: &ChatRequest) -> Result<Prompt, EngineError> {
+        match &request.continuation {
+            Continuation::FillInMiddle { prefix, suffix } => self.fim_prompt(prefix, suffix),
+            Continuation::None => self.chat_prompt(request, None),
+            Continuation::Prefix(text) => self.chat_prompt(request, Some(text)),
+        }
+    }
+
+    /// The raw form: what stands in the messages has no place in it.
+    fn fim_prompt(&self, prefix: &str, suffix: &str) -> Result<Prompt, EngineError> {
+        let fim = self
+            .fim
+            .as_ref()
+            .ok_or(EngineError::Unsupported(Feature::FillInMiddle))?;
+        let tokens = fim.prompt(
+            &self.encoder,
+            &self.control,
+            (prefix, suffix),
+            self.context_length,
+        )?;
+        let stop_tokens = self
+            .stop_tokens
+            .iter()
+            .chain(fim.stops())
+            .copied()
+            .collect::<BTreeSet<u32>>();
+        Ok(Prompt {
+            tokens,
+            opening: Opening::Visible,
+            stop_tokens: stop_tokens.into_iter().collect(),
+            tools: false,
+            continues: true,
+        })
+    }
+
+    /// A prefix goes on with the visible answer, so no reasoning block may stand before it: it is
+    /// rendered with `enable_thinking` false, and refused for models that cannot but think.
+    fn chat_prompt(&self, request: &ChatRequest, prefix: Option<&str>) -> Result<Prompt, EngineError> {
+        let template = self.template.as_ref();
+        let template = template.ok_or_else(|| EngineError::InvalidRequest(NO_TEMPLATE.to_owned()))?;
+        let tools = !request.tools.is_empty() && request.tool_choice == ToolChoice::Auto;
+        if tools && !template.mentions("tools", true) {
+            return Err(EngineError::Unsupported(Feature::Tools));
+        }
+        let can_switch = template.mentions("enable_thinking", tools);
+        if request.thinking.enabled.is_some() && !can_switch {
+            return Err(EngineError::Unsupported(Feature::Thinking));
+        }
+        let enable_thinking = if prefix.is_some() {
+            can_switch.then_some(false)
+        } else {
+            request.thinking.enabled
+        };
+        let mut text = template.render(self.conversation(request, tools, enable_thinking))?;
+        let opening = self.opening(&text);
+        if let Some(prefix) = prefix {
+            if opening == Opening::Thinking {
+                return Err(EngineError::Unsupported(Feature::Prefix));
+            }
+            text.push_str(prefix);
+        }
+        let tokens = self.encoder.encode(&text, self.context_length)?;
+        Ok(Prompt {
+            tokens,
+            opening: if prefix.is_some() {
+                Opening::Visible
+            } else {
+                opening
+            },
+            stop_tokens: self.stop_tokens.clone(),
+            tools,
+            continues: prefix.is_some(),
+        })
+    }
+
+    fn conversation(
+        &self,
+        request: &ChatRequest,
+        tools: bool,
+        enable_thinking: Option<bool>,
+    ) -> Conversation {
+        let messages = request.messages.iter().map(|message| self.guarded(message));
+        let tools = if tools {
+            tool_values(&request.tools)
+        } else {
+            Vec::new()
+        };
+        let bytes = tools.iter().map(|tool| tool.to_string().len()).sum::<usize>() + text_bytes(request);
+        Conversation {
+            messages: message_values(messages),
+            tools,
+            enable_thinking,
+            bytes,
+        }
+    }
+
+    /// See [`ControlTokens`]: texts that may come from strangers cannot write special tokens.
+    fn guarded(&self, message: &Message) -> Message {
+        let mut message = message.clone();
+        if matches!(message.role, Role::User | Role::Tool) {
+            message.content = self.control.wrap(&message.content).into_owned();
+        }
+        message
+    }
+
+    fn opening(&self, prompt: &str) -> Opening {
+        if !self.thinks {
+            Opening::Visible
+        } else if prompt.trim_end().ends_with("<think>") {
+            Opening::Thinking
+        } else {
+            Opening::Undecided
+        }
+    }
+}
+
+const NO_TEMPLATE: &str = "this model has no chat template: it completes text and cannot answer messages";
+
+/// Bytes of text in the request's messages.
+pub(crate) fn text_bytes(request: &ChatRequest) -> usize {
+    let call_bytes = |message: &Message| {
+        message
+            .tool_calls
+            .iter()
+            .map(|call| call.arguments.len())
+            .sum::<usize>()
+    };
+    let reasoning_bytes = |message: &Message| message.reasoning.as_ref().map_or(0, String::len);
+    let bytes = |message: &Message| message.content.len() + reasoning_bytes(message) + call_bytes(message);
+    let continued = match &request.continuation {
+        Continuation::None => 0,
+        Continuation::Prefix(text) => text.len(),
+        Continuation::FillInMiddle { prefix, suffix } => prefix.len() + suffix.len(),
+    };
+    request.messages.iter().map(bytes).sum::<usize>() + continued
+}
+
+/// Refuses a template that writes tokens like `<|im_start|>` which the tokenizer does not have:
+/// they would reach the model as plain text, and it would answer nonsense.
+fn check_special_tokens(template: &TemplateSource, files: &ModelFolder) -> Result<(), TextError> {
+    for (open, close) in [("<|", "|>"), ("<｜", "｜>")] {
+        let mut rest = template.source.as_str();
+        while let Some(start) = rest.find(open) {
+            let inside = &rest[start + open.len()..];
+            let is_name = |text: &str| {
+                text.chars()
+                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '▁'))
+            };
+            match inside.find(close).map(|end| &inside[..end]) {
+                Some(name) if !name.is_empty() && is_name(name) => {
+                    let token = format!("{open}{name}{close}");
+                    if files.tokenizer.token_to_id(&token).is_none() {
+                        return Err(TextError::UnknownToken {
+                            file: template.file.clone(),
+                            token,
+                        });
+                    }
+                }
+                _ => {}
+            }
+            rest = inside;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What each token id stands for, as bytes.
+
+use std::collections::{HashMap, HashSet};
+
+use tokenizers::Tokenizer;
+
+mod decoder;
+
+use decoder::DecoderSteps;
+pub(crate) use decoder::LeadingSpace;
+pub use decoder::UnsupportedDecoder;
+
+/// The bytes of every token, worked out once, so that reading an answer needs no tokenizer.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    /// The bytes of all tokens, one after the other.
+    bytes: Vec<u8>,
+    /// Token `id` is `bytes[borders[id]..borders[id + 1]]`.
+    borders: Vec<usize>,
+    special: HashSet<u32>,
+    added: HashMap<String, u32>,
+    leading_space: LeadingSpace,
+}
+
+impl Vocabulary {
+    /// Reads all tokens of the tokenizer.
+    ///
+    /// # Errors
+    /// When the tokenizer turns tokens into text in a way that does not work token by token.
+    pub(crate) fn new(tokenizer: &Tokenizer) -> Result<Self, UnsupportedDecoder> {
+        let steps = DecoderSteps::of(tokenizer)?;
+        let highest = tokenizer.get_vocab(true).into_values().max();
+        let mut bytes = Vec::new();
+        let mut borders = vec![0];
+        for id in 0..highest.map_or(0, |id| id.saturating_add(1)) {
+            if let Some(token) = tokenizer.id_to_token(id) {
+                bytes.extend(steps.bytes_of(token));
+            }
+            borders.push(bytes.len());
+        }
+        let added = tokenizer.get_added_tokens_decoder();
+        let special = added
+            .iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, _)| *id)
+            .collect();
+        let added = added.into_iter().map(|(id, token)| (token.content, id)).collect();
+        Ok(Self {
+            bytes,
+            borders,
+            special,
+            added,
+            leading_space: steps.leading_space(),
+        })
+    }
+
+    /// The number of ids, holes included.
+    pub(crate) fn len(&self) -> usize {
+        self.borders.len() - 1
+    }
+
+    /// The token's bytes; none for an id without a token.
+    pub(crate) fn bytes(&self, id: u32) -> &[u8] {
+        let id = id as usize;
+        match (self.borders.get(id), self.borders.get(id + 1)) {
+            (Some(start), Some(end)) => &self.bytes[*start..*end],
+            _ => &[],
+        }
+    }
+
+    /// Whether the token is flagged as special, and so is no text.
+    pub(crate) fn is_special(&self, id: u32) -> bool {
+        self.special.contains(&id)
+    }
+
+    /// The id of an added token (special or not) by its spelling.
+    pub(crate) fn added_token(&self, text: &str) -> Option<u32> {
+        self.added.get(text).copied()
+    }
+
+    /// All added tokens: spelling, id, whether special.
+    pub(crate) fn added_tokens(&self) -> impl Iterator<Item = (&str, u32, bool)> {
+        self.added
+            .iter()
+            .map(|(text, id)| (text.as_str(), *id, self.is_special(*id)))
+    }
+
+    /// What decoding removes at the beginning of a text.
+    pub(crate) fn leading_space(&self) -> LeadingSpace {
+        self.leading_space
+    }
+}
