@@ -2,3 +2,6 @@
 
 pub mod database;
 mod postgres;
+mod server;
+
+pub use server::{Refused, ServerBuilder, Signal, Stopped, TestServer};
