@@ -32,7 +32,7 @@ from transformers import (
 )
 
 FIXTURES = Path(__file__).resolve().parents[2] / "crates/engine-candle/tests/fixtures"
-VOCABULARY = 160
+VOCABULARY = 144
 LENGTH = 96
 PROMPT = 40
 GENERATED = 24
@@ -66,7 +66,7 @@ def small(**settings):
     shape = {
         "vocab_size": VOCABULARY,
         "hidden_size": 48,
-        "intermediate_size": 80,
+        "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 6,
         "num_key_value_heads": 2,
@@ -131,6 +131,7 @@ FIXTURE_SET = {
         "llama",
         small(
             head_dim=16,
+            num_attention_heads=4,
             rope_parameters=rope(
                 "llama3",
                 500000.0,

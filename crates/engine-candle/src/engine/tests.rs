@@ -1,1 +1,323 @@
-//! Tests.
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Condvar, Mutex};
+
+use futures::StreamExt;
+use futures::executor::block_on;
+use silica_engine::{GenerateEvent, Sampling, StopCause};
+
+use super::model::ModelError;
+use super::*;
+
+const VOCABULARY: u32 = 16;
+/// Tokens that make the scripted model misbehave.
+const FAILS: u32 = 10;
+const PANICS: u32 = 11;
+const COMPUTES_NAN: u32 = 12;
+
+/// Answers each token with the next one, modulo 8. Every step waits for the gate to let it pass,
+/// so that tests decide how far the engine gets.
+struct Counting {
+    gate: Arc<Gate>,
+    calls: Sender<Vec<u32>>,
+}
+
+/// Lets a number of steps pass.
+#[derive(Default)]
+struct Gate {
+    passes: Mutex<usize>,
+    opened: Condvar,
+    taken: AtomicUsize,
+}
+
+impl Gate {
+    fn open(&self, steps: usize) {
+        *self.passes.lock().unwrap() += steps;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let passes = self.passes.lock().unwrap();
+        *self.opened.wait_while(passes, |passes| *passes == 0).unwrap() -= 1;
+        self.taken.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl LogitsModel for Counting {
+    type Cache = Vec<u32>;
+
+    fn context_length(&self) -> u32 {
+        1000
+    }
+
+    fn vocabulary_size(&self) -> u32 {
+        VOCABULARY
+    }
+
+    fn new_cache(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn compute(
+        &self,
+        tokens: &[u32],
+        cache: &mut Vec<u32>,
+        rope_length: usize,
+        logits: Option<&mut Vec<f32>>,
+    ) -> Result<(), ModelError> {
+        let _ = self.calls.send(tokens.to_vec());
+        self.gate.pass();
+        cache.extend(tokens);
+        assert!(rope_length >= cache.len(), "the length covers what is computed");
+        let last = *tokens.last().unwrap();
+        match last {
+            FAILS => return Err("no more memory".into()),
+            PANICS => panic!("a defect"),
+            _ => {}
+        }
+        if let Some(logits) = logits {
+            logits.clear();
+            logits.resize(
+                VOCABULARY as usize,
+                if last == COMPUTES_NAN { f32::NAN } else { 0.0 },
+            );
+            logits[(last as usize + 1) % 8] += 5.0;
+        }
+        Ok(())
+    }
+}
+
+struct Harness {
+    engine: CandleEngine,
+    gate: Arc<Gate>,
+    calls: Receiver<Vec<u32>>,
+}
+
+fn start(max_sequences: usize, max_waiting: usize) -> Harness {
+    let (sender, calls) = mpsc::channel();
+    let gate = Arc::new(Gate::default());
+    let model = Counting {
+        gate: Arc::clone(&gate),
+        calls: sender,
+    };
+    let options = CandleOptions {
+        max_sequences,
+        max_waiting,
+        threads: Some(1),
+        ..CandleOptions::default()
+    };
+    Harness {
+        engine: CandleEngine::start(model, options).unwrap(),
+        gate,
+        calls,
+    }
+}
+
+impl Harness {
+    fn generate(&self, prompt: &[u32], max_tokens: u32) -> GenerateStream {
+        self.engine.generate(request(prompt, max_tokens)).unwrap()
+    }
+
+    /// Waits until the engine has begun a step, and says with which tokens.
+    fn next_call(&self) -> Vec<u32> {
+        self.calls.recv().unwrap()
+    }
+}
+
+fn request(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
+    GenerateRequest {
+        prompt: prompt.to_vec(),
+        sampling: Sampling::greedy(),
+        max_tokens: TokenCount(max_tokens),
+        stop_tokens: vec![7],
+        logprobs: None,
+    }
+}
+
+fn events(stream: GenerateStream) -> Vec<GenerateEvent> {
+    block_on(stream.collect())
+}
+
+fn answer(ids: &[u32], cause: StopCause) -> Vec<GenerateEvent> {
+    let mut events = vec![GenerateEvent::Started {
+        cached: TokenCount::ZERO,
+    }];
+    events.extend(ids.iter().map(|id| GenerateEvent::Token {
+        id: *id,
+        logprob: None,
+    }));
+    events.push(GenerateEvent::Finished(cause));
+    events
+}
+
+#[test]
+fn answers_end_at_stop_tokens_and_at_the_length() {
+    let harness = start(8, 8);
+    harness.gate.open(usize::MAX / 2);
+    assert_eq!(
+        events(harness.generate(&[4], 10)),
+        answer(&[5, 6, 7], StopCause::StopToken)
+    );
+    assert_eq!(
+        events(harness.generate(&[4], 2)),
+        answer(&[5, 6], StopCause::Length)
+    );
+}
+
+#[test]
+fn answers_end_at_the_end_of_the_context() {
+    let harness = start(8, 8);
+    harness.gate.open(usize::MAX / 2);
+    assert_eq!(
+        events(harness.generate(&[0; 998], u32::MAX)),
+        answer(&[1, 2], StopCause::Length)
+    );
+}
+
+#[test]
+fn requests_that_cannot_be_computed_are_refused() {
+    let Harness { engine, .. } = start(8, 8);
+    let refused = |request| engine.generate(request).unwrap_err();
+    assert!(matches!(refused(request(&[], 1)), EngineError::InvalidRequest(_)));
+    assert!(matches!(
+        refused(request(&[VOCABULARY], 1)),
+        EngineError::InvalidRequest(_)
+    ));
+    let mut biased = request(&[1], 1);
+    biased.sampling.logit_bias = vec![(VOCABULARY, 1.0)];
+    assert!(matches!(refused(biased), EngineError::InvalidRequest(_)));
+    let error = refused(request(&[0; 1000], 1));
+    assert!(matches!(
+        error,
+        EngineError::ContextExceeded {
+            prompt: TokenCount(1000),
+            limit: TokenCount(1000)
+        }
+    ));
+}
+
+#[test]
+fn sequences_advance_in_turn() {
+    let harness = start(2, 8);
+    let first = harness.generate(&[0], 3);
+    assert_eq!(harness.next_call(), [0]);
+    let second = harness.generate(&[3], 3);
+    harness.gate.open(usize::MAX / 2);
+    let calls: Vec<_> = (0..5).map(|_| harness.next_call()[0]).collect();
+    assert_eq!(
+        calls,
+        [1, 3, 2, 4, 5],
+        "the second joins as soon as the first step is over"
+    );
+    assert_eq!(events(first), answer(&[1, 2, 3], StopCause::Length));
+    assert_eq!(events(second), answer(&[4, 5, 6], StopCause::Length));
+}
+
+#[test]
+fn long_prompts_are_computed_in_chunks_between_other_tokens() {
+    let harness = start(2, 8);
+    let long = harness.generate(&[1; 600], 1);
+    assert_eq!(harness.next_call().len(), 256);
+    let short = harness.generate(&[3], 2);
+    harness.gate.open(usize::MAX / 2);
+    let calls: Vec<_> = (0..4).map(|_| harness.next_call().len()).collect();
+    assert_eq!(calls, [256, 1, 88, 1]);
+    assert_eq!(events(long), answer(&[2], StopCause::Length));
+    assert_eq!(events(short), answer(&[4, 5], StopCause::Length));
+}
+
+#[test]
+fn a_dropped_stream_ends_its_sequence_within_one_step() {
+    let harness = start(1, 8);
+    let dropped = harness.generate(&[0; 900], 50);
+    let next = harness.generate(&[3], 1);
+    harness.next_call();
+    drop(dropped);
+    harness.gate.open(2);
+    assert_eq!(events(next), answer(&[4], StopCause::Length));
+    assert_eq!(
+        harness.gate.taken.load(Ordering::SeqCst),
+        2,
+        "one chunk of the cancelled prompt, one step of the next"
+    );
+}
+
+#[test]
+fn a_full_queue_refuses_and_cancelled_requests_make_room() {
+    let harness = start(1, 2);
+    let running = harness.generate(&[0], 1);
+    harness.next_call();
+    let waiting = harness.generate(&[1], 1);
+    let cancelled = harness.generate(&[2], 1);
+    assert!(matches!(
+        harness.engine.generate(request(&[3], 1)),
+        Err(EngineError::QueueFull)
+    ));
+    drop(cancelled);
+    let late = harness.generate(&[4], 1);
+    harness.gate.open(usize::MAX / 2);
+    assert_eq!(events(running), answer(&[1], StopCause::Length));
+    assert_eq!(events(waiting), answer(&[2], StopCause::Length));
+    assert_eq!(events(late), answer(&[5], StopCause::Length));
+}
+
+#[test]
+fn failures_end_one_sequence_and_not_the_engine() {
+    let harness = start(4, 8);
+    harness.gate.open(usize::MAX / 2);
+    for (token, expected) in [
+        (FAILS, "the model's computation failed"),
+        (PANICS, "a step of the engine panicked"),
+        (COMPUTES_NAN, "the model computed logits that are not numbers"),
+    ] {
+        let failed = events(harness.generate(&[token], 5));
+        assert_eq!(failed.last(), Some(&GenerateEvent::Failed(expected.to_owned())));
+        assert_eq!(
+            events(harness.generate(&[3], 1)),
+            answer(&[4], StopCause::Length),
+            "after token {token}"
+        );
+    }
+}
+
+#[test]
+fn dropping_the_engine_fails_what_has_not_ended() {
+    let harness = start(1, 8);
+    let running = harness.generate(&[0], 100);
+    let waiting = harness.generate(&[0], 100);
+    harness.next_call();
+    harness.gate.open(usize::MAX / 2);
+    drop(harness.engine);
+    let stopped = GenerateEvent::Failed("the engine was stopped".to_owned());
+    // The running one may have come to its stop token before the engine saw that it was dropped.
+    let last = events(running).pop();
+    assert!(last.as_ref() == Some(&stopped) || last == Some(GenerateEvent::Finished(StopCause::StopToken)));
+    assert!(!events(waiting).is_empty());
+}
+
+#[test]
+fn a_closed_queue_is_unavailable() {
+    let harness = start(1, 8);
+    harness.engine.queue.close();
+    assert!(matches!(
+        harness.engine.generate(request(&[1], 1)),
+        Err(EngineError::Unavailable)
+    ));
+}
+
+#[test]
+fn log_probabilities_come_with_every_token() {
+    let harness = start(1, 8);
+    harness.gate.open(usize::MAX / 2);
+    let mut request = request(&[0], 3);
+    request.logprobs = Some(2);
+    let events = events(harness.engine.generate(request).unwrap());
+    let logprobs = events.iter().filter_map(|event| match event {
+        GenerateEvent::Token {
+            id,
+            logprob: Some(logprob),
+        } => Some((*id, logprob.top[0].0, logprob.top.len())),
+        _ => None,
+    });
+    assert_eq!(logprobs.collect::<Vec<_>>(), [(1, 1, 2), (2, 2, 2), (3, 3, 2)]);
+}
