@@ -55,6 +55,9 @@ error_codes! {
     ParamInvalid = 20015, BAD_REQUEST, "The parameter is invalid. Please check again.";
     /// The request body did not arrive in time; no code of its own in the contract.
     BodyTimeout = 20015, REQUEST_TIMEOUT, "The request body did not arrive in time.";
+    /// The change contradicts something that is stored; only the operator API answers it, and the
+    /// contract has no code of its own for it.
+    Conflict = 20015, CONFLICT, "The change conflicts with something that exists.";
     /// `prompt` is missing.
     PromptRequired = 20016, BAD_REQUEST, "prompt: Field required";
     /// `image` is missing.
@@ -294,7 +297,7 @@ mod tests {
             .filter(|pair| pair[0] == pair[1])
             .map(|pair| pair[0])
             .collect();
-        assert_eq!(repeated, [20011, 20011, 20012, 20015, 30014]);
+        assert_eq!(repeated, [20011, 20011, 20012, 20015, 20015, 30014]);
     }
 
     #[test]
@@ -302,7 +305,7 @@ mod tests {
         for code in ErrorCode::ALL {
             let status = code.status().as_u16();
             let fits = match code.number() {
-                20_000..30_000 => matches!(status, 400 | 404 | 405 | 408 | 410 | 413 | 451 | 403),
+                20_000..30_000 => matches!(status, 400 | 404 | 405 | 408 | 409 | 410 | 413 | 451 | 403),
                 30_000..50_000 => matches!(status, 401 | 403),
                 50_500..50_600 => matches!(status, 500 | 503 | 504),
                 50_600..60_000 => matches!(status, 429 | 503),
