@@ -1,0 +1,67 @@
+//! `/admin/v1/accounts`.
+
+pub(crate) mod create;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod update;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use silica_platform::{Account, AccountStatus, UsageLevel};
+use silica_types::AccountId;
+
+/// An account as the operator sees it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AccountView {
+    /// The account's id.
+    #[schema(value_type = String, example = "019516ecd5791194e7ce760dcc227413")]
+    id: Text<AccountId>,
+    /// The e-mail address, in lower case.
+    email: String,
+    /// The display name.
+    name: String,
+    /// `normal` or `disabled`.
+    #[schema(value_type = String)]
+    status: AccountStatus,
+    /// Whether the holder's real name was verified.
+    verified: bool,
+    /// The usage level that is in force, `L0` to `L5`.
+    #[schema(value_type = String)]
+    level: UsageLevel,
+    /// The level set by the operator; `null` when usage decides.
+    #[schema(value_type = Option<String>)]
+    level_override: Option<UsageLevel>,
+    /// When the account was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+/// Ids are printed as the contract prints them: 32 digits, no dashes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<T: std::fmt::Display> Serialize for Text<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl From<&Account> for AccountView {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: Text(account.id),
+            email: account.email.clone(),
+            name: account.name.clone(),
+            status: account.status,
+            verified: account.verified,
+            // Nothing is charged yet, so nobody has spent enough for more.
+            level: account.level_override.unwrap_or(UsageLevel::L0),
+            level_override: account.level_override,
+            created_at: account.created_at,
+            updated_at: account.updated_at,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `/admin/v1/deployments`.
+
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod put;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use silica_platform::{Deployment, EngineKind, ReplicaSpec, RoutingPolicy};
+
+/// A deployment as the operator sees it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct DeploymentView {
+    /// Its name.
+    name: String,
+    /// The catalogue models that it answers for.
+    models: Vec<String>,
+    /// How a replica is chosen.
+    #[schema(value_type = String)]
+    policy: RoutingPolicy,
+    /// Its engines.
+    replicas: Vec<ReplicaView>,
+    /// When it was first put.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last put.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+/// An engine of a deployment. The upstream key stays inside.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ReplicaView {
+    /// Which engine.
+    #[schema(value_type = String)]
+    engine: EngineKind,
+    /// The model's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// The server's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// The model's name at the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_model: Option<String>,
+    /// Whether the server may stand at a private address.
+    allow_private: bool,
+    /// Its share of the calls.
+    weight: u32,
+    /// The calls that it may run at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_concurrency: Option<u32>,
+}
+
+impl From<&Deployment> for DeploymentView {
+    fn from(deployment: &Deployment) -> Self {
+        Self {
+            name: deployment.name.clone(),
+            models: deployment.models.iter().map(ToString::to_string).collect(),
+            policy: deployment.policy,
+            replicas: deployment.replicas.iter().map(ReplicaView::from).collect(),
+            created_at: deployment.created_at,
+            updated_at: deployment.updated_at,
+        }
+    }
+}
+
+impl From<&ReplicaSpec> for ReplicaView {
+    fn from(replica: &ReplicaSpec) -> Self {
+        Self {
+            engine: replica.engine,
+            path: replica.path.as_ref().map(|path| path.display().to_string()),
+            url: replica.url.clone(),
+            upstream_model: replica.upstream_model.clone(),
+            allow_private: replica.allow_private,
+            weight: replica.weight,
+            max_concurrency: replica.max_concurrency,
+        }
+    }
+}

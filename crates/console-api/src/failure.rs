@@ -1,0 +1,48 @@
+//! The one place that turns the platform's errors into codes of the contract.
+
+use silica_api::Failure;
+use silica_gateway::{DeployError, error_chain};
+use silica_platform::{Conflict, PlatformError, StorageError};
+use silica_protocol::{ApiError, ErrorCode};
+
+/// Maps an error of the platform.
+pub(crate) fn platform(error: PlatformError) -> Failure {
+    let text = error.to_string();
+    Failure::from(match error {
+        PlatformError::NotFound { .. } => ApiError::with_message(ErrorCode::NotFound, text),
+        PlatformError::Invalid { .. } | PlatformError::Conflict(Conflict::NoSuchReference { .. }) => {
+            ApiError::invalid(text)
+        }
+        PlatformError::Conflict(
+            Conflict::EmailTaken
+            | Conflict::IdTaken { .. }
+            | Conflict::KeyHashTaken
+            | Conflict::ModelDeployed { .. },
+        ) => ApiError::with_message(ErrorCode::Conflict, text),
+        PlatformError::Storage(source) => storage(&source),
+        PlatformError::Random(source) => {
+            tracing::error!(error = %source, "the operating system gives no random bytes");
+            ErrorCode::Internal.into()
+        }
+    })
+}
+
+/// Storage's errors name tables and rows, never values, so their text may be logged.
+fn storage(error: &StorageError) -> ApiError {
+    tracing::error!(error = %error_chain(error), "the operator API cannot use the database");
+    match error {
+        StorageError::Driver { .. } => ApiError::with_message(
+            ErrorCode::ModelServiceUnavailable,
+            "the database is not available; try again later",
+        ),
+        StorageError::Url(_)
+        | StorageError::InvalidData { .. }
+        | StorageError::Conflict(_)
+        | StorageError::MissingRow { .. } => ErrorCode::Internal.into(),
+    }
+}
+
+/// Maps a deployment whose engines do not start: the operator learns which file is at fault.
+pub(crate) fn deploy(error: &DeployError) -> Failure {
+    ApiError::invalid(error_chain(error)).into()
+}
