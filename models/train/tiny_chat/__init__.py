@@ -1,0 +1,1 @@
+"""The text that silica/tiny-chat is trained and tested on."""
