@@ -60,7 +60,7 @@ pub(crate) fn cors(origins: &CorsOrigins) -> CorsLayer {
         // `*` would leave out Authorization (Fetch standard, section 3.3.4).
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([TRACE_ID_HEADER])
-        .max_age(Duration::from_secs(3600))
+        .max_age(Duration::from_hours(1))
 }
 
 type OnlyJson = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;

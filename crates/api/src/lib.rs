@@ -23,4 +23,4 @@ pub use failure::Failure;
 pub use layers::{TRACE_ID_HEADER, panic_barrier};
 pub use observe::{ObserveLayer, RequestTrace};
 pub use openapi::openapi;
-pub use router::{ApiState, method_not_allowed, not_found, router};
+pub use router::{ApiState, method_not_allowed, not_found, router, routes, with_layers};

@@ -1,4 +1,4 @@
-//! The OpenAPI document of the public API.
+//! The `OpenAPI` document of the public API.
 
 use silica_protocol::ErrorBody;
 use silica_protocol::openai::chat::{ChatCompletion, ChatCompletionRequestSchema, Chunk};

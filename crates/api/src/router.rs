@@ -37,22 +37,26 @@ impl FromRef<ApiState> for Platform {
     }
 }
 
-/// The public API with its layers: `/v1/...`, the same routes without `/v1`, and the contract's
-/// answer to any other path.
-///
-/// A server may merge further routers into it as long as they have no fallback; their requests
-/// do not pass these layers.
+/// The public API with its layers: [`routes`] in [`with_layers`].
 pub fn router(state: ApiState) -> Router {
-    let config = state.config.clone();
-    let clock = SharedClock::clone(&state.clock);
-    let routes = Router::new()
+    let (config, clock) = (state.config.clone(), SharedClock::clone(&state.clock));
+    with_layers(routes(state), &config, clock)
+}
+
+/// The public API without its layers: `/v1/...`, the same routes without `/v1`, and the
+/// contract's answer to any other path. A server merges its own routes, which have no fallback.
+pub fn routes(state: ApiState) -> Router {
+    Router::new()
         .merge(endpoints())
         .nest("/v1", endpoints())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state);
-    // From the inside out: a panic becomes an error, an error gets its dialect, JSON is
-    // compressed, CORS and trace headers go on everything.
+        .with_state(state)
+}
+
+/// Puts the layers around routes. From the inside out: a panic becomes an error, an error gets
+/// its dialect, JSON is compressed, CORS headers, the trace id and the metrics go on everything.
+pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Router {
     let dialect = config.dialect;
     routes
         .layer(panic_barrier())

@@ -154,9 +154,9 @@ error_codes! {
     InvalidProsodyVolume = 20062, BAD_REQUEST, "gain must be between -10 and 10.";
     /// A task is unknown or has expired.
     TaskNotExistOrExpired = 20063, NOT_FOUND, "The task does not exist or has expired.";
-    /// A LoRA of an image request is malformed.
+    /// A `LoRA` of an image request is malformed.
     ImageLoraInvalid = 20064, BAD_REQUEST, "The LoRA is invalid.";
-    /// Too few or too many LoRAs.
+    /// Too few or too many `LoRA`s.
     ImageLoraUnexpectedCount = 20065, BAD_REQUEST, "The number of LoRAs must be between 1 and 3.";
     /// The model answers with one choice only.
     NGreaterThanOneNotSupported = 20066, BAD_REQUEST, "n must be 1 for this model.";

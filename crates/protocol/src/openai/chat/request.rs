@@ -195,3 +195,21 @@ fn continuation(body: &Object<'_, '_>) -> Result<(Option<String>, Option<String>
         .filter(|text| !text.is_empty() || prefix.is_some());
     Ok((prefix, suffix))
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema as _;
+
+    use super::super::ChatCompletionRequestSchema;
+    use super::KNOWN;
+
+    #[test]
+    fn the_documented_fields_are_the_ones_that_are_read() {
+        let schema = serde_json::to_value(ChatCompletionRequestSchema::schema()).unwrap();
+        let mut documented: Vec<String> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        documented.sort_unstable();
+        let mut known = KNOWN.to_vec();
+        known.sort_unstable();
+        assert_eq!(documented, known);
+    }
+}

@@ -1,4 +1,4 @@
-//! The chat request as the OpenAPI document describes it.
+//! The chat request as the `OpenAPI` document describes it.
 //!
 //! The request is read by hand (see `reader`), into a form that is checked and no longer the
 //! wire's; these types describe the wire. A test keeps their field names equal to the reader's.

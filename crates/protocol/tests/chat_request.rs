@@ -1,0 +1,7 @@
+//! What chat requests are read as, and what is refused with which code and text.
+
+mod chat_request {
+    mod accepted;
+    mod properties;
+    mod refused;
+}
