@@ -126,9 +126,10 @@ impl Attention {
         }
     }
 
-    /// Projects back to `[rows, hidden]`, again for all sequences at once.
-    pub(crate) fn project_back(&self, attended: &Tensor) -> Result<Tensor> {
-        self.output.forward(attended)
+    /// Projects back to `[rows, hidden]`, again for all sequences at once, and adds the result to
+    /// the residual stream.
+    pub(crate) fn project_back(&self, attended: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.output.forward_onto(attended, residual)
     }
 }
 

@@ -211,9 +211,9 @@ impl Layer {
             [single] => single.clone(),
             several => Tensor::cat(several, 0)?,
         };
-        let hidden = (hidden + self.attention.project_back(&attended)?)?;
-        let change = self.mlp.forward(&self.attention_norm.forward(&hidden)?)?;
-        hidden + change
+        let hidden = self.attention.project_back(&attended, hidden)?;
+        self.mlp
+            .forward_onto(&self.attention_norm.forward(&hidden)?, &hidden)
     }
 }
 

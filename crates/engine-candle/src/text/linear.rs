@@ -1,6 +1,7 @@
 //! Linear layers: `y = x W^T + b`.
 
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use rayon::prelude::*;
 
 use super::kernels::{Matrix, multiply};
 use super::weights::Weights;
@@ -43,22 +44,41 @@ impl Linear {
 
     /// Applies the layer to `[rows, inputs]`.
     pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let output = if input.device().is_cpu() {
-            input.apply_op2_no_bwd(&self.weight, &CpuProduct)?
-        } else {
-            input.matmul(&self.weight.t()?)?
-        };
-        match &self.bias {
-            Some(bias) => output.broadcast_add(bias),
+        self.apply(input, None)
+    }
+
+    /// Applies the layer and adds its result to the residual stream, `[rows, outputs]`.
+    pub(crate) fn forward_onto(&self, input: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.apply(input, Some(residual))
+    }
+
+    fn apply(&self, input: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        if input.device().is_cpu() {
+            let product = CpuProduct {
+                bias: self.bias.as_ref(),
+                residual,
+            };
+            return input.apply_op2_no_bwd(&self.weight, &product);
+        }
+        let mut output = input.matmul(&self.weight.t()?)?;
+        if let Some(bias) = &self.bias {
+            output = output.broadcast_add(bias)?;
+        }
+        match residual {
+            Some(residual) => output + residual,
             None => Ok(output),
         }
     }
 }
 
-/// f32 rows times f32 or bf16 weights on the engine's own threads.
-struct CpuProduct;
+/// f32 rows times f32 or bf16 weights on the engine's own threads. The additions are part of it
+/// because candle's own spread over all cores of the machine as soon as a tensor is large.
+struct CpuProduct<'tensors> {
+    bias: Option<&'tensors Tensor>,
+    residual: Option<&'tensors Tensor>,
+}
 
-impl CustomOp2 for CpuProduct {
+impl CustomOp2 for CpuProduct<'_> {
     fn name(&self) -> &'static str {
         "silica-linear"
     }
@@ -108,8 +128,39 @@ impl CustomOp2 for CpuProduct {
             }
             _ => bail!("weights must be {:?} or {:?}", DType::F32, DType::BF16),
         }
+        if let Some(bias) = self.bias {
+            with_values(bias, outputs, |bias| {
+                output.par_chunks_mut(outputs).for_each(|row| add(row, bias));
+            })?;
+        }
+        if let Some(residual) = self.residual {
+            with_values(residual, rows * outputs, |residual| {
+                let rows = output.par_chunks_mut(outputs).zip(residual.par_chunks(outputs));
+                rows.for_each(|(row, residual)| add(row, residual));
+            })?;
+        }
         Ok((CpuStorage::F32(output), Shape::from((rows, outputs))))
     }
+}
+
+fn add(target: &mut [f32], values: &[f32]) {
+    for (target, value) in target.iter_mut().zip(values) {
+        *target += value;
+    }
+}
+
+/// Lends the elements of a contiguous f32 tensor on the CPU.
+fn with_values(tensor: &Tensor, count: usize, work: impl FnOnce(&[f32])) -> Result<()> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        bail!("the tensor is not on the CPU")
+    };
+    let values = contiguous(storage.as_slice::<f32>()?, layout)?;
+    if values.len() != count {
+        bail!("expected {count} values, the shape is {:?}", layout.shape());
+    }
+    work(values);
+    Ok(())
 }
 
 /// The elements of a contiguous tensor.

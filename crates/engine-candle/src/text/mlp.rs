@@ -35,8 +35,8 @@ impl Mlp {
         })
     }
 
-    /// Applies the block to `[rows, hidden]`.
-    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor> {
+    /// Applies the block to `[rows, hidden]` and adds the result to the residual stream.
+    pub(crate) fn forward_onto(&self, input: &Tensor, residual: &Tensor) -> Result<Tensor> {
         let both = self.gate_up.forward(input)?;
         let gated = if both.device().is_cpu() {
             both.apply_op1_no_bwd(&CpuGate)?
@@ -44,7 +44,7 @@ impl Mlp {
             let inner = both.dim(1)? / 2;
             (both.narrow(1, 0, inner)?.silu()? * both.narrow(1, inner, inner)?)?
         };
-        self.down.forward(&gated)
+        self.down.forward_onto(&gated, residual)
     }
 }
 

@@ -1,0 +1,38 @@
+//! The engine computes on its own threads only. A test binary of its own, since it looks at all
+//! threads of the process.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::Path;
+
+use silica_engine_candle::{Decoder, Dtype, LogitsOf, Span};
+
+/// candle keeps a pool over all cores, which spins, for operations on large tensors; nothing that
+/// we compute may start it.
+#[test]
+fn large_batches_stay_off_the_pool_of_the_tensor_library() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama-sharded-bf16");
+    let tokens: Vec<u32> = (0..250).map(|index| index % 144).collect();
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        let decoder = Decoder::load(&folder, dtype, None).unwrap();
+        // 10 x 250 rows of 48: well above the 65,536 elements at which candle would.
+        let mut caches: Vec<_> = (0..10).map(|_| decoder.new_cache()).collect();
+        let span = |cache| Span {
+            tokens: &tokens,
+            cache,
+            rope_length: 250,
+            logits: LogitsOf::All,
+        };
+        let mut spans: Vec<_> = caches.iter_mut().map(span).collect();
+        assert!(decoder.forward(&mut spans).unwrap().is_some());
+    }
+    let threads = fs::read_dir("/proc/self/task").unwrap();
+    let names: Vec<_> = threads
+        .map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).unwrap())
+        .collect();
+    assert!(
+        names.iter().all(|name| !name.starts_with("candle-bp")),
+        "{names:?}"
+    );
+}
