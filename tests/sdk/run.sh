@@ -81,7 +81,7 @@ if [ "$suite" != node ]; then
     (cd "$here/python" && .venv/bin/python -m pytest -q) || failed=1
 fi
 if [ "$suite" != python ]; then
-    (cd "$here/node" && node --test) || failed=1
+    (cd "$here/node" && node --test --test-reporter=spec) || failed=1
 fi
 if [ $failed -ne 0 ]; then
     echo "--- the server's last log lines ---" >&2

@@ -32,7 +32,7 @@ pub(crate) use data::DataConfig;
 pub(crate) use database::DatabaseConfig;
 pub(crate) use engine::{EngineConfig, EngineDtype};
 pub(crate) use error::ConfigError;
-pub(crate) use errors::{ErrorDialect, ErrorsConfig};
+pub(crate) use errors::ErrorsConfig;
 pub(crate) use layers::{Overrides, load};
 pub(crate) use log::{LogConfig, LogFormat};
 pub(crate) use models::{ModelsConfig, OnLoadError};
@@ -45,7 +45,7 @@ pub(crate) use units::{ByteSize, HumanDuration};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The public listener: API, health, OpenAPI document.
+    /// The public listener: `/v1`, health, `/openapi.json`.
     pub(crate) server: ServerConfig,
     /// The operator's listener and account.
     pub(crate) admin: AdminConfig,

@@ -14,7 +14,9 @@ use crate::config::{LogConfig, LogFormat};
 /// # Errors
 /// When the level is not understood or logging was started before.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(&config.level).context("log.level")?;
+    // The migration library tells of every start; whoever wants that names it in the level.
+    let directives = format!("sea_orm_migration=warn,{}", config.level);
+    let filter = EnvFilter::builder().parse(directives).context("log.level")?;
     let lines = fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

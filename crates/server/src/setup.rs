@@ -1,1 +1,198 @@
-//! First start.
+//! The first start on an empty data folder: demo models, the operator's account, the first key.
+
+mod admin_key;
+mod demo_models;
+
+use std::env;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use silica_gateway::Gateway;
+use silica_platform::{NewAccount, NewKey, Platform};
+use silica_types::Secret;
+
+pub(crate) use admin_key::{KeyPlace, load_or_make};
+use demo_models::DemoModel;
+
+use crate::config::{ModelsConfig, OnLoadError};
+
+/// Makes the data folder unless it is there. A new one is closed to other users, since it will
+/// hold e-mail addresses.
+///
+/// # Errors
+/// When it cannot be made or is not writable.
+pub(crate) fn make_data_folder(folder: &Path) -> anyhow::Result<()> {
+    let context = || format!("cannot use the data folder {}", folder.display());
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(context)?;
+    probe(folder).with_context(context)
+}
+
+/// Finds out now, and not in the middle of the set-up, whether files can be made in `folder`.
+fn probe(folder: &Path) -> std::io::Result<()> {
+    let file = folder.join(".writable");
+    std::fs::write(&file, [])?;
+    std::fs::remove_file(file)
+}
+
+/// Whether nobody has an account yet, which makes this the first start (also after one that failed
+/// half-way).
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn is_first_start(platform: &Platform) -> anyhow::Result<bool> {
+    Ok(platform.accounts(None, 1).await?.rows.is_empty())
+}
+
+/// Puts the demo models into the catalogue and deploys them; returns their names.
+///
+/// # Errors
+/// When a folder is damaged (unless the configuration says to skip it) or the database fails.
+pub(crate) async fn deploy_demo_models(
+    platform: &Platform,
+    gateway: &Gateway,
+    config: &ModelsConfig,
+) -> anyhow::Result<Vec<String>> {
+    let working = env::current_dir().context("the working folder is gone")?;
+    let executable = env::current_exe().ok();
+    let models = demo_models::find(config.dir.as_deref(), &working, executable.as_deref())?;
+    let mut deployed = Vec::new();
+    for model in models {
+        match deploy(platform, gateway, &model).await {
+            Ok(()) => deployed.push(model.name().to_owned()),
+            Err(error) => match config.on_load_error {
+                OnLoadError::Fail => return Err(error),
+                OnLoadError::Skip => {
+                    tracing::error!(model.name = model.name(), "skipping a demo model: {error:#}");
+                }
+            },
+        }
+    }
+    Ok(deployed)
+}
+
+/// The same steps as `PUT /admin/v1/models` and `PUT /admin/v1/deployments`: a model that cannot
+/// be loaded is never stored as a deployment.
+async fn deploy(platform: &Platform, gateway: &Gateway, model: &DemoModel) -> anyhow::Result<()> {
+    platform
+        .put_model(model.model())
+        .await
+        .with_context(|| format!("model {}", model.name()))?;
+    let deployment = platform.check_deployment(model.deployment())?;
+    let prepared = gateway.prepare(&deployment).await?;
+    platform.put_deployment(deployment).await?;
+    gateway.commit(prepared);
+    Ok(())
+}
+
+/// Makes the operator's account and its first key. From here on no start is the first.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn make_operator(platform: &Platform, email: &str) -> anyhow::Result<Secret> {
+    let account = NewAccount {
+        email: email.to_owned(),
+        name: "Operator".to_owned(),
+    };
+    let account = platform
+        .create_account(account)
+        .await
+        .context("cannot make the operator's account")?;
+    let key = NewKey {
+        description: "made by the first start".to_owned(),
+        ..NewKey::default()
+    };
+    let created = platform
+        .create_key(account.id, key)
+        .await
+        .context("cannot make the first API key")?;
+    Ok(created.key)
+}
+
+/// What a person needs to know after the first start.
+pub(crate) struct Welcome<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) public: &'a str,
+    pub(crate) admin: &'a str,
+    pub(crate) operator_email: &'a str,
+    pub(crate) key_place: &'a KeyPlace,
+    pub(crate) models: &'a [String],
+    pub(crate) api_key: &'a Secret,
+}
+
+impl Welcome<'_> {
+    /// Writes it down. This is the only text that ever holds the API key.
+    pub(crate) fn text(&self) -> String {
+        let admin_key = match self.key_place {
+            KeyPlace::Environment => "as SILICA_ADMIN_KEY says".to_owned(),
+            KeyPlace::File(path) => format!("in {}", path.display()),
+        };
+        let models = if self.models.is_empty() {
+            "none found".to_owned()
+        } else {
+            self.models.join(", ")
+        };
+        format!(
+            "Silica {version} is set up in {data}\n\n\
+             \x20 API        {public}/v1\n\
+             \x20 API key    {api_key}   (shown this once)\n\
+             \x20 models     {models}\n\
+             \x20 admin API  {admin}/admin/v1\n\
+             \x20 admin key  {admin_key}\n\
+             \x20 operator   {email}\n",
+            version = env!("CARGO_PKG_VERSION"),
+            data = self.data.display(),
+            public = self.public,
+            // The reason to expose it: its owner sees it here and nowhere else.
+            api_key = self.api_key.expose(),
+            admin = self.admin,
+            email = self.operator_email,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_welcome_names_everything_once() {
+        let key = Secret::new("sk-abc");
+        let welcome = Welcome {
+            data: Path::new("data"),
+            public: "http://127.0.0.1:8080",
+            admin: "http://127.0.0.1:9090",
+            operator_email: "operator@localhost",
+            key_place: &KeyPlace::File("data/admin.key".into()),
+            models: &["silica/tiny-chat".to_owned()],
+            api_key: &key,
+        };
+        let text = welcome.text();
+        for part in [
+            "http://127.0.0.1:8080/v1",
+            "sk-abc",
+            "silica/tiny-chat",
+            "data/admin.key",
+            "operator@localhost",
+        ] {
+            assert_eq!(text.matches(part).count(), 1, "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_data_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        std::fs::write(&file, "x").unwrap();
+        let error = make_data_folder(&file).unwrap_err();
+        assert!(
+            format!("{error:#}").starts_with("cannot use the data folder /"),
+            "{error:#}"
+        );
+    }
+}

@@ -122,7 +122,8 @@ test("a stream may be left early", async () => {
 test("an unknown model is a bad request", async () => {
   await assert.rejects(ask({ model: "no/such-model" }), (error) => {
     assert.ok(error instanceof OpenAI.BadRequestError);
-    assert.match(error.message, /Model does not exist/);
+    // The contract's error bodies have no "error" object, so this package shows the status only.
+    assert.equal(error.status, 400);
     assert.ok(error.headers.get("x-siliconcloud-trace-id"));
     return true;
   });

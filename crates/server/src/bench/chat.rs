@@ -16,7 +16,7 @@ use crate::config::Environment;
 use crate::terminal;
 
 /// A stream that stands still for this long counts as failed.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
+const READ_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Arguments of `silica bench chat`.
 #[derive(Debug, Args)]

@@ -1,8 +1,8 @@
 //! `[cors]`: which web pages may call the public API.
 
-use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use silica_api::{CorsOrigins, InvalidOrigin};
 
 use super::InvalidValue;
 
@@ -12,7 +12,7 @@ use super::InvalidValue;
 pub(crate) struct CorsConfig {
     /// Origins such as `https://app.example.com`; `["*"]` lets every page call, `[]` none. Keys are
     /// sent in a header and never in cookies, so an open API gives nothing away by itself.
-    pub(crate) origins: Vec<String>,
+    pub(super) origins: Vec<String>,
 }
 
 impl Default for CorsConfig {
@@ -24,24 +24,19 @@ impl Default for CorsConfig {
 }
 
 impl CorsConfig {
+    /// The origins as the API takes them.
+    ///
+    /// # Errors
+    /// When an entry is no origin.
+    pub(crate) fn origins(&self) -> Result<CorsOrigins, InvalidOrigin> {
+        CorsOrigins::parse(&self.origins)
+    }
+
     pub(super) fn validate(&self) -> Result<(), InvalidValue> {
-        let key = "cors.origins";
-        if self.origins.len() > 1 && self.origins.iter().any(|origin| origin == "*") {
-            return Err(InvalidValue {
-                key,
-                message: "\"*\" must stand alone".to_owned(),
-            });
-        }
-        for origin in &self.origins {
-            let scheme = origin.starts_with("http://") || origin.starts_with("https://");
-            let bare = !origin.ends_with('/') && HeaderValue::from_str(origin).is_ok();
-            if origin != "*" && !(scheme && bare) {
-                let message = format!(
-                    "{origin:?} is no origin; write it as in https://app.example.com, without a path"
-                );
-                return Err(InvalidValue { key, message });
-            }
-        }
-        Ok(())
+        let invalid = |error: InvalidOrigin| InvalidValue {
+            key: "cors.origins",
+            message: error.to_string(),
+        };
+        self.origins().map(drop).map_err(invalid)
     }
 }

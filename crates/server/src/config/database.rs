@@ -5,7 +5,7 @@ use std::path::Path;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use silica_storage::DatabaseUrl;
+use silica_platform::DatabaseUrl;
 
 /// The database.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use silica_protocol::ErrorDialect;
 
 /// How errors look on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -9,15 +10,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct ErrorsConfig {
     /// `2026`: always an object `{code,message,data}`. `2025-02`: the historical bodies of
     /// February 2025, bare strings included.
+    #[schemars(with = "String")]
     pub(crate) dialect: ErrorDialect,
-}
-
-/// The dialects of error bodies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) enum ErrorDialect {
-    #[default]
-    #[serde(rename = "2026")]
-    Objects2026,
-    #[serde(rename = "2025-02")]
-    February2025,
 }

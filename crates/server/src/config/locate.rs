@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 /// The line, from 1, that byte `offset` of `text` stands on.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+    before.split(|byte| *byte == b'\n').count()
 }
 
 /// The dotted key whose name or value covers `span`; empty when none does.

@@ -161,7 +161,7 @@ mod tests {
     fn durations_and_sizes_read_their_units() {
         assert_eq!("30s".parse(), Ok(HumanDuration(Duration::from_secs(30))));
         assert_eq!("1500ms".parse(), Ok(HumanDuration(Duration::from_millis(1500))));
-        assert_eq!("2 h".parse(), Ok(HumanDuration(Duration::from_secs(7200))));
+        assert_eq!("2 h".parse(), Ok(HumanDuration(Duration::from_hours(2))));
         assert_eq!("16MiB".parse(), Ok(ByteSize::mebibytes(16)));
         assert_eq!("10B".parse(), Ok(ByteSize(10)));
     }

@@ -47,6 +47,8 @@ pub struct Refused {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
+    /// What it left behind, for another try.
+    pub data: Stopped,
 }
 
 /// Settings of a server to start.
@@ -97,6 +99,17 @@ impl ServerBuilder {
         self
     }
 
+    /// Puts a file in the place of the data folder.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test without its obstacle has failed")]
+    pub fn data_is_a_file(self) -> Self {
+        fs::write(self.folder.path().join("data"), "").expect("a file in the place of the data folder");
+        self
+    }
+
     /// Adds an argument to `silica serve`.
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
@@ -144,8 +157,16 @@ impl ServerBuilder {
             }
             let ended = child.try_wait().ok().flatten();
             let log = || files.read("stderr");
-            assert!(ended.is_none(), "the server ended instead of starting ({ended:?}):\n{}", log());
-            assert!(Instant::now() < deadline, "the server does not listen in time:\n{}", log());
+            assert!(
+                ended.is_none(),
+                "the server ended instead of starting ({ended:?}):\n{}",
+                log()
+            );
+            assert!(
+                Instant::now() < deadline,
+                "the server does not listen in time:\n{}",
+                log()
+            );
             sleep(LOOK_AGAIN).await;
         };
         TestServer {
@@ -171,10 +192,13 @@ impl ServerBuilder {
             .await
             .expect("the server ends")
             .expect("its status");
+        let (stdout, stderr) = (files.read("stdout"), files.read("stderr"));
+        let data = Stopped { folder: files.folder };
         Refused {
             status,
-            stdout: files.read("stdout"),
-            stderr: files.read("stderr"),
+            stdout,
+            stderr,
+            data,
         }
     }
 

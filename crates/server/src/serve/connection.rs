@@ -1,0 +1,186 @@
+//! One connection: HTTP/1.1 or HTTP/2 on the same port, with limits on silence and a graceful end.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use http::Request;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::listener::Shutdown;
+
+/// Requests that one HTTP/2 connection may have in progress.
+const HTTP2_STREAMS: u32 = 256;
+/// A silent HTTP/2 peer is asked for a sign of life after this long,
+const HTTP2_PING_AFTER: Duration = Duration::from_secs(30);
+/// and given up after this long without one.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Serves one connection until the client leaves, it is idle for too long, or `shutdown`.
+/// `tasks` runs the streams of HTTP/2 connections.
+pub(super) async fn serve(
+    stream: TcpStream,
+    router: Router,
+    idle: Duration,
+    shutdown: Shutdown,
+    tasks: TaskTracker,
+) {
+    let activity = Activity::default();
+    let service = service_fn(|request: Request<Incoming>| {
+        let running = activity.begin();
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request.map(Body::new)).await?;
+            Ok::<_, Infallible>(response.map(|body| RunningBody {
+                body,
+                _running: running,
+            }))
+        }
+    });
+    let builder = builder(idle, tasks);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut silence = pin!(activity.idle_for(idle));
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    // A client that leaves or talks nonsense is its own business, so no warning.
+                    tracing::debug!(%error, "connection ended with an error");
+                }
+                return;
+            }
+            () = shutdown.cut.cancelled() => return,
+            () = shutdown.drain.cancelled(), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = silence.as_mut() => {
+                if ending {
+                    return;
+                }
+                // HTTP/2 says goodbye first; whoever does not answer that is cut one period later.
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+                silence.set(activity.idle_for(idle));
+            }
+        }
+    }
+}
+
+fn builder(idle: Duration, tasks: TaskTracker) -> auto::Builder<TrackedExecutor> {
+    let mut builder = auto::Builder::new(TrackedExecutor(tasks));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .keep_alive_interval(HTTP2_PING_AFTER)
+        .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+    builder
+}
+
+/// Runs the streams of HTTP/2 connections where shutdown can wait for them.
+#[derive(Clone)]
+struct TrackedExecutor(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for TrackedExecutor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// Counts the requests in progress on a connection, bodies of responses included.
+#[derive(Debug, Default)]
+struct Activity(watch::Sender<usize>);
+
+/// A request in progress; dropping it ends it.
+#[derive(Debug)]
+struct Running(watch::Sender<usize>);
+
+impl Activity {
+    fn begin(&self) -> Running {
+        self.0.send_modify(|count| *count += 1);
+        Running(self.0.clone())
+    }
+
+    /// Waits until no request has been in progress for `limit`.
+    async fn idle_for(&self, limit: Duration) {
+        let mut count = self.0.subscribe();
+        loop {
+            // The sender lives in `self`, so neither wait can fail.
+            let _ = count.wait_for(|running| *running == 0).await;
+            tokio::select! {
+                () = tokio::time::sleep(limit) => return,
+                _ = count.changed() => {}
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// A response body that keeps its request counted until it has been sent or dropped.
+struct RunningBody {
+    body: Body,
+    _running: Running,
+}
+
+impl http_body::Body for RunningBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_counts_only_while_nothing_runs() {
+        let activity = Activity::default();
+        let running = activity.begin();
+        let limit = Duration::from_secs(10);
+        let mut silence = pin!(activity.idle_for(limit));
+        tokio::select! {
+            () = silence.as_mut() => panic!("a request is in progress"),
+            () = tokio::time::sleep(limit * 5) => {}
+        }
+        drop(running);
+        let before = tokio::time::Instant::now();
+        silence.await;
+        assert_eq!(before.elapsed(), limit);
+    }
+}

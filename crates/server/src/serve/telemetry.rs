@@ -1,0 +1,81 @@
+//! The metrics recorder behind `/metrics`. The names are listed here once, with their meaning.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+
+/// Upper borders of duration buckets in seconds: from a cached list to a long answer.
+const SECONDS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
+];
+/// How often the recorder folds its samples into buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Starts recording; the handle renders the text format.
+///
+/// # Errors
+/// When the process records already.
+pub(super) fn start() -> anyhow::Result<PrometheusHandle> {
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?;
+    let handle = builder
+        .install_recorder()
+        .context("cannot start recording metrics")?;
+    describe();
+    Ok(handle)
+}
+
+/// Keeps the recorder's memory bounded until `shutdown`.
+pub(super) async fn upkeep(handle: PrometheusHandle, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => handle.run_upkeep(),
+        }
+    }
+}
+
+fn describe() {
+    describe_counter!(
+        "silica_http_requests_total",
+        "Requests by route pattern and status"
+    );
+    describe_histogram!(
+        "silica_http_request_seconds",
+        Unit::Seconds,
+        "Time to the response's head, by route pattern"
+    );
+    describe_counter!(
+        "silica_calls_total",
+        "Inference calls by model and outcome: complete, cancelled, failed"
+    );
+    describe_counter!(
+        "silica_tokens_total",
+        "Tokens by model and kind: prompt, completion"
+    );
+    describe_histogram!(
+        "silica_first_token_seconds",
+        Unit::Seconds,
+        "Time to the first token, by model"
+    );
+    describe_counter!(
+        "silica_engine_steps_total",
+        "Steps that an embedded engine has computed"
+    );
+    describe_gauge!(
+        "silica_engine_sequences",
+        "Sequences that an embedded engine is computing"
+    );
+    describe_gauge!(
+        "silica_engine_waiting",
+        "Sequences that wait for a place in an embedded engine"
+    );
+    describe_counter!(
+        "silica_engine_cancelled_total",
+        "Sequences that ended because the client had left"
+    );
+}

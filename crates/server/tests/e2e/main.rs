@@ -1,0 +1,21 @@
+//! The real binary, from outside: start, answer, refuse, stop.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests; the exemption of clippy.toml covers test functions only"
+)]
+
+mod bad_input;
+mod cancel;
+mod dialects;
+mod endpoints;
+mod first_start;
+mod heavy;
+mod keys;
+mod models;
+mod refused;
+mod shared_database;
+mod shutdown;
+mod support;
+mod transport;

@@ -1,0 +1,98 @@
+//! HTTP/1.1 and HTTP/2 on one port, compression, CORS.
+
+use reqwest::{Client, Method, Version};
+
+use crate::support::{chat, endless_chat, server};
+
+#[tokio::test]
+async fn http2_with_prior_knowledge_works_on_the_same_port() {
+    let server = server().start().await;
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    let url = format!("{}/v1/chat/completions", server.base_url());
+    let mut request = chat("Write a short story.");
+    request["stream"] = true.into();
+    let response = client
+        .post(url)
+        .bearer_auth(server.api_key())
+        .json(&request)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.version(), Version::HTTP_2);
+    assert!(response.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+    assert_eq!(
+        server.get("/v1/models", &server.api_key()).await.version(),
+        Version::HTTP_11
+    );
+}
+
+#[tokio::test]
+async fn json_is_compressed_and_streams_never_are() {
+    let server = server().start().await;
+    // Log-probabilities make an answer worth compressing.
+    let mut body = endless_chat(1);
+    body["max_tokens"] = 40.into();
+    body["logprobs"] = true.into();
+    let ask = async |stream: bool, encoding: &str| {
+        let mut body = body.clone();
+        body["stream"] = stream.into();
+        let request = server
+            .request(Method::POST, "/v1/chat/completions")
+            .bearer_auth(server.api_key());
+        request
+            .header("accept-encoding", encoding)
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+    };
+    for encoding in ["gzip", "zstd"] {
+        assert_eq!(ask(false, encoding).await.headers()["content-encoding"], encoding);
+    }
+    assert!(
+        !ask(false, "identity")
+            .await
+            .headers()
+            .contains_key("content-encoding")
+    );
+    let response = ask(true, "gzip, zstd").await;
+    assert!(
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/event-stream")
+    );
+    assert!(!response.headers().contains_key("content-encoding"));
+    assert!(response.text().await.unwrap().starts_with("data: {"));
+}
+
+#[tokio::test]
+async fn web_pages_may_call_unless_the_operator_names_their_origins() {
+    let allowed = |response: &reqwest::Response| {
+        response
+            .headers()
+            .get("access-control-allow-origin")
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
+    let open = server().start().await;
+    let page = |server: &silica_testkit::TestServer| {
+        server
+            .request(Method::OPTIONS, "/v1/chat/completions")
+            .header("origin", "https://page.example")
+    };
+    let preflight = |request: reqwest::RequestBuilder| {
+        request
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization")
+    };
+    let response = preflight(page(&open)).send().await.unwrap();
+    assert!(response.status().is_success());
+    assert_eq!(allowed(&response).as_deref(), Some("*"));
+    let closed = server()
+        .config("[cors]\norigins = [\"https://app.example\"]\n")
+        .start()
+        .await;
+    let response = preflight(page(&closed)).send().await.unwrap();
+    assert_ne!(allowed(&response).as_deref(), Some("https://page.example"));
+    assert_ne!(allowed(&response).as_deref(), Some("*"));
+}
