@@ -1,5 +1,7 @@
 //! Chat templates: Jinja with the semantics of the transformers library.
 
+use std::collections::BTreeMap;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind};
@@ -128,20 +130,20 @@ impl ChatTemplate {
         } else {
             json(conversation.tools)
         };
-        let mut variables = vec![
+        let mut variables = BTreeMap::from([
             ("messages", json(conversation.messages)),
             ("tools", tools),
             ("documents", Value::from(())),
             ("add_generation_prompt", Value::from(true)),
             ("bos_token", self.bos_token.clone()),
             ("eos_token", self.eos_token.clone()),
-        ];
+        ]);
         variables.extend(
             conversation
                 .enable_thinking
                 .map(|enabled| ("enable_thinking", Value::from(enabled))),
         );
-        Value::from_iter(variables)
+        Value::from(variables)
     }
 }
 

@@ -63,10 +63,20 @@ pub(crate) fn read_whole(text: &str) -> Option<(String, String)> {
     Some((call.name.into_owned(), arguments))
 }
 
-/// Whether the text after the arguments closes the call's object properly; further keys are
-/// allowed, a missing closing brace at the very end is forgiven.
-pub(crate) fn is_closing(text: &str) -> bool {
-    text.trim().is_empty() || serde_json::from_str::<IgnoredAny>(&format!("{{\"arguments\":0{text}")).is_ok()
+/// Finds where the call's object ends in the text after the arguments, as a byte offset. Further
+/// keys belong to the object; a missing closing brace at the very end is forgiven. Zero when the
+/// text does not close the object at all.
+pub(crate) fn end_of_call(text: &str) -> usize {
+    const BEGINNING: &str = "{\"arguments\":0";
+    if text.trim().is_empty() {
+        return text.len();
+    }
+    let object = format!("{BEGINNING}{text}");
+    let mut values = serde_json::Deserializer::from_str(&object).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Ok(_)) => values.byte_offset() - BEGINNING.len(),
+        _ => 0,
+    }
 }
 
 fn unwrap_string(raw: &str) -> Option<String> {
@@ -234,8 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn closings_may_carry_further_keys() {
-        assert!(is_closing("}\n") && is_closing("") && is_closing(r#", "id": 3}"#));
-        assert!(!is_closing("}}") && !is_closing("} and more"));
+    fn the_end_of_a_call_may_carry_further_keys() {
+        for (text, end) in [("}\n", 1), (" \n", 2), ("", 0), (r#", "id": 3} so"#, 10), ("}}", 1), (" so}", 0)] {
+            assert_eq!(end_of_call(text), end, "{text}");
+        }
     }
 }

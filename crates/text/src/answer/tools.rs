@@ -3,7 +3,7 @@
 
 use super::fragment::Fragment;
 use super::markers::{Marker, Piece};
-use super::tool_call::{Header, ObjectScanner, is_closing, read_header, read_whole};
+use super::tool_call::{Header, ObjectScanner, end_of_call, read_header, read_whole};
 
 /// What the parser makes of the answer.
 #[derive(Debug, PartialEq)]
@@ -152,12 +152,10 @@ impl ToolParser {
             State::Announcing { .. } => self.resolve(Fragment::default(), output),
             State::Arguments { .. } => self.state = State::AfterCall,
             State::Closing { raw } => {
-                let raw = std::mem::take(raw);
-                if is_closing(raw.text()) {
-                    self.state = State::AfterCall;
-                } else {
-                    self.enter_text(raw, output);
-                }
+                let end = end_of_call(raw.text());
+                let rest = raw.split_off(end);
+                self.state = State::AfterCall;
+                self.push_text(rest, output);
             }
         }
     }

@@ -121,7 +121,9 @@ fn text_after_a_call_is_kept_and_junk_in_it_too() {
         run([call, "</tool_call>\n\nDone."]),
         answer("Done.", &[("f", "{}")])
     );
-    assert_eq!(run([call, " so</tool_call>"]), answer(" so", &[("f", "{}")]));
+    assert_eq!(run([call, " so</tool_call>"]), answer("so", &[("f", "{}")]));
+    let junk = "<tool_call>{\"name\": \"f\", \"arguments\": {} so</tool_call>";
+    assert_eq!(run([junk]), answer("so", &[("f", "{}")]));
 }
 
 proptest! {
