@@ -1,6 +1,7 @@
 //! The token-level port: what an embedded text engine implements.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::Stream;
@@ -26,6 +27,21 @@ pub trait TokenEngine: Send + Sync {
     /// [`EngineError::InvalidRequest`] for an empty prompt or an id outside the vocabulary, and
     /// [`EngineError::Unavailable`] after the engine's thread has ended.
     fn generate(&self, request: GenerateRequest) -> Result<GenerateStream, EngineError>;
+}
+
+/// A shared engine is an engine, so that its owner can keep hold of it.
+impl<E: TokenEngine + ?Sized> TokenEngine for Arc<E> {
+    fn context_length(&self) -> TokenCount {
+        E::context_length(self)
+    }
+
+    fn vocabulary_size(&self) -> u32 {
+        E::vocabulary_size(self)
+    }
+
+    fn generate(&self, request: GenerateRequest) -> Result<GenerateStream, EngineError> {
+        E::generate(self, request)
+    }
 }
 
 /// One sequence to generate.
@@ -130,7 +146,9 @@ mod tests {
     #[test]
     fn dropping_the_stream_cancels_the_sink() {
         let (sink, stream) = GenerateStream::channel(TokenCount(4));
-        assert!(sink.send(GenerateEvent::Started { cached: TokenCount::ZERO }));
+        assert!(sink.send(GenerateEvent::Started {
+            cached: TokenCount::ZERO
+        }));
         drop(stream);
         assert!(sink.is_cancelled());
         assert!(!sink.send(GenerateEvent::Finished(StopCause::Length)));
@@ -139,7 +157,9 @@ mod tests {
     #[test]
     fn a_full_request_fits_without_a_reader() {
         let (sink, _stream) = GenerateStream::channel(TokenCount(2));
-        assert!(sink.send(GenerateEvent::Started { cached: TokenCount::ZERO }));
+        assert!(sink.send(GenerateEvent::Started {
+            cached: TokenCount::ZERO
+        }));
         for id in 0..2 {
             assert!(sink.send(GenerateEvent::Token { id, logprob: None }));
         }

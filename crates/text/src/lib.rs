@@ -17,6 +17,8 @@ mod model;
 mod prompt;
 mod stream;
 mod template;
+#[cfg(test)]
+mod testing;
 mod vocabulary;
 
 pub use engine::TextEngine;

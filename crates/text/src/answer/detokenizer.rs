@@ -121,7 +121,8 @@ impl Detokenizer {
                 &mut logprobs,
             );
             read += valid.len();
-            if is_unfinished(invalid) {
+            // Only at the very end can more bytes still complete it.
+            if read + invalid.len() == self.pending.len() && is_unfinished(invalid) {
                 break;
             }
             let replacement = text.len();

@@ -176,16 +176,16 @@ mod tests {
             finder.push(Piece::Text(Fragment::from(chunk)), &mut pieces);
         }
         finder.flush(&mut pieces);
-        pieces
-            .into_iter()
-            .for_each(|piece| splitter.push(piece, &mut parts));
+        for piece in pieces {
+            splitter.push(piece, &mut parts);
+        }
         splitter.flush(&mut parts);
         let (mut reasoning, mut answer) = (String::new(), String::new());
         for part in parts {
             match part {
                 Part::Reasoning(text) => reasoning.push_str(&text),
                 Part::Answer(Piece::Text(fragment) | Piece::Marker(_, fragment)) => {
-                    answer.push_str(fragment.text())
+                    answer.push_str(fragment.text());
                 }
             }
         }

@@ -245,7 +245,14 @@ mod tests {
 
     #[test]
     fn the_end_of_a_call_may_carry_further_keys() {
-        for (text, end) in [("}\n", 1), (" \n", 2), ("", 0), (r#", "id": 3} so"#, 10), ("}}", 1), (" so}", 0)] {
+        for (text, end) in [
+            ("}\n", 1),
+            (" \n", 2),
+            ("", 0),
+            (r#", "id": 3} so"#, 10),
+            ("}}", 1),
+            (" so}", 0),
+        ] {
             assert_eq!(end_of_call(text), end, "{text}");
         }
     }

@@ -80,7 +80,7 @@ impl ToolParser {
             Piece::Marker(Marker::ToolOpen, spelling) => self.open(spelling, output),
             Piece::Marker(Marker::ToolClose, spelling) => self.close(spelling, output),
             Piece::Marker(Marker::ThinkOpen | Marker::ThinkClose, spelling) => {
-                self.push_text(spelling, output)
+                self.push_text(spelling, output);
             }
         }
     }

@@ -11,7 +11,8 @@ use super::*;
 #[derive(Deserialize)]
 struct Case {
     template: String,
-    case: String,
+    #[serde(rename = "case")]
+    label: String,
     bos_token: Option<String>,
     messages: Vec<CaseMessage>,
     tools: Option<Vec<CaseTool>>,
@@ -99,11 +100,16 @@ fn compile(source: &str, bos_token: Option<&str>) -> ChatTemplate {
         source: source.to_owned(),
         file: PathBuf::from("test"),
     };
-    ChatTemplate::compile(vec![template], bos_token, None, clock).unwrap().unwrap()
+    ChatTemplate::compile(vec![template], bos_token, None, clock)
+        .unwrap()
+        .unwrap()
 }
 
 fn conversation(text: &str) -> Conversation {
-    let message = Message { content: text.to_owned(), ..Message::default() };
+    let message = Message {
+        content: text.to_owned(),
+        ..Message::default()
+    };
     Conversation {
         messages: message_values([message]),
         tools: Vec::new(),
@@ -121,10 +127,11 @@ fn message(result: Result<String, EngineError>) -> String {
 
 #[test]
 fn every_fixture_renders_as_transformers_renders_it() {
-    let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(fixtures().join("expected.json")).unwrap()).unwrap();
+    let cases: Vec<Case> =
+        serde_json::from_slice(&std::fs::read(fixtures().join("expected.json")).unwrap()).unwrap();
     assert!(cases.len() > 50);
     for case in cases {
-        let label = format!("{}: {}", case.template, case.case);
+        let label = format!("{}: {}", case.template, case.label);
         let template = compile(&source(&case.template), case.bos_token.as_deref());
         let tool = |tool: CaseTool| Tool {
             name: tool.function.name,
@@ -155,13 +162,22 @@ fn the_clock_gives_the_date() {
 
 #[test]
 fn an_exception_of_the_template_is_the_clients_fault_with_its_text() {
-    let template = compile("{% macro f() %}{{ raise_exception('Roles must alternate!') }}{% endmacro %}{{ f() }}", None);
-    assert_eq!(message(template.render(conversation(""))), "Roles must alternate!");
+    let template = compile(
+        "{% macro f() %}{{ raise_exception('Roles must alternate!') }}{% endmacro %}{{ f() }}",
+        None,
+    );
+    assert_eq!(
+        message(template.render(conversation(""))),
+        "Roles must alternate!"
+    );
 }
 
 #[test]
 fn endless_templates_run_out_of_fuel() {
-    let template = compile("{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}", None);
+    let template = compile(
+        "{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}",
+        None,
+    );
     assert!(message(template.render(conversation(""))).contains("too much work"));
 }
 
@@ -172,7 +188,12 @@ fn long_messages_have_the_fuel_they_need() {
     assert!(template.render(conversation(&text)).unwrap().contains(&text));
     let many: Vec<Message> = (0..5000).map(|_| Message::default()).collect();
     let messages = message_values(many);
-    let short = Conversation { messages, tools: Vec::new(), enable_thinking: None, bytes: 0 };
+    let short = Conversation {
+        messages,
+        tools: Vec::new(),
+        enable_thinking: None,
+        bytes: 0,
+    };
     assert!(template.render(short).is_ok());
 }
 
@@ -185,18 +206,40 @@ fn the_template_for_tools_is_taken_when_tools_are_offered() {
         file: PathBuf::from("test"),
     };
     let sources = vec![named("default"), named("tool_use")];
-    let template = ChatTemplate::compile(sources, None, None, clock).unwrap().unwrap();
+    let template = ChatTemplate::compile(sources, None, None, clock)
+        .unwrap()
+        .unwrap();
     assert_eq!(template.render(conversation("")).unwrap(), "default True");
-    let tool = Tool { name: "f".to_owned(), description: None, parameters: None };
-    let with_tools = Conversation { tools: tool_values(&[tool]), ..conversation("") };
+    let tool = Tool {
+        name: "f".to_owned(),
+        description: None,
+        parameters: None,
+    };
+    let with_tools = Conversation {
+        tools: tool_values(&[tool]),
+        ..conversation("")
+    };
     assert_eq!(template.render(with_tools).unwrap(), "tool_use False");
 }
 
 #[test]
 fn arguments_that_are_no_object_stay_text() {
-    let template = compile("{{ messages[0].tool_calls[0].function.arguments is string }}", None);
-    let call = ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: "[1".to_owned() };
-    let message = Message { tool_calls: vec![call], ..Message::default() };
-    let conversation = Conversation { messages: message_values([message]), ..conversation("") };
+    let template = compile(
+        "{{ messages[0].tool_calls[0].function.arguments is string }}",
+        None,
+    );
+    let call = ToolCall {
+        id: "1".to_owned(),
+        name: "f".to_owned(),
+        arguments: "[1".to_owned(),
+    };
+    let message = Message {
+        tool_calls: vec![call],
+        ..Message::default()
+    };
+    let conversation = Conversation {
+        messages: message_values([message]),
+        ..conversation("")
+    };
     assert_eq!(template.render(conversation).unwrap(), "True");
 }

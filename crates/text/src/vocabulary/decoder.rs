@@ -112,7 +112,7 @@ impl DecoderSteps {
         let unknown = || UnsupportedDecoder::Unknown(form.clone());
         match DecoderForm::deserialize(form).map_err(|_| unknown())? {
             DecoderForm::Sequence { decoders } => {
-                decoders.iter().try_for_each(|decoder| self.add(decoder))?
+                decoders.iter().try_for_each(|decoder| self.add(decoder))?;
             }
             DecoderForm::ByteLevel => self.steps.push(Step::ByteLevel(byte_level_alphabet())),
             DecoderForm::ByteFallback => self.steps.push(Step::ByteFallback),

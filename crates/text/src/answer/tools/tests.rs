@@ -18,9 +18,9 @@ fn run<'a>(chunks: impl IntoIterator<Item = &'a str>) -> Answer {
         finder.push(Piece::Text(Fragment::from(chunk)), &mut pieces);
     }
     finder.flush(&mut pieces);
-    pieces
-        .into_iter()
-        .for_each(|piece| parser.push(piece, &mut output));
+    for piece in pieces {
+        parser.push(piece, &mut output);
+    }
     parser.flush(&mut output);
     let mut answer = Answer::default();
     for item in output {
