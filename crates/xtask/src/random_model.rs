@@ -51,8 +51,8 @@ pub(crate) enum Dtype {
     F16,
 }
 
-/// Writes the folder: config.json, generation_config.json, model.safetensors, tokenizer.json,
-/// tokenizer_config.json and model.toml.
+/// Writes the folder: `config.json`, `generation_config.json`, `model.safetensors`, `tokenizer.json`,
+/// `tokenizer_config.json` and `model.toml`.
 ///
 /// # Errors
 /// When a file cannot be written.

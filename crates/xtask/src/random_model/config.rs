@@ -1,4 +1,4 @@
-//! config.json, generation_config.json and the manifest that Silica's first start reads.
+//! `config.json`, `generation_config.json` and the manifest that Silica's first start reads.
 
 use serde_json::{Value, json};
 

@@ -32,7 +32,8 @@ fn write_to(file: &mut impl Write, tensors: &[TensorSpec], dtype: Dtype, seed: u
     let header = header(tensors, dtype);
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(&header)?;
-    let mut random = RandomBytes::new(dtype, seed);
+    let values: usize = tensors.iter().map(TensorSpec::size).sum();
+    let mut random = RandomBytes::new(dtype, seed, values.min(BLOCK_VALUES));
     for tensor in tensors {
         match tensor.kind {
             TensorKind::Ones => file.write_all(&encode(dtype, 1.0).repeat(tensor.size()))?,
@@ -57,17 +58,17 @@ fn header(tensors: &[TensorSpec], dtype: Dtype) -> Vec<u8> {
     header
 }
 
-/// An endless stream of encoded random values that repeats after [`BLOCK_VALUES`].
+/// An endless stream of encoded random values that repeats after so many of them.
 struct RandomBytes {
     block: Vec<u8>,
     position: usize,
 }
 
 impl RandomBytes {
-    fn new(dtype: Dtype, seed: u64) -> Self {
+    fn new(dtype: Dtype, seed: u64, values: usize) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut block = Vec::with_capacity(BLOCK_VALUES * dtype.bytes());
-        for _ in 0..BLOCK_VALUES {
+        let mut block = Vec::with_capacity(values * dtype.bytes());
+        for _ in 0..values {
             block.extend(encode(dtype, random.random_range(-AMPLITUDE..AMPLITUDE)));
         }
         Self { block, position: 0 }
