@@ -75,13 +75,17 @@ impl Catalogue {
         self.deployments.get(index)
     }
 
-    /// Returns a view in which `model` stands in place of the one with its id, or at the end.
+    /// Returns a view in which `model` stands in place of the one with its id.
     pub(crate) fn with_model(&self, model: Arc<CatalogueModel>) -> Self {
-        let mut models = self.models.clone();
-        match models.iter_mut().find(|stored| stored.id == model.id) {
-            Some(stored) => *stored = model,
-            None => models.push(model),
-        }
+        let mut models: Vec<_> = self
+            .models
+            .iter()
+            .filter(|stored| stored.id != model.id)
+            .cloned()
+            .collect();
+        models.push(model);
+        // The order of `silica_storage::catalogue::list`, so that a restart changes nothing.
+        models.sort_by(|left, right| (left.created_at, &left.id).cmp(&(right.created_at, &right.id)));
         Self::new(models, self.deployments.clone())
     }
 

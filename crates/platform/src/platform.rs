@@ -11,6 +11,7 @@ use silica_types::{AccountId, ApiKeyId, SharedClock};
 use tokio::sync::watch;
 
 use crate::keys::{self, KeyTable};
+use crate::refresh::Unreadable;
 use crate::{AuthError, Catalogue, PlatformError};
 
 /// Who makes a call.
@@ -73,7 +74,7 @@ impl Platform {
         let platform = Self {
             shared: Arc::new(shared),
         };
-        platform.refresh().await?;
+        platform.refresh(Unreadable::Fail).await?;
         Ok(platform)
     }
 

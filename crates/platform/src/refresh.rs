@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use silica_storage::{KeyStatus, StorageError, accounts, api_keys, catalogue, deployments, revisions};
+use silica_storage::{
+    Changed, KeyStatus, StorageError, accounts, api_keys, catalogue, deployments, revisions,
+};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 enum Health {
     Up,
     Down,
+}
+
+/// What to do about an account or a key that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Fail: a server does not start with keys that it does not understand.
+    Fail,
+    /// Log it and go on: one bad row must not keep others from being revoked.
+    Skip,
+}
+
+impl Unreadable {
+    fn check<T>(self, change: Changed<T>) -> Result<Option<(i64, T)>, StorageError> {
+        match change {
+            Ok(change) => Ok(Some(change)),
+            Err(error) if self == Self::Fail => Err(error),
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "a changed row cannot be read; its last state stays in force");
+                Ok(None)
+            }
+        }
+    }
 }
 
 impl Platform {
@@ -38,14 +62,14 @@ impl Platform {
             }
             let outcome = tokio::select! {
                 () = shutdown.cancelled() => return,
-                outcome = tokio::time::timeout(PATIENCE, self.refresh()) => outcome,
+                outcome = tokio::time::timeout(PATIENCE, self.refresh(Unreadable::Skip)) => outcome,
             };
             health = report(health, outcome);
         }
     }
 
     /// Reads the rows that changed since the last time.
-    pub(crate) async fn refresh(&self) -> Result<(), PlatformError> {
+    pub(crate) async fn refresh(&self, unreadable: Unreadable) -> Result<(), PlatformError> {
         let shared = &self.shared;
         let seen = shared.seen.load(Ordering::Acquire);
         let current = revisions::current(&shared.storage).await?;
@@ -56,12 +80,16 @@ impl Platform {
         // without its models.
         let snapshot = shared.storage.snapshot().await?;
         let current = revisions::current(&snapshot).await?;
-        for (revision, account) in accounts::changed_since(&snapshot, seen).await? {
-            shared.keys.apply_account(revision, &account);
+        for change in accounts::changed_since(&snapshot, seen).await? {
+            if let Some((revision, account)) = unreadable.check(change)? {
+                shared.keys.apply_account(revision, &account);
+            }
         }
-        for (revision, key) in api_keys::changed_since(&snapshot, seen).await? {
+        for change in api_keys::changed_since(&snapshot, seen).await? {
             // At the start, keys that were deleted long ago need no place in memory.
-            if seen > 0 || key.status != KeyStatus::Deleted {
+            if let Some((revision, key)) = unreadable.check(change)?
+                && (seen > 0 || key.status != KeyStatus::Deleted)
+            {
                 shared.keys.apply_key(revision, &key);
             }
         }
@@ -93,11 +121,7 @@ fn report(health: Health, outcome: Result<Result<(), PlatformError>, tokio::time
         }
         (Health::Down, Ok(Err(_)) | Err(_)) => Health::Down,
         (Health::Up, Ok(Err(error))) => {
-            let error: &dyn std::error::Error = match &error {
-                PlatformError::Storage(storage @ StorageError::InvalidData { .. }) => storage,
-                other => other,
-            };
-            tracing::error!(error = %chain(error), "database cannot be read; going on with the last known keys and models");
+            tracing::error!(error = %chain(&error), "database cannot be read; going on with the last known keys and models");
             Health::Down
         }
         (Health::Up, Err(_)) => {

@@ -57,6 +57,7 @@ impl Platform {
         accounts::insert(&write, &account).await?;
         let revision = write.commit().await?;
         self.shared.keys.apply_account(revision, &account);
+        tracing::info!(account.id = %account.id, revision, "account {} made", account.id);
         Ok(account)
     }
 
@@ -85,6 +86,7 @@ impl Platform {
         accounts::update(&write, &account).await?;
         let revision = write.commit().await?;
         self.shared.keys.apply_account(revision, &account);
+        tracing::info!(account.id = %id, account.status = %account.status, revision, "account {id} changed");
         Ok(account)
     }
 

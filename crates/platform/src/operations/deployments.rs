@@ -93,6 +93,7 @@ impl Platform {
         self.shared.apply_to_catalogue(revision, |catalogue| {
             catalogue.with_deployment(Arc::clone(&stored))
         });
+        tracing::info!(deployment.name = %stored.name, revision, "deployment {} stored", stored.name);
         Ok(stored)
     }
 
@@ -117,6 +118,7 @@ impl Platform {
         let revision = write.commit().await?;
         self.shared
             .apply_to_catalogue(revision, |catalogue| catalogue.without_deployment(name));
+        tracing::info!(deployment.name = %name, revision, "deployment {name} deleted");
         Ok(())
     }
 

@@ -68,6 +68,7 @@ impl Platform {
         api_keys::insert(&write, &record).await?;
         let revision = write.commit().await?;
         self.shared.keys.apply_key(revision, &record);
+        tracing::info!(account.id = %account, key.id = %record.id, revision, "key {} made", record.id);
         Ok(CreatedKey { record, key })
     }
 
@@ -152,6 +153,7 @@ impl Platform {
         api_keys::update(&write, &key).await?;
         let revision = write.commit().await?;
         self.shared.keys.apply_key(revision, &key);
+        tracing::info!(account.id = %account, key.id = %id, key.status = %key.status, revision, "key {id} changed");
         Ok(key)
     }
 }

@@ -76,6 +76,7 @@ impl Platform {
         let revision = write.commit().await?;
         self.shared
             .apply_to_catalogue(revision, |catalogue| catalogue.with_model(Arc::clone(&stored)));
+        tracing::info!(model.name = %stored.id, model.status = %stored.status, revision, "model {} stored", stored.id);
         Ok(stored)
     }
 

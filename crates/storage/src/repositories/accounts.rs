@@ -5,8 +5,8 @@ use sea_orm::{
 };
 use silica_types::AccountId;
 
-use super::Page;
 use super::convert::Row;
+use super::{Changed, Page};
 use crate::entities::account::{Column, Entity, Model};
 use crate::error::{Constraint, broken_constraint, driver};
 use crate::{Account, Conflict, Source, StorageError, Write};
@@ -110,16 +110,21 @@ pub async fn list(
 /// of their own last changes.
 ///
 /// # Errors
-/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
-pub async fn changed_since(source: &impl Source, revision: i64) -> Result<Vec<(i64, Account)>, StorageError> {
+/// [`StorageError::Driver`]. A row that cannot be read is an error of its own in the list, so that
+/// it does not hide the others.
+pub async fn changed_since(
+    source: &impl Source,
+    revision: i64,
+) -> Result<Vec<Changed<Account>>, StorageError> {
     let rows = Entity::find()
         .filter(Column::Revision.gt(revision))
         .all(&source.executor().0)
         .await;
     let rows = rows.map_err(driver("list changed accounts", TABLE))?;
-    rows.into_iter()
+    Ok(rows
+        .into_iter()
         .map(|row| Ok((row.revision, from_row(row)?)))
-        .collect()
+        .collect())
 }
 
 fn to_row(account: &Account, revision: i64) -> Model {

@@ -1,7 +1,7 @@
 //! Catalogue models.
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{EntityTrait, IntoActiveModel, Iterable, QueryOrder};
+use sea_orm::{EntityTrait, IntoActiveModel, Iterable};
 use silica_types::ModelName;
 
 use super::convert::Row;
@@ -44,19 +44,19 @@ pub async fn find(source: &impl Source, id: &ModelName) -> Result<Option<Catalog
         .transpose()
 }
 
-/// Lists all models, oldest first.
+/// Lists all models, oldest first, those of one moment by id.
 ///
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
 pub async fn list(source: &impl Source) -> Result<Vec<CatalogueModel>, StorageError> {
-    let query = Entity::find()
-        .order_by_asc(Column::CreatedAtUs)
-        .order_by_asc(Column::Id);
-    let rows = query
+    let rows = Entity::find()
         .all(&source.executor().0)
         .await
         .map_err(driver("list models", TABLE))?;
-    rows.iter().map(from_row).collect()
+    let mut models = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+    // Sorted here: PostgreSQL would sort ids by the collation of its locale.
+    models.sort_by(|left, right| (left.created_at, &left.id).cmp(&(right.created_at, &right.id)));
+    Ok(models)
 }
 
 fn to_row(model: &CatalogueModel, revision: i64) -> Result<Model, StorageError> {

@@ -1,4 +1,9 @@
-//! Pages of a list.
+//! Parts of a list: pages, and what changed.
+
+use crate::StorageError;
+
+/// A changed row with the number of its last change, or why it cannot be read.
+pub type Changed<T> = Result<(i64, T), StorageError>;
 
 /// A part of a list, with the place where the next one begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

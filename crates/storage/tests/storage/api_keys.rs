@@ -94,7 +94,8 @@ on_each_database! {
 
         assert_eq!(api_keys::find(&storage, account, stored.id).await.unwrap(), None);
         assert!(api_keys::list(&storage, account, None, 10).await.unwrap().rows.is_empty());
-        assert_eq!(api_keys::changed_since(&storage, inserted).await.unwrap(), vec![(deleted, stored)]);
+        let changed: Result<Vec<_>, _> = api_keys::changed_since(&storage, inserted).await.unwrap().into_iter().collect();
+        assert_eq!(changed.unwrap(), vec![(deleted, stored)]);
         assert!(api_keys::changed_since(&storage, deleted).await.unwrap().is_empty());
     }
 }

@@ -28,6 +28,21 @@ on_each_database! {
         assert_eq!((*table, column.as_str(), row.clone()), ("accounts", "status", stored.id.to_string()));
     }
 
+    async fn unreadable_row_does_not_hide_other_changes(database) {
+        let storage = database.storage();
+        let (bad, good) = (account("ada@example.org"), account("bob@example.org"));
+        let write = begin(&storage).await;
+        accounts::insert(&write, &bad).await.unwrap();
+        accounts::insert(&write, &good).await.unwrap();
+        write.commit().await.unwrap();
+        sabotage(database, "UPDATE accounts SET status = 'sleepy' WHERE email = 'ada@example.org'").await;
+
+        let (read, refused): (Vec<_>, Vec<_>) =
+            accounts::changed_since(&storage, 0).await.unwrap().into_iter().partition(Result::is_ok);
+        assert_eq!(read.into_iter().map(Result::unwrap).collect::<Vec<_>>(), vec![(1, good)]);
+        assert!(matches!(refused[..], [Err(StorageError::InvalidData { .. })]), "{refused:?}");
+    }
+
     async fn malformed_price_names_table_column_and_row(database) {
         let storage = database.storage();
         let write = begin_catalogue(&storage).await;

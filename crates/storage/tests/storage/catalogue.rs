@@ -67,8 +67,7 @@ on_each_database! {
         }
         write.commit().await.unwrap();
         let ids: Vec<_> = catalogue::list(&storage).await.unwrap().into_iter().map(|model| model.id).collect();
-        assert_eq!(ids.last(), Some(&name("b/new")));
-        assert_eq!(ids.len(), 3);
+        assert_eq!(ids, [name("a/Old"), name("a/old"), name("b/new")]);
         assert_eq!(catalogue::find(&storage, &name("A/OLD")).await.unwrap(), None);
     }
 }

@@ -34,7 +34,8 @@ on_each_database! {
         let updated = write.commit().await.unwrap();
 
         assert_eq!(accounts::changed_since(&storage, 0).await.unwrap().len(), 2);
-        assert_eq!(accounts::changed_since(&storage, inserted).await.unwrap(), vec![(updated, second)]);
+        let changed: Result<Vec<_>, _> = accounts::changed_since(&storage, inserted).await.unwrap().into_iter().collect();
+        assert_eq!(changed.unwrap(), vec![(updated, second)]);
     }
 
     async fn snapshots_do_not_see_later_changes(database) {

@@ -1,0 +1,11 @@
+//! The operator API through its router, in process.
+
+#[cfg(test)]
+mod admin {
+    mod access;
+    mod accounts;
+    mod deployments;
+    mod keys;
+    mod models;
+    mod support;
+}

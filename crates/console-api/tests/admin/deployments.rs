@@ -1,0 +1,108 @@
+use serde_json::json;
+
+use super::support::TestAdmin;
+
+#[tokio::test]
+async fn deployment_is_loaded_stored_and_in_force() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("vendor/model").await;
+    assert!(admin.platform.catalogue().listed().next().is_none());
+    let stored = admin
+        .put(
+            "/admin/v1/deployments",
+            json!({
+                "name": "chat",
+                "models": ["vendor/model"],
+                "replicas": [{
+                    "engine": "candle", "path": "models/tiny", "url": "http://127.0.0.1:1/v1", "api_key": "upstream-secret",
+                    "upstream_model": "x", "allow_private": true, "weight": 2, "max_concurrency": 8,
+                }],
+            }),
+        )
+        .await;
+    assert_eq!(
+        stored.ok(),
+        json!({
+            "name": "chat",
+            "models": ["vendor/model"],
+            "policy": "least-busy",
+            "replicas": [{
+                "engine": "candle", "path": "models/tiny", "url": "http://127.0.0.1:1/v1",
+                "upstream_model": "x", "allow_private": true, "weight": 2, "max_concurrency": 8,
+            }],
+            "created_at": "2025-02-13T21:22:26Z",
+            "updated_at": "2025-02-13T21:22:26Z",
+        })
+    );
+    assert!(!stored.text.contains("upstream-secret"));
+    assert!(admin.platform.catalogue().listed().next().is_some() && admin.gateway.is_ready());
+    let kept = admin.platform.catalogue().deployment("chat").unwrap().replicas[0]
+        .api_key
+        .clone()
+        .unwrap();
+    assert_eq!(kept.expose(), "upstream-secret", "the upstream key is stored");
+    assert_eq!(
+        admin.get("/admin/v1/deployments").await.ok(),
+        json!({"data": [stored.ok()], "next_cursor": null})
+    );
+}
+
+#[tokio::test]
+async fn unknown_engines_are_refused_with_the_known_ones() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let body = json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "abacus", "path": "x"}]});
+    let message = admin.put("/admin/v1/deployments", body).await.refused(400, 20015);
+    assert_eq!(
+        message,
+        "replicas[0].engine: unknown engine \"abacus\"; known are candle"
+    );
+}
+
+#[tokio::test]
+async fn model_that_cannot_be_loaded_changes_nothing_and_names_the_file() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let body = json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "models/broken"}]});
+    let message = admin.put("/admin/v1/deployments", body).await.refused(400, 20015);
+    assert!(message.contains("models/broken/config.json"), "{message}");
+    assert_eq!(admin.get("/admin/v1/deployments").await.ok()["data"], json!([]));
+    assert!(admin.platform.catalogue().deployment_of("m/a").is_none());
+}
+
+#[tokio::test]
+async fn models_outside_the_catalogue_and_of_others_are_refused() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let deployment = |name: &str, model: &str| json!({"name": name, "models": [model], "replicas": [{"engine": "candle", "path": "models/tiny"}]});
+    let message = admin
+        .put("/admin/v1/deployments", deployment("chat", "m/b"))
+        .await
+        .refused(400, 20015);
+    assert!(message.starts_with("models[0]"), "{message}");
+    admin
+        .put("/admin/v1/deployments", deployment("chat", "m/a"))
+        .await
+        .ok();
+    admin
+        .put("/admin/v1/deployments", deployment("other", "m/a"))
+        .await
+        .refused(409, 20015);
+}
+
+#[tokio::test]
+async fn deployments_are_deleted_by_name_with_or_without_escapes() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let body =
+        json!({"name": "vendor/chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "x"}]});
+    for path in [
+        "/admin/v1/deployments/vendor/chat",
+        "/admin/v1/deployments/vendor%2Fchat",
+    ] {
+        admin.put("/admin/v1/deployments", body.clone()).await.ok();
+        assert_eq!(admin.delete(path).await.status, 204);
+        assert!(admin.platform.catalogue().deployment_of("m/a").is_none());
+        admin.delete(path).await.refused(404, 20011);
+    }
+}
