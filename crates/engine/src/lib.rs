@@ -17,10 +17,12 @@ mod token;
 mod usage;
 
 pub use chat::{
-    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, FinishReason, Message, Role,
-    TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
+    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, FinishReason,
+    Message, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
 };
 pub use error::{EngineError, Feature};
 pub use sampling::Sampling;
-pub use token::{GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, StopCause, TokenEngine, TokenLogprob};
+pub use token::{
+    GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, StopCause, TokenEngine, TokenLogprob,
+};
 pub use usage::Usage;

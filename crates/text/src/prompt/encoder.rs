@@ -187,6 +187,7 @@ fn pieces(text: &str) -> impl Iterator<Item = (&str, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::Vocabulary;
 
     #[test]
     fn pieces_are_wrapped_only_between_both_marks() {
@@ -204,5 +205,31 @@ mod tests {
             ]
         );
         assert_eq!(pieces("plain").collect::<Vec<_>>(), [("plain", false)]);
+    }
+
+    /// A tokenizer whose model knows the special token's spelling as a word of its own.
+    fn word_tokenizer() -> Tokenizer {
+        let form = serde_json::json!({
+            "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "pre_tokenizer": null,
+            "post_processor": null, "decoder": { "type": "Fuse" },
+            "added_tokens": [{ "id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false,
+                               "normalized": false, "special": true }],
+            "model": { "type": "WordLevel", "unk_token": "?",
+                       "vocab": { "<s>": 0, "?": 1, "<": 2, "s": 3, ">": 4, "a": 5, "\n": 6 } },
+        });
+        Tokenizer::from_bytes(form.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_wrapped_token_never_becomes_the_token_itself() {
+        let tokenizer = word_tokenizer();
+        let control = ControlTokens::new(&Vocabulary::new(&tokenizer).unwrap(), None);
+        let encoder = Encoder::new(tokenizer, &control).unwrap();
+        let limit = TokenCount(100);
+        assert_eq!(encoder.encode("<s>a", limit).unwrap(), [0, 5]);
+        assert_eq!(
+            encoder.encode(&control.wrap("<s>a"), limit).unwrap(),
+            [2, 3, 4, 5]
+        );
     }
 }
