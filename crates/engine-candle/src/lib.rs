@@ -1,4 +1,18 @@
 //! Embedded text engine on candle: decoder families, caches, sampler and the engine thread.
+//!
+//! - [`CandleEngine`] is the engine: it loads a Hugging Face folder and implements
+//!   [`silica_engine::TokenEngine`] with its own threads, a bounded queue and many sequences in
+//!   flight. It knows token ids only; templates and text are the business of `silica-text`.
+//! - [`Decoder`] is the model below it: Qwen2, Qwen3 and Llama in one forward pass, told apart by
+//!   their configuration. It already takes a batch of [`Span`]s of any lengths, prompts and single
+//!   tokens mixed, and reads the weights once for all of them. Today the engine gives it one span
+//!   at a time; continuous batching is a change of the engine's loop alone.
+//!
+//! On the CPU the costly operations (products, attention, gating) are our own, because candle's
+//! take all cores of the machine; everything runs on the threads of the engine's own pool. With
+//! the cargo feature `cuda` the same model runs on `cuda:0` out of candle's operations.
+//!
+//! What it computes is compared with the reference implementation in `tests/parity.rs`.
 
 mod engine;
 mod error;

@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex};
 
 use futures::StreamExt;
 use futures::executor::block_on;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use silica_engine::{GenerateEvent, Sampling, StopCause};
 
 use super::model::ModelError;
@@ -293,6 +294,47 @@ fn dropping_the_engine_fails_what_has_not_ended() {
     let last = events(running).pop();
     assert!(last.as_ref() == Some(&stopped) || last == Some(GenerateEvent::Finished(StopCause::StopToken)));
     assert!(!events(waiting).is_empty());
+}
+
+#[test]
+fn metrics_count_what_runs_waits_and_is_cancelled() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let harness = metrics::with_local_recorder(&recorder, || start(1, 8));
+    let running = harness.generate(&[0; 300], 5);
+    harness.next_call();
+    let waiting = harness.generate(&[3], 1);
+    assert_rendered(
+        &metrics.render(),
+        &[
+            "steps_total{engine=\"candle\"} 1",
+            "sequences{engine=\"candle\"} 1",
+            "waiting{engine=\"candle\"} 1",
+        ],
+    );
+    drop(running);
+    harness.gate.open(2);
+    events(waiting);
+    drop(harness);
+    assert_rendered(
+        &metrics.render(),
+        &[
+            "cancelled_total{engine=\"candle\"} 1",
+            "steps_total{engine=\"candle\"} 2",
+            "sequences{engine=\"candle\"} 0",
+            "waiting{engine=\"candle\"} 0",
+        ],
+    );
+}
+
+fn assert_rendered(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(
+            text.lines()
+                .any(|rendered| rendered == format!("silica_engine_{line}")),
+            "no {line} in:\n{text}"
+        );
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 
 use super::config::{file_error, read_file};
+use super::kernels::Weight;
 use crate::LoadError;
 use crate::error::HeaderError;
 
@@ -284,7 +285,7 @@ impl FileFormat {
                 values.extend(
                     chunks
                         .iter()
-                        .map(|chunk| convert(bf16::from_le_bytes(*chunk).to_f32())),
+                        .map(|chunk| convert(bf16::from_le_bytes(*chunk).widen())),
                 );
             }
             Self::F16 => {
