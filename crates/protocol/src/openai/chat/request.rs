@@ -206,7 +206,12 @@ mod tests {
     #[test]
     fn the_documented_fields_are_the_ones_that_are_read() {
         let schema = serde_json::to_value(ChatCompletionRequestSchema::schema()).unwrap();
-        let mut documented: Vec<String> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        let mut documented: Vec<String> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
         documented.sort_unstable();
         let mut known = KNOWN.to_vec();
         known.sort_unstable();

@@ -1,0 +1,14 @@
+//! The public API through its router, with a scripted engine and a platform on `SQLite`.
+
+#[cfg(test)]
+mod api {
+    mod bad_input;
+    mod chat;
+    mod disconnect;
+    mod errors;
+    mod layers;
+    mod models;
+    mod openapi;
+    mod stream;
+    mod support;
+}

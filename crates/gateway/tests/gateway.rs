@@ -1,0 +1,9 @@
+//! Calls and deployments through the gateway, with scripted engines and a platform on `SQLite`.
+
+#[cfg(test)]
+mod gateway {
+    mod calls;
+    mod deployments;
+    mod properties;
+    mod support;
+}

@@ -1,0 +1,225 @@
+//! A gateway over scripted engines.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
+use silica_engine::{ChatEngine, ChatRequest, Continuation, Sampling, Thinking, ToolChoice};
+use silica_gateway::{EngineLoader, Gateway, LoadError};
+use silica_platform::{
+    Caller, DatabaseUrl, Deployment, NewDeployment, NewModel, NewReplica, Platform, ReplicaSpec, Storage,
+    SubType,
+};
+use silica_types::{AccountId, ApiKeyId, ModelName, SharedClock, SystemClock, TokenCount, TraceId};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// A gateway with what is around it.
+pub(crate) struct Fixture {
+    pub(crate) platform: Platform,
+    pub(crate) gateway: Gateway,
+    pub(crate) loader: Arc<ScriptedLoader>,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let storage = Storage::open(&DatabaseUrl::sqlite(folder.path().join("silica.db")))
+            .await
+            .unwrap();
+        let platform = Platform::open(storage, SharedClock::clone(&clock)).await.unwrap();
+        let loader = Arc::new(ScriptedLoader::default());
+        let gateway = Gateway::new(
+            platform.clone(),
+            Arc::clone(&loader) as Arc<dyn EngineLoader>,
+            clock,
+        );
+        Self {
+            platform,
+            gateway,
+            loader,
+            _folder: folder,
+        }
+    }
+
+    /// A gateway with one model `m` on one replica with this script.
+    pub(crate) async fn with_script(script: ChatScript) -> (Self, ScriptedChatEngine) {
+        let fixture = Self::new().await;
+        fixture.model("m", |_| {}).await;
+        let engine = fixture.loader.engine("a", script);
+        fixture.deploy("d", &["m"], vec![replica("a")]).await;
+        fixture.gateway.reconcile().await.unwrap();
+        (fixture, engine)
+    }
+
+    pub(crate) async fn model(&self, name: &str, change: impl FnOnce(&mut NewModel)) {
+        let mut model = NewModel::new(ModelName::new(name).unwrap(), SubType::Chat);
+        change(&mut model);
+        self.platform.put_model(model).await.unwrap();
+    }
+
+    /// Checks a deployment without storing it.
+    pub(crate) fn deployment(&self, name: &str, models: &[&str], replicas: Vec<NewReplica>) -> Deployment {
+        let models = models.iter().map(ToString::to_string).collect();
+        let new = NewDeployment {
+            name: name.to_owned(),
+            models,
+            policy: None,
+            replicas,
+        };
+        self.platform.check_deployment(new).unwrap()
+    }
+
+    /// Stores a deployment, without loading it.
+    pub(crate) async fn deploy(&self, name: &str, models: &[&str], replicas: Vec<NewReplica>) {
+        self.platform
+            .put_deployment(self.deployment(name, models, replicas))
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn chat(
+        &self,
+        model: &str,
+    ) -> Result<silica_gateway::Call, silica_gateway::GatewayError> {
+        self.chat_with(model, request()).await
+    }
+
+    pub(crate) async fn chat_with(
+        &self,
+        model: &str,
+        request: ChatRequest,
+    ) -> Result<silica_gateway::Call, silica_gateway::GatewayError> {
+        let caller = Caller {
+            account: AccountId::new(&SystemClock),
+            key: ApiKeyId::new(&SystemClock),
+        };
+        let trace = TraceId::from_caller("trace-1").unwrap();
+        self.gateway.chat(&caller, model, &trace, request).await
+    }
+}
+
+/// A replica whose engine is registered under this name.
+pub(crate) fn replica(name: &str) -> NewReplica {
+    NewReplica {
+        engine: "candle".to_owned(),
+        path: Some(folder_of(name)),
+        ..NewReplica::default()
+    }
+}
+
+fn folder_of(name: &str) -> PathBuf {
+    Path::new("/models").join(name)
+}
+
+pub(crate) fn request() -> ChatRequest {
+    ChatRequest {
+        messages: Vec::new(),
+        tools: Vec::new(),
+        tool_choice: ToolChoice::Auto,
+        continuation: Continuation::None,
+        sampling: Sampling::greedy(),
+        max_tokens: TokenCount(16),
+        stop: Vec::new(),
+        choices: 1,
+        logprobs: None,
+        thinking: Thinking::default(),
+    }
+}
+
+/// Gives out the engines that a test registered, by folder; others cannot be loaded.
+#[derive(Default)]
+pub(crate) struct ScriptedLoader {
+    engines: Mutex<HashMap<PathBuf, ScriptedChatEngine>>,
+    loads: AtomicUsize,
+    /// When set, loading waits until the semaphore is closed.
+    pub(crate) gate: Mutex<Option<Arc<Semaphore>>>,
+}
+
+impl ScriptedLoader {
+    pub(crate) fn engine(&self, name: &str, script: ChatScript) -> ScriptedChatEngine {
+        let engine = ScriptedChatEngine::new(script);
+        self.engines
+            .lock()
+            .unwrap()
+            .insert(folder_of(name), engine.clone());
+        engine
+    }
+
+    /// How many engines were started.
+    pub(crate) fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl EngineLoader for ScriptedLoader {
+    async fn load(
+        &self,
+        _deployment: &Deployment,
+        replica: &ReplicaSpec,
+    ) -> Result<Arc<dyn ChatEngine>, LoadError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        let gate = self.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            let _ = gate.acquire().await;
+        }
+        let path = replica
+            .path
+            .clone()
+            .ok_or(LoadError::PathMissing(replica.engine))?;
+        let engine = self.engines.lock().unwrap().get(&path).cloned();
+        match engine {
+            Some(engine) => Ok(Arc::new(engine)),
+            None => Err(LoadError::engine(io::Error::other(format!(
+                "{}/config.json is missing",
+                path.display()
+            )))),
+        }
+    }
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Collects the log of this thread until the guard is dropped.
+    pub(crate) fn collect() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
