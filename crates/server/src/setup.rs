@@ -10,13 +10,17 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use silica_gateway::Gateway;
-use silica_platform::{NewAccount, NewKey, Platform};
+use silica_platform::{NewAccount, NewKey, Platform, PlatformError};
 use silica_types::Secret;
 
 pub(crate) use admin_key::{KeyPlace, load_or_make};
 use demo_models::DemoModel;
 
 use crate::config::{ModelsConfig, OnLoadError};
+
+/// What an operator is told when a start ends because of a model.
+pub(crate) const LOAD_FAILED: &str =
+    "a model cannot be loaded (models.on_load_error = \"skip\" starts without it)";
 
 /// Makes the data folder unless it is there. A new one is closed to other users, since it will
 /// hold e-mail addresses.
@@ -66,7 +70,7 @@ pub(crate) async fn deploy_demo_models(
         match deploy(platform, gateway, &model).await {
             Ok(()) => deployed.push(model.name().to_owned()),
             Err(error) => match config.on_load_error {
-                OnLoadError::Fail => return Err(error),
+                OnLoadError::Fail => return Err(error).context(LOAD_FAILED),
                 OnLoadError::Skip => {
                     tracing::error!(model.name = model.name(), "skipping a demo model: {error:#}");
                 }
@@ -92,17 +96,20 @@ async fn deploy(platform: &Platform, gateway: &Gateway, model: &DemoModel) -> an
 
 /// Makes the operator's account and its first key. From here on no start is the first.
 ///
+/// `None` means that another server on the same database has just made the account.
+///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn make_operator(platform: &Platform, email: &str) -> anyhow::Result<Secret> {
+pub(crate) async fn make_operator(platform: &Platform, email: &str) -> anyhow::Result<Option<Secret>> {
     let account = NewAccount {
         email: email.to_owned(),
         name: "Operator".to_owned(),
     };
-    let account = platform
-        .create_account(account)
-        .await
-        .context("cannot make the operator's account")?;
+    let account = match platform.create_account(account).await {
+        Ok(account) => account,
+        Err(PlatformError::Conflict(_)) => return Ok(None),
+        Err(error) => return Err(error).context("cannot make the operator's account"),
+    };
     let key = NewKey {
         description: "made by the first start".to_owned(),
         ..NewKey::default()
@@ -111,7 +118,7 @@ pub(crate) async fn make_operator(platform: &Platform, email: &str) -> anyhow::R
         .create_key(account.id, key)
         .await
         .context("cannot make the first API key")?;
-    Ok(created.key)
+    Ok(Some(created.key))
 }
 
 /// What a person needs to know after the first start.

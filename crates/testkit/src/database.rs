@@ -14,14 +14,13 @@ pub struct TestDatabase {
     storage: Storage,
     url: DatabaseUrl,
     text: String,
-    _place: Place,
+    place: Place,
 }
 
 /// What is deleted at the end; held for its `Drop`.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the fields are held for their Drop")]
 enum Place {
-    Folder(TempDir),
+    Folder(#[expect(dead_code, reason = "held for its Drop")] TempDir),
     Postgres(TestPostgres),
 }
 
@@ -54,7 +53,7 @@ impl TestDatabase {
             storage,
             url,
             text,
-            _place: place,
+            place,
         }
     }
 
@@ -72,6 +71,14 @@ impl TestDatabase {
         Storage::open(&self.url)
             .await
             .expect("the test database opens again")
+    }
+
+    /// Cuts every connection, as a restart of the server would. SQLite has no server to restart, so
+    /// nothing happens there.
+    pub async fn cut_connections(&self) {
+        if let Place::Postgres(database) = &self.place {
+            database.cut_connections().await;
+        }
     }
 
     /// Returns the url, for `Storage::open`.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 
 /// The variable in which the script hands over the address of the server's own database.
 const VARIABLE: &str = "SILICA_TEST_POSTGRES_URL";
@@ -62,6 +62,18 @@ impl TestPostgres {
             url: format!("{base}/{name}"),
             name,
         }
+    }
+
+    /// Ends the server's side of every connection to the database.
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    pub(crate) async fn cut_connections(&self) {
+        let connection = connect(&server().url).await;
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [self.name.as_str().into()]);
+        connection
+            .query_all_raw(statement)
+            .await
+            .expect("pg_terminate_backend on the test server");
     }
 
     /// Returns the database's address, with the password.

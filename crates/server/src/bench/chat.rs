@@ -63,7 +63,7 @@ pub(super) async fn run(arguments: ChatArguments, environment: &Environment) -> 
     let mut levels = Vec::new();
     let mut first_fault = None;
     for (number, &concurrency) in arguments.concurrency.iter().enumerate() {
-        let first_prompt = number * arguments.requests as usize;
+        let first_prompt = Calibration::SAMPLES.len() + number * arguments.requests as usize;
         let (level, fault) =
             run_level(&target, &arguments, usize::from(concurrency), words, first_prompt).await?;
         levels.push(level);
@@ -106,10 +106,8 @@ fn target(arguments: &ChatArguments, environment: &Environment) -> anyhow::Resul
 /// Lets the server count prompts of known length. This warms it up, too.
 async fn calibrate(target: &Target) -> anyhow::Result<Calibration> {
     let mut counts = [0; 2];
-    for (count, words) in counts.iter_mut().zip(Calibration::SAMPLES) {
-        *count = measure(target, &prompt(usize::MAX, words), 1)
-            .await?
-            .prompt_tokens;
+    for (number, (count, words)) in counts.iter_mut().zip(Calibration::SAMPLES).enumerate() {
+        *count = measure(target, &prompt(number, words), 1).await?.prompt_tokens;
     }
     Ok(Calibration::from_counts(counts))
 }

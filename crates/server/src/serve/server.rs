@@ -136,7 +136,7 @@ impl Server {
         let changes = self.platform.subscribe();
         if let Err(error) = self.gateway.reconcile().await {
             match config.models.on_load_error {
-                OnLoadError::Fail => return Err(error.into()),
+                OnLoadError::Fail => return Err(error).context(setup::LOAD_FAILED),
                 OnLoadError::Skip => {
                     tracing::error!("skipping a deployment: {:#}", anyhow::Error::from(error));
                 }
@@ -151,7 +151,7 @@ impl Server {
             return Ok(None);
         }
         let api_key = setup::make_operator(&self.platform, &config.admin.operator_email).await?;
-        Ok(Some((demo_models, api_key)))
+        Ok(api_key.map(|api_key| (demo_models, api_key)))
     }
 
     /// Ends the background tasks and closes the database.

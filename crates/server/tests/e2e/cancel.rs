@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
+use serde_json::Value;
 use silica_testkit::TestServer;
 
 use crate::support::{SOON, chat, endless_chat, server};
@@ -61,17 +62,19 @@ async fn leaving_before_a_plain_answer_stops_the_engine() {
 async fn resetting_one_http2_stream_stops_its_engine_and_not_its_neighbour() {
     let server = server().start().await;
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
-    let ask = async |choices| {
+    let ask = async |body: Value| {
         let request = client.post(format!("{}/v1/chat/completions", server.base_url()));
         request
             .bearer_auth(server.api_key())
-            .json(&endless_chat(choices))
+            .json(&body)
             .send()
             .await
             .unwrap()
     };
-    let mut leaving = ask(2).await;
-    let mut staying = ask(1).await;
+    let mut short = endless_chat(1);
+    short["max_tokens"] = 300.into();
+    let mut leaving = ask(endless_chat(2)).await;
+    let mut staying = ask(short).await;
     assert!(leaving.chunk().await.unwrap().is_some());
     assert!(staying.chunk().await.unwrap().is_some());
     drop(leaving);
