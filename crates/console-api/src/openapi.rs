@@ -48,3 +48,37 @@ impl Modify for AdminKey {
             .add_security_scheme("admin", SecurityScheme::Http(scheme));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_and_its_key() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let operations: Vec<(&String, &Value)> = paths
+            .iter()
+            .flat_map(|(path, item)| {
+                item.as_object()
+                    .unwrap()
+                    .values()
+                    .map(move |operation| (path, operation))
+            })
+            .collect();
+        let ids: BTreeSet<&str> = operations
+            .iter()
+            .map(|(_, operation)| operation["operationId"].as_str().unwrap())
+            .collect();
+        assert_eq!((operations.len(), ids.len()), (14, 14));
+        for (path, operation) in operations {
+            let open = path == "/metrics";
+            assert_eq!(operation.get("security").is_none(), open, "{path}");
+            assert!(open || path.starts_with("/admin/v1/"), "{path}");
+        }
+    }
+}

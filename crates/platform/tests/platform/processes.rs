@@ -65,4 +65,19 @@ on_each_database! {
         drop(guard);
         task.await.unwrap();
     }
+
+    async fn changes_are_followed_after_the_connections_were_cut(database) {
+        let platform = open(database).await;
+        let (other, guard, task) = follow(database).await;
+        let owner = account(&platform, "ada@example.org").await;
+        let created = key(&platform, owner.id).await;
+        let text = created.key.expose();
+        within_the_promise(async || other.authenticate(text).is_ok()).await;
+
+        database.cut_connections().await;
+        platform.delete_key(owner.id, created.record.id).await.unwrap();
+        within_the_promise(async || other.authenticate(text) == Err(AuthError::Invalid)).await;
+        drop(guard);
+        task.await.unwrap();
+    }
 }
