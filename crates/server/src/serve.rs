@@ -50,7 +50,11 @@ async fn serve(config: &Config, environment: &Environment) -> anyhow::Result<()>
     let public = Listener::bind(config.server.listen, "server.listen").await?;
     let admin = Listener::bind(config.admin.listen, "admin.listen").await?;
     setup::make_data_folder(&config.data.dir)?;
-    let server = Server::open(config, environment).await?;
+    // A database that does not answer must not keep a signal waiting.
+    let server = tokio::select! {
+        server = Server::open(config, environment) => server?,
+        () = signals.next() => return Ok(()),
+    };
     let _addresses = AddressFile::write(&config.data.dir, public.address(), admin.address())?;
     let running = Running::start(&server, config, public, admin)?;
     let outcome = tokio::select! {

@@ -1,8 +1,11 @@
 //! HTTP/1.1 and HTTP/2 on one port, compression, CORS.
 
 use reqwest::{Client, Method, Version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::support::{chat, endless_chat, server};
+use crate::support::{SOON, bare, chat, endless_chat, server};
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_works_on_the_same_port() {
@@ -95,4 +98,35 @@ async fn web_pages_may_call_unless_the_operator_names_their_origins() {
     let response = preflight(page(&closed)).send().await.unwrap();
     assert_ne!(allowed(&response).as_deref(), Some("https://page.example"));
     assert_ne!(allowed(&response).as_deref(), Some("*"));
+}
+
+#[tokio::test]
+async fn silent_and_slow_connections_are_closed() {
+    let server = bare()
+        .config("[server]\nidle_timeout = \"200ms\"\n")
+        .start()
+        .await;
+    let address = server.base_url().trim_start_matches("http://").to_owned();
+    for beginning in [
+        "",
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        let mut connection = TcpStream::connect(&address).await.unwrap();
+        connection.write_all(beginning.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = timeout(SOON, connection.read_to_end(&mut answer)).await;
+        assert!(closed.is_ok(), "still open after {beginning:?}");
+        assert_eq!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            beginning.ends_with("\r\n\r\n")
+        );
+    }
+}
+
+#[tokio::test]
+async fn health_is_answered_while_models_are_loaded() {
+    let server = server().start_without_waiting().await;
+    let health = server.request(Method::GET, "/healthz").send().await.unwrap();
+    assert!(health.status().is_success());
 }
