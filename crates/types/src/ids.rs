@@ -81,7 +81,10 @@ mod tests {
         let id = RequestId::new(&SystemClock);
         let text = id.to_string();
         assert_eq!(text.len(), 32);
-        assert!(text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c)));
+        assert!(
+            text.chars()
+                .all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
+        );
         assert_eq!(text.parse::<RequestId>().unwrap(), id);
     }
 

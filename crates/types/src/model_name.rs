@@ -23,7 +23,11 @@ impl ModelName {
     /// # Errors
     /// When the text is empty, longer than 256 bytes, or has a character that is not visible ASCII.
     pub fn new(text: &str) -> Result<Self, InvalidModelName> {
-        if is_valid(text) { Ok(Self(Arc::from(text))) } else { Err(InvalidModelName(text.chars().take(64).collect())) }
+        if is_valid(text) {
+            Ok(Self(Arc::from(text)))
+        } else {
+            Err(InvalidModelName(text.chars().take(64).collect()))
+        }
     }
 
     /// Returns the name as text.
@@ -69,7 +73,11 @@ mod tests {
 
     #[test]
     fn catalogue_names_are_accepted() {
-        for name in ["Qwen/Qwen2.5-7B-Instruct", "Pro/BAAI/bge-m3", "ft:LoRA/a/b:c:d:e-ckpt_step_68"] {
+        for name in [
+            "Qwen/Qwen2.5-7B-Instruct",
+            "Pro/BAAI/bge-m3",
+            "ft:LoRA/a/b:c:d:e-ckpt_step_68",
+        ] {
             assert_eq!(ModelName::new(name).unwrap().as_str(), name);
         }
     }

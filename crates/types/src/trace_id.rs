@@ -29,7 +29,11 @@ impl TraceId {
     /// When the text is empty, longer than 128 bytes, or has a character that is not visible ASCII.
     pub fn from_caller(text: &str) -> Result<Self, InvalidTraceId> {
         let valid = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidTraceId) }
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidTraceId)
+        }
     }
 
     /// Takes the trace-id part of a W3C `traceparent` header
@@ -44,7 +48,10 @@ impl TraceId {
         let parent = parts.next().unwrap_or_default();
         let flags = parts.next().unwrap_or_default();
         let lower_hex = |text: &str, length: usize| {
-            text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            text.len() == length
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         let well_formed = lower_hex(version, 2)
             && version != "ff"
@@ -52,7 +59,11 @@ impl TraceId {
             && lower_hex(parent, 16)
             && lower_hex(flags, 2)
             && trace.bytes().any(|byte| byte != b'0');
-        if well_formed { Ok(Self(trace.to_owned())) } else { Err(InvalidTraceId) }
+        if well_formed {
+            Ok(Self(trace.to_owned()))
+        } else {
+            Err(InvalidTraceId)
+        }
     }
 
     /// Returns the id as text.
@@ -81,13 +92,19 @@ mod tests {
 
     #[test]
     fn traceparent_gives_its_trace_id() {
-        let id = TraceId::from_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
+        let id =
+            TraceId::from_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
         assert_eq!(id.as_str(), "0af7651916cd43dd8448eb211c80319c");
     }
 
     #[test]
     fn malformed_headers_are_refused() {
-        for header in ["", "00", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+        for header in [
+            "",
+            "00",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
             assert!(TraceId::from_traceparent(header).is_err(), "{header}");
         }
         assert!(TraceId::from_caller("a\nb").is_err());

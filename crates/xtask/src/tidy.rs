@@ -51,13 +51,19 @@ fn layer_offences(root: &Path) -> Result<Vec<String>> {
             continue;
         }
         let Some(depth) = layer_of.get(name.as_str()) else {
-            offences.push(format!("{name}: not in the layers of crates/xtask/src/tidy.rs; say where it belongs"));
+            offences.push(format!(
+                "{name}: not in the layers of crates/xtask/src/tidy.rs; say where it belongs"
+            ));
             continue;
         };
         for dependency in dependencies.iter().filter(|other| other.starts_with("silica-")) {
-            let points_down = layer_of.get(dependency.as_str()).is_some_and(|below| below > depth);
+            let points_down = layer_of
+                .get(dependency.as_str())
+                .is_some_and(|below| below > depth);
             if !points_down {
-                offences.push(format!("{name} depends on {dependency}, which does not stand below it"));
+                offences.push(format!(
+                    "{name} depends on {dependency}, which does not stand below it"
+                ));
             }
         }
     }
@@ -100,12 +106,19 @@ fn length_offences(root: &Path) -> Result<Vec<String>> {
     for manifest in manifests(root)? {
         let Some(folder) = manifest.parent() else { continue };
         for file in rust_files(&folder.join("src"))? {
-            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             // Inline tests do not count: the limit is about code that has to be understood together.
-            let production = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let production = text
+                .split("\n#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap_or_default();
             let lines = production.lines().count();
             if lines > LONGEST_FILE {
-                offences.push(format!("{}: {lines} lines, split it (limit {LONGEST_FILE})", file.display()));
+                offences.push(format!(
+                    "{}: {lines} lines, split it (limit {LONGEST_FILE})",
+                    file.display()
+                ));
             }
         }
     }
