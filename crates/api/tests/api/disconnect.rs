@@ -122,3 +122,24 @@ async fn a_client_that_leaves_while_its_prompt_waits_cancels_the_call() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_client_that_sends_far_too_much_still_reads_why_it_was_refused() {
+    let app = App::new().await;
+    serve(&app, async |address| {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let length = 100 * 1024 * 1024;
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: silica\r\nauthorization: Bearer {}\r\ncontent-length: {length}\r\n\r\n",
+            app.key
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // More than the buffers between the two ends hold, so that the server has to read it.
+        let piece = vec![b'x'; 1024 * 1024];
+        for _ in 0..20 {
+            connection.write_all(&piece).await.unwrap();
+        }
+        read_until(&mut connection, "20042").await;
+    })
+    .await;
+}

@@ -9,7 +9,7 @@ use super::parameters::{
     stop, top_k, within,
 };
 use super::tool::{ToolChoice, ToolDefinition, tool_choice, tools};
-use crate::reader::{Object, Path, boolean, parse, string};
+use crate::reader::{Object, Path, boolean, string};
 use crate::{ApiError, ErrorCode, RequestBody};
 
 /// A chat request, read and checked. `None` and empty lists mean "not given"; the handler fills
@@ -101,7 +101,7 @@ const KNOWN: &[&str] = &[
 
 impl RequestBody for ChatCompletionRequest {
     fn from_json(text: &str) -> Result<Self, ApiError> {
-        let body = Object::read(Path::Root, parse(text)?, KNOWN)?;
+        let body = Object::read_body(text, KNOWN)?;
         let (prefix, suffix) = continuation(&body)?;
         body.optional("stream_options", stream_options)?;
         let penalty = |at: Path<'_>, raw: &RawValue| within(at, raw, Lowest::From(-2.0), 2.0);
