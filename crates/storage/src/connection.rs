@@ -1,6 +1,7 @@
 //! Opening a database, with the settings that each of the two kinds needs.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use sea_orm::{
     SqlxSqliteConnector, Statement, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::fs::OpenOptions;
 
 use crate::database_url::Target;
 use crate::error::driver;
@@ -123,6 +125,7 @@ impl fmt::Debug for Storage {
 }
 
 async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
+    make_private(path).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -138,7 +141,7 @@ async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
             .max_lifetime(None)
             .idle_timeout(None)
     };
-    // The writer connects first: it makes the file, which a read-only connection cannot.
+    // The writer connects first: it switches the file to WAL, which a read-only connection cannot.
     let writer = pool().max_connections(1).connect_with(options.clone()).await?;
     let reader = pool()
         .max_connections(SQLITE_READERS)
@@ -148,6 +151,20 @@ async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
     })
+}
+
+/// Makes the file that does not exist yet, for its owner alone: it holds upstream keys. SQLite
+/// gives its side files the same mode.
+async fn make_private(path: &Path) -> Result<(), sqlx::Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    match options.open(path).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(sqlx::Error::Io(error)),
+    }
 }
 
 async fn open_postgres(options: PgConnectOptions) -> Result<Pools, sqlx::Error> {

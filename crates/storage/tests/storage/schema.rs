@@ -34,6 +34,20 @@ async fn sqlite_runs_in_wal_mode_with_foreign_keys() {
     assert_eq!(row.unwrap().try_get::<String>("", "journal_mode").unwrap(), "wal");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn sqlite_files_are_readable_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let database = database::sqlite().await;
+    let file = database.url().sqlite_path().unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let path = format!("{}{suffix}", file.display());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn postgres_has_no_column_of_floating_type() {
     let database = database::postgres().await;
