@@ -10,7 +10,9 @@ use axum::response::{IntoResponse as _, Response};
 use futures::{StreamExt as _, stream};
 use silica_gateway::{Call, GatewayError};
 use silica_protocol::ErrorBody;
-use silica_protocol::openai::chat::{ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema};
+use silica_protocol::openai::chat::{
+    ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, Chunk,
+};
 
 use self::collect::collect;
 use self::frames::ChatFrames;
@@ -30,7 +32,10 @@ use crate::{ApiState, CallerAuth, Failure, Json, RequestTrace, ValidJson, sse};
     tag = "chat",
     request_body = ChatCompletionRequestSchema,
     responses(
-        (status = 200, description = "The answer", body = ChatCompletion),
+        (status = 200, description = "The answer", content(
+            (ChatCompletion = "application/json"),
+            (Chunk<'static> = "text/event-stream"),
+        )),
         (status = 400, description = "The request is not valid for this model", body = ErrorBody),
         (status = 401, description = "The key is missing or invalid", body = ErrorBody),
         (status = 403, description = "The account or the model is disabled", body = ErrorBody),
