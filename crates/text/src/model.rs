@@ -164,6 +164,7 @@ impl TextModel {
     fn chat_prompt(&self, request: &ChatRequest, prefix: Option<&str>) -> Result<Prompt, EngineError> {
         let template = self.template.as_ref();
         let template = template.ok_or_else(|| EngineError::InvalidRequest(NO_TEMPLATE.to_owned()))?;
+        self.refuse_too_many(&request.messages)?;
         let tools = !request.tools.is_empty() && request.tool_choice == ToolChoice::Auto;
         if tools && !template.mentions("tools", true) {
             return Err(EngineError::Unsupported(Feature::Tools));
@@ -197,6 +198,16 @@ impl TextModel {
             tools,
             continues: prefix.is_some(),
         })
+    }
+
+    /// Every message costs at least one token, so more messages than the context has tokens can
+    /// never fit; rendering hundreds of thousands of them would take seconds to find that out.
+    fn refuse_too_many(&self, messages: &[Message]) -> Result<(), EngineError> {
+        let (prompt, limit) = (TokenCount::of(messages), self.context_length);
+        if prompt > limit {
+            return Err(EngineError::ContextExceeded { prompt, limit });
+        }
+        Ok(())
     }
 
     fn conversation(

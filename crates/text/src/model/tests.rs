@@ -259,6 +259,18 @@ fn prompts_far_beyond_the_context_are_refused_without_tokenizing_them_whole() {
 }
 
 #[test]
+fn more_messages_than_context_tokens_are_refused_without_rendering_them() {
+    let mut request = request("hello");
+    request.messages = vec![request.messages[0].clone(); 513];
+    match tiny().prompt(&request) {
+        Err(EngineError::ContextExceeded { prompt, limit }) => {
+            assert_eq!((prompt, limit), (TokenCount(513), TokenCount(512)));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn missing_and_broken_files_are_named() {
     let empty = tempfile::tempdir().unwrap();
     assert!(
