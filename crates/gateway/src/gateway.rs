@@ -1,6 +1,6 @@
 //! The gateway itself: deployments in, calls through.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use silica_engine::{ChatRequest, Continuation, Feature, ToolChoice};
 use silica_platform::{Caller, CatalogueModel, Deployment, ModelFeature, ModelStatus, Platform, SubType};
@@ -22,6 +22,8 @@ struct Inner {
     clock: SharedClock,
     registry: Registry,
     routes: Routes,
+    /// Held from the look at the catalogue to the change of the routes that follows from it.
+    changing: Mutex<()>,
 }
 
 /// A deployment whose engines are loaded but which answers no calls yet. Dropping it unloads the
@@ -39,6 +41,7 @@ impl Gateway {
             clock,
             registry,
             routes,
+            changing: Mutex::default(),
         }))
     }
 
@@ -68,22 +71,46 @@ impl Gateway {
         })))
     }
 
-    /// Puts a prepared deployment in force, in the place of the one with its name.
+    /// Puts a prepared deployment in force, in the place of the one with its name, if it is what
+    /// the catalogue wants.
+    ///
+    /// Between storing a deployment and this call, as while its engines were loaded, somebody may
+    /// have stored another one or deleted it; that change brings its own commit, removal or
+    /// reconciliation, which a late commit must not undo.
     pub fn commit(&self, prepared: Prepared) {
         let Prepared(loaded) = prepared;
+        let name = &loaded.deployment.name;
+        let _in_order = self.change();
+        let catalogue = self.0.platform.catalogue();
+        if !catalogue.deployment(name).is_some_and(|wanted| loaded.serves(wanted)) {
+            tracing::info!(
+                deployment.name = %name,
+                "deployment {name} was changed or deleted in the meantime; the loaded one is dropped"
+            );
+            return;
+        }
         self.0.routes.put(&loaded);
         tracing::info!(
-            deployment.name = %loaded.deployment.name,
+            deployment.name = %name,
             replicas = loaded.replicas.len(),
             models = loaded.deployment.models.len(),
-            "deployment {} is in force",
-            loaded.deployment.name
+            "deployment {name} is in force"
         );
     }
 
-    /// Takes a deployment out of force. Running calls go on to their end.
+    /// Takes a deployment out of force, unless the catalogue has it (again). Running calls go on
+    /// to their end.
     pub fn remove(&self, deployment: &str) {
-        self.0.routes.retain(|name| name != deployment);
+        let _in_order = self.change();
+        if self.0.platform.catalogue().deployment(deployment).is_none() {
+            self.0.routes.retain(|name| name != deployment);
+        }
+    }
+
+    /// Without this lock a change could look at the catalogue, be overtaken by a whole later
+    /// change, and then put its outdated result over that of the later one.
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.0.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the routes follow the catalogue: loads what is missing or changed, drops what is
@@ -103,24 +130,19 @@ impl Gateway {
                 continue;
             }
             match self.prepare(deployment).await {
-                Ok(prepared) => self.commit_unless_outdated(prepared),
+                Ok(prepared) => self.commit(prepared),
                 Err(error) if first_error.is_none() => first_error = Some(error),
                 Err(error) => tracing::error!(error = %error_chain(&error), "deployment cannot be loaded"),
             }
         }
-        let catalogue = self.0.platform.catalogue();
-        self.0.routes.retain(|name| catalogue.deployment(name).is_some());
+        self.drop_what_is_gone();
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Loading takes time in which the operator may have changed or deleted the deployment; the
-    /// change has announced itself and brings its own reconciliation.
-    fn commit_unless_outdated(&self, prepared: Prepared) {
+    fn drop_what_is_gone(&self) {
+        let _in_order = self.change();
         let catalogue = self.0.platform.catalogue();
-        let wanted = catalogue.deployment(&prepared.0.deployment.name);
-        if wanted.is_some_and(|deployment| prepared.0.serves(deployment)) {
-            self.commit(prepared);
-        }
+        self.0.routes.retain(|name| catalogue.deployment(name).is_some());
     }
 
     /// Whether every deployment of the catalogue has its engines.

@@ -65,8 +65,59 @@ async fn a_prepared_deployment_answers_only_when_committed() {
     assert!(matches!(fixture.chat("m").await, Err(GatewayError::NotLoaded)));
     fixture.gateway.commit(prepared);
     assert!(fixture.chat("m").await.is_ok());
+    fixture.platform.delete_deployment("d").await.unwrap();
     fixture.gateway.remove("d");
+    fixture.deploy("d", &["m"], vec![replica("a")]).await;
     assert!(matches!(fixture.chat("m").await, Err(GatewayError::NotLoaded)));
+}
+
+#[tokio::test]
+async fn a_late_commit_does_not_undo_a_newer_deployment() {
+    let fixture = Fixture::new().await;
+    fixture.model("m", |_| {}).await;
+    let older_engine = fixture.loader.engine("a", ChatScript::answer(&["a"]));
+    let newer_engine = fixture.loader.engine("b", ChatScript::answer(&["b"]));
+    let older = fixture.deployment("d", &["m"], vec![replica("a")]);
+    let newer = fixture.deployment("d", &["m"], vec![replica("b")]);
+    let older_prepared = fixture.gateway.prepare(&older).await.unwrap();
+    let newer_prepared = fixture.gateway.prepare(&newer).await.unwrap();
+    fixture.platform.put_deployment(older).await.unwrap();
+    fixture.platform.put_deployment(newer).await.unwrap();
+    fixture.gateway.commit(newer_prepared);
+    fixture.gateway.commit(older_prepared);
+    assert!(fixture.chat("m").await.is_ok());
+    assert_eq!(
+        (older_engine.requests().len(), newer_engine.requests().len()),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_late_commit_does_not_bring_a_deleted_deployment_back() {
+    let fixture = fixture().await;
+    let deployment = fixture.deployment("d", &["m"], vec![replica("a")]);
+    let prepared = fixture.gateway.prepare(&deployment).await.unwrap();
+    fixture.platform.put_deployment(deployment).await.unwrap();
+    fixture.platform.delete_deployment("d").await.unwrap();
+    fixture.gateway.remove("d");
+    fixture.gateway.commit(prepared);
+    // The model is deployed again, but nothing was loaded for it.
+    fixture.deploy("e", &["m"], vec![replica("b")]).await;
+    assert!(matches!(fixture.chat("m").await, Err(GatewayError::NotLoaded)));
+}
+
+#[tokio::test]
+async fn a_late_removal_does_not_undo_a_newer_deployment() {
+    let fixture = fixture().await;
+    fixture.deploy("d", &["m"], vec![replica("a")]).await;
+    fixture.gateway.reconcile().await.unwrap();
+    let newer = fixture.deployment("d", &["m"], vec![replica("b")]);
+    let prepared = fixture.gateway.prepare(&newer).await.unwrap();
+    fixture.platform.delete_deployment("d").await.unwrap();
+    fixture.platform.put_deployment(newer).await.unwrap();
+    fixture.gateway.commit(prepared);
+    fixture.gateway.remove("d");
+    assert!(fixture.chat("m").await.is_ok());
 }
 
 #[tokio::test]
