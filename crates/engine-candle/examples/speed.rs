@@ -58,6 +58,7 @@ async fn measure(engine: &CandleEngine) -> Result<(f64, f64), Box<dyn std::error
         max_tokens: TokenCount(ANSWER),
         stop_tokens: Vec::new(),
         logprobs: None,
+        span_limit: None,
     };
     let start = Instant::now();
     let mut stream = engine.generate(request)?;

@@ -4,6 +4,7 @@ mod meters;
 mod model;
 mod queue;
 mod sequence;
+mod span;
 mod threads;
 mod worker;
 
@@ -86,10 +87,12 @@ impl CandleEngine {
             });
         }
         let biased = request.sampling.logit_bias.iter().map(|(id, _)| id);
+        let forced = request.span_limit.iter().flat_map(|span| &span.ending);
         match request
             .prompt
             .iter()
             .chain(biased)
+            .chain(forced)
             .find(|id| **id >= self.vocabulary_size)
         {
             Some(id) => Err(EngineError::InvalidRequest(format!(

@@ -128,6 +128,7 @@ impl Fixture {
             max_tokens: TokenCount::of(&self.greedy),
             stop_tokens: Vec::new(),
             logprobs: None,
+            span_limit: None,
         };
         let events: Vec<_> = block_on(engine.generate(request).unwrap().collect());
         let mut expected = vec![GenerateEvent::Started {

@@ -151,6 +151,9 @@ pub enum Continuation {
 pub struct Thinking {
     /// `enable_thinking`; `None` leaves it to the model's template.
     pub enabled: Option<bool>,
+    /// `thinking_budget`: the most reasoning tokens; then the block is closed by force and the
+    /// model answers. `None` leaves the length to the model.
+    pub budget: Option<TokenCount>,
 }
 
 /// One step of an answer.

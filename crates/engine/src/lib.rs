@@ -23,6 +23,7 @@ pub use chat::{
 pub use error::{EngineError, Feature};
 pub use sampling::Sampling;
 pub use token::{
-    GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, StopCause, TokenEngine, TokenLogprob,
+    GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, SpanLimit, StopCause, TokenEngine,
+    TokenLogprob,
 };
 pub use usage::Usage;

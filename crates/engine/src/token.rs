@@ -58,6 +58,23 @@ pub struct GenerateRequest {
     /// Report the log-probability of each token and of this many most likely ones (0 to 20);
     /// `None` reports none.
     pub logprobs: Option<u8>,
+    /// Bounds a span of the answer, such as the reasoning; `None` leaves it to the model.
+    pub span_limit: Option<SpanLimit>,
+}
+
+/// Bounds the first span between two marks: when `limit` tokens stand in it and the model has not
+/// closed it, the engine puts `ending` there instead of drawing. The tokens it puts are reported,
+/// counted and penalised like drawn ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpanLimit {
+    /// The id that opens the span; `None` when the prompt has opened it.
+    pub opens: Option<u32>,
+    /// The id that closes it.
+    pub closes: u32,
+    /// The most tokens inside, the marks not counted.
+    pub limit: TokenCount,
+    /// What closes it by force; holds `closes`.
+    pub ending: Vec<u32>,
 }
 
 /// What happens to a sequence, in this order: one `Started`, any number of `Token`, one `Finished`.

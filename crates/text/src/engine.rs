@@ -143,6 +143,7 @@ impl<E: TokenEngine> TextEngine<E> {
                 max_tokens,
                 stop_tokens: prompt.stop_tokens.clone(),
                 logprobs: request.logprobs,
+                span_limit: prompt.reasoning_limit.clone(),
             })?;
             answer.add(sequence, &settings);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use silica_engine::{ChatRequest, Continuation, EngineError, Feature, Message, Role, ToolChoice};
+use silica_engine::{ChatRequest, Continuation, EngineError, Feature, Message, Role, SpanLimit, ToolChoice};
 use silica_types::{SharedClock, TokenCount};
 
 use crate::TextError;
@@ -41,6 +41,8 @@ pub(crate) struct Prompt {
     pub(crate) tools: bool,
     /// Whether the answer goes on after text of the prompt.
     pub(crate) continues: bool,
+    /// Bounds the reasoning, if the request does.
+    pub(crate) reasoning_limit: Option<SpanLimit>,
 }
 
 impl TextModel {
@@ -156,6 +158,7 @@ impl TextModel {
             stop_tokens: stop_tokens.into_iter().collect(),
             tools: false,
             continues: true,
+            reasoning_limit: None,
         })
     }
 
@@ -186,18 +189,46 @@ impl TextModel {
             }
             text.push_str(prefix);
         }
+        let opening = if prefix.is_some() {
+            Opening::Visible
+        } else {
+            opening
+        };
+        let reasoning_limit = self.reasoning_limit(request.thinking.budget, opening)?;
         let tokens = self.encoder.encode(&text, self.context_length)?;
         Ok(Prompt {
             tokens,
-            opening: if prefix.is_some() {
-                Opening::Visible
-            } else {
-                opening
-            },
+            opening,
             stop_tokens: self.stop_tokens.clone(),
             tools,
             continues: prefix.is_some(),
+            reasoning_limit,
         })
+    }
+
+    /// The budget as the engine understands it. Models without reasoning have nothing to bound.
+    ///
+    /// # Errors
+    /// `Unsupported(Thinking)` when the think marks are not tokens of their own.
+    fn reasoning_limit(
+        &self,
+        budget: Option<TokenCount>,
+        opening: Opening,
+    ) -> Result<Option<SpanLimit>, EngineError> {
+        let Some(limit) = budget.filter(|_| opening != Opening::Visible) else {
+            return Ok(None);
+        };
+        let mark = |text| {
+            let id = self.vocabulary.added_token(text);
+            id.ok_or(EngineError::Unsupported(Feature::Thinking))
+        };
+        let (opens, closes) = (mark("<think>")?, mark("</think>")?);
+        Ok(Some(SpanLimit {
+            opens: (opening == Opening::Undecided).then_some(opens),
+            closes,
+            limit,
+            ending: self.encoder.encode("\n</think>\n\n", self.context_length)?,
+        }))
     }
 
     /// Every message costs at least one token, so more messages than the context has tokens can

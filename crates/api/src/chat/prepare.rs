@@ -55,6 +55,7 @@ pub(super) fn engine_request(
         logprobs: body.logprobs,
         thinking: Thinking {
             enabled: body.enable_thinking,
+            budget: body.thinking_budget.map(TokenCount),
         },
     })
 }

@@ -6,6 +6,7 @@ use silica_types::TokenCount;
 use super::meters::Counted;
 use super::model::{LogitsModel, ModelError};
 use super::queue::Job;
+use super::span::SpanGuard;
 use crate::text::sampler::{BrokenLogits, Sampler, SamplerScratch};
 
 /// Prompt tokens computed in one step. A step cannot be interrupted, so this bounds how long a
@@ -24,6 +25,7 @@ pub(super) struct Sequence<M: LogitsModel> {
     stop_tokens: Vec<u32>,
     cache: M::Cache,
     sampler: Sampler,
+    span: Option<SpanGuard>,
     sink: GenerateSink,
     _running: Counted,
 }
@@ -67,6 +69,7 @@ impl<M: LogitsModel> Sequence<M> {
             stop_tokens: request.stop_tokens,
             cache,
             sampler: Sampler::new(request.sampling, request.logprobs),
+            span: request.span_limit.map(SpanGuard::new),
             sink: job.sink,
             _running: running,
         }
@@ -120,7 +123,11 @@ impl<M: LogitsModel> Sequence<M> {
     }
 
     fn draw(&mut self, scratch: &mut Scratch) -> Result<Progress, StepError> {
-        let drawn = self.sampler.draw(&scratch.logits, &mut scratch.sampler)?;
+        let forced = self.span.as_ref().and_then(SpanGuard::forced);
+        let drawn = self.sampler.draw(&scratch.logits, forced, &mut scratch.sampler)?;
+        if let Some(span) = &mut self.span {
+            span.observe(drawn.id);
+        }
         self.last = drawn.id;
         self.generated += 1;
         if !self.sink.send(GenerateEvent::Token {

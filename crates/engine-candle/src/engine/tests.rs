@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex};
 use futures::StreamExt;
 use futures::executor::block_on;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use silica_engine::{GenerateEvent, Sampling, StopCause};
+use silica_engine::{GenerateEvent, Sampling, SpanLimit, StopCause};
 
 use super::model::ModelError;
 use super::*;
@@ -132,6 +132,7 @@ fn request(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
         max_tokens: TokenCount(max_tokens),
         stop_tokens: vec![7],
         logprobs: None,
+        span_limit: None,
     }
 }
 
@@ -162,6 +163,24 @@ fn answers_end_at_stop_tokens_and_at_the_length() {
     assert_eq!(
         events(harness.generate(&[4], 2)),
         answer(&[5, 6], StopCause::Length)
+    );
+}
+
+#[test]
+fn a_span_over_its_limit_is_closed_by_the_engine() {
+    let harness = start(8, 8);
+    harness.gate.open(usize::MAX / 2);
+    let mut bounded = request(&[0], 6);
+    bounded.span_limit = Some(SpanLimit {
+        opens: Some(1),
+        closes: 6,
+        limit: TokenCount(2),
+        ending: vec![6, 3],
+    });
+    // The model counts up: 1 opens, 2 and 3 stand inside, then the ending, and it counts on from 3.
+    assert_eq!(
+        events(harness.engine.generate(bounded).unwrap()),
+        answer(&[1, 2, 3, 6, 3, 4], StopCause::Length)
     );
 }
 

@@ -58,20 +58,23 @@ impl Sampler {
         }
     }
 
-    /// Draws the next token from the model's logits, one per token id.
+    /// Draws the next token from the model's logits, one per token id, or takes the `forced` one.
     ///
     /// # Errors
     /// When a logit is NaN or positive infinity, or all are negative infinity.
     pub(crate) fn draw(
         &mut self,
         logits: &[f32],
+        forced: Option<u32>,
         scratch: &mut SamplerScratch,
     ) -> Result<Drawn, BrokenLogits> {
         let usable = |logit: &f32| !logit.is_nan() && *logit != f32::INFINITY;
         if !logits.iter().all(usable) || !logits.iter().any(|logit| logit.is_finite()) {
             return Err(BrokenLogits);
         }
-        let id = if self.leaves_logits_alone() {
+        let id = if let Some(id) = forced {
+            id
+        } else if self.leaves_logits_alone() {
             self.choose(logits, &mut scratch.candidates)
         } else {
             scratch.adjusted.clear();

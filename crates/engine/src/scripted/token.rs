@@ -200,6 +200,7 @@ mod tests {
             max_tokens: TokenCount(4),
             stop_tokens: Vec::new(),
             logprobs: None,
+            span_limit: None,
         }
     }
 

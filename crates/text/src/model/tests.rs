@@ -82,7 +82,10 @@ fn a_chat_prompt_ends_where_the_answer_begins() {
 #[test]
 fn thinking_switched_off_closes_the_block_in_the_prompt() {
     let off = ChatRequest {
-        thinking: Thinking { enabled: Some(false) },
+        thinking: Thinking {
+            enabled: Some(false),
+            budget: None,
+        },
         ..request("1+1?")
     };
     assert!(text_of(&tiny().prompt(&off).unwrap()).ends_with("<think>\n\n</think>\n\n"));
@@ -93,6 +96,25 @@ fn thinking_switched_off_closes_the_block_in_the_prompt() {
     let prompt = tiny().prompt(&prefix).unwrap();
     assert!(text_of(&prompt).ends_with("</think>\n\nThe sum"));
     assert_eq!((prompt.opening, prompt.continues), (Opening::Visible, true));
+}
+
+#[test]
+fn a_reasoning_budget_becomes_a_limit_between_the_think_marks() {
+    let bounded = |enabled| ChatRequest {
+        thinking: Thinking {
+            enabled,
+            budget: Some(TokenCount(7)),
+        },
+        ..request("1+1?")
+    };
+    let limit = tiny().prompt(&bounded(None)).unwrap().reasoning_limit.unwrap();
+    let tokenizer = tiny_tokenizer();
+    assert_eq!(limit.opens, tokenizer.token_to_id("<think>"));
+    assert_eq!(Some(limit.closes), tokenizer.token_to_id("</think>"));
+    assert_eq!(limit.limit, TokenCount(7));
+    assert_eq!(tokenizer.decode(&limit.ending, false).unwrap(), "\n</think>\n\n");
+    assert!(limit.ending.contains(&limit.closes));
+    assert_eq!(tiny().prompt(&request("1+1?")).unwrap().reasoning_limit, None);
 }
 
 #[test]
@@ -170,7 +192,10 @@ fn what_the_template_lacks_is_unsupported() {
         }),
         Feature::Tools
     );
-    let thinking = Thinking { enabled: Some(true) };
+    let thinking = Thinking {
+        enabled: Some(true),
+        budget: None,
+    };
     assert_eq!(
         unsupported(&ChatRequest {
             thinking,

@@ -38,6 +38,7 @@ fn the_engine_serves_every_number_format() {
             max_tokens: TokenCount(5),
             stop_tokens: Vec::new(),
             logprobs: None,
+            span_limit: None,
         };
         let events: Vec<_> = block_on(engine.generate(request).unwrap().collect());
         assert_eq!(events.len(), 7, "{dtype:?}");

@@ -4,7 +4,7 @@ use super::*;
 
 fn draw(sampling: Sampling, logits: &[f32]) -> u32 {
     Sampler::new(sampling, None)
-        .draw(logits, &mut SamplerScratch::default())
+        .draw(logits, None, &mut SamplerScratch::default())
         .unwrap()
         .id
 }
@@ -76,7 +76,7 @@ proptest! {
         };
         let mut sampler = Sampler::new(sampling, Some(3));
         for _ in 0..4 {
-            let drawn = sampler.draw(&logits, &mut SamplerScratch::default()).unwrap();
+            let drawn = sampler.draw(&logits, None, &mut SamplerScratch::default()).unwrap();
             prop_assert!((drawn.id as usize) < logits.len());
         }
     }
@@ -85,7 +85,7 @@ proptest! {
     fn the_same_seed_draws_the_same_tokens(logits in logits(), seed: u64) {
         let run = || {
             let mut sampler = Sampler::new(warm(seed), None);
-            let mut next = || sampler.draw(&logits, &mut SamplerScratch::default()).unwrap().id;
+            let mut next = || sampler.draw(&logits, None, &mut SamplerScratch::default()).unwrap().id;
             [next(), next(), next(), next()]
         };
         prop_assert_eq!(run(), run());
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn logprobs_sum_to_one_and_are_sorted(logits in logits()) {
         let count = u8::try_from(logits.len().min(20)).unwrap();
-        let drawn = Sampler::new(warm(1), Some(count)).draw(&logits, &mut SamplerScratch::default()).unwrap();
+        let drawn = Sampler::new(warm(1), Some(count)).draw(&logits, None, &mut SamplerScratch::default()).unwrap();
         let logprob = drawn.logprob.unwrap();
         prop_assert_eq!(logprob.top.len(), usize::from(count));
         prop_assert!(logprob.top.is_sorted_by(|left, right| left.1 >= right.1));
@@ -173,7 +173,12 @@ fn penalties_count_generated_tokens_only() {
     let logits = [5.0, 3.0, 2.4];
     let mut drawn = Vec::new();
     for _ in 0..5 {
-        drawn.push(sampler.draw(&logits, &mut SamplerScratch::default()).unwrap().id);
+        drawn.push(
+            sampler
+                .draw(&logits, None, &mut SamplerScratch::default())
+                .unwrap()
+                .id,
+        );
     }
     // Token 0 after one, two and three occurrences: 3.5, 2.5, 1.5; token 1 after one: 1.5.
     assert_eq!(drawn, [0, 0, 1, 0, 2]);
@@ -213,7 +218,7 @@ fn logprobs_ignore_sampling_parameters() {
         ..warm(5)
     };
     let drawn = Sampler::new(sampling, Some(2))
-        .draw(&logits, &mut SamplerScratch::default())
+        .draw(&logits, None, &mut SamplerScratch::default())
         .unwrap();
     let sum = 1.0_f32.exp() + 1.0 + (-1.0_f32).exp();
     let logprob = drawn.logprob.unwrap();
@@ -232,7 +237,7 @@ fn broken_logits_are_an_error() {
     ] {
         let mut sampler = Sampler::new(warm(1), Some(1));
         assert_eq!(
-            sampler.draw(&logits, &mut SamplerScratch::default()),
+            sampler.draw(&logits, None, &mut SamplerScratch::default()),
             Err(BrokenLogits),
             "{logits:?}"
         );
