@@ -4,7 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 # One profile for lints' check artifacts, tests and the binary that the SDK tests start.
-SILICA_DEBUG := target/debug/silica
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SILICA_DEBUG := $(TARGET)/debug/silica
 
 .PHONY: help run build test check fmt lint test-rust test-sdk doc tidy deny bench
 
@@ -12,7 +13,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: build ## Build Silica and start it on 127.0.0.1:8080 with its data in ./data
-	@exec target/release/silica serve
+	@exec $(TARGET)/release/silica serve
 
 build: ## Build the release binary
 	@scripts/prerequisites.sh run

@@ -8,8 +8,9 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-results=target/bench
-silica=target/release/silica
+target=${CARGO_TARGET_DIR:-target}
+results=$target/bench
+silica=$target/release/silica
 dtype=${DTYPE:-f32}
 work=$(mktemp -d)
 server=

@@ -4,7 +4,8 @@
 #     scripts/postgres-for-tests.sh cargo nextest run
 #
 # The server lives in a temporary folder on a free port of 127.0.0.1, never syncs to disk, and is
-# stopped and deleted when the command ends, however it ends. The command finds its address in
+# stopped and deleted when the command ends, and on SIGINT, SIGTERM and SIGHUP. SIGKILL cannot be
+# handled: it leaves the server and /tmp/silica-postgres.* behind. The command finds its address in
 # SILICA_TEST_POSTGRES_URL. Needs the `postgresql` package of Debian, nothing that runs already.
 set -euo pipefail
 
@@ -59,9 +60,16 @@ as_owner() {
     (cd "$folder" && exec env HOME="$folder" "${drop_root[@]}" "$@")
 }
 
+command=
+
 stop() {
     local status=$?
-    trap - EXIT INT TERM HUP
+    trap '' INT TERM HUP
+    trap - EXIT
+    if [ -n "$command" ] && kill -0 "$command" 2>/dev/null; then
+        kill -TERM "$command" 2>/dev/null || true
+        wait "$command" 2>/dev/null || true
+    fi
     as_owner "$programs/pg_ctl" --pgdata="$folder/data" --mode=immediate --wait stop >/dev/null 2>&1 || true
     rm -rf "$folder"
     exit "$status"
@@ -106,5 +114,12 @@ done
 [ -n "$port" ] || fail "the server does not start: $(tail -n 5 "$folder/data/server.log")"
 
 export SILICA_TEST_POSTGRES_URL="postgres://silica:$password@127.0.0.1:$port/postgres"
-# In the foreground, so that it keeps the terminal and its Ctrl-C; bash runs the traps when it ends.
-"$@"
+# In the background, because bash runs traps only between foreground commands. It stays in the
+# terminal's process group, so Ctrl-C reaches it too; bash would let it ignore that, and take its
+# standard input, unless told otherwise.
+(
+    trap - INT QUIT
+    exec "$@"
+) <&0 &
+command=$!
+wait "$command"

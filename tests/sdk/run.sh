@@ -10,13 +10,18 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 suite=${1:-all}
-binary=$(realpath "${SILICA_BIN:-$repository/target/debug/silica}")
+binary=${SILICA_BIN:-${CARGO_TARGET_DIR:-$repository/target}/debug/silica}
 work=$(mktemp -d)
 server=
 
 fail() {
     echo "tests/sdk: $*" >&2
     exit 1
+}
+
+fail_with_log() {
+    cat "$work/stderr" >&2
+    fail "$@"
 }
 
 stop() {
@@ -59,18 +64,19 @@ prepare() {
 }
 
 start() {
-    SILICA__ADMIN__LISTEN=127.0.0.1:0 SILICA__MODELS__DIR="$repository/models" \
+    # The caller's own SILICA variables must not reach it.
+    env -i PATH="$PATH" HOME="$HOME" SILICA__ADMIN__LISTEN=127.0.0.1:0 SILICA__MODELS__DIR="$repository/models" \
         "$binary" serve --data "$work/data" --listen 127.0.0.1:0 >"$work/stdout" 2>"$work/stderr" &
     server=$!
     # The terminal's last line comes when the models are loaded.
     for _ in $(seq 600); do
         grep -q '^Silica is ready on ' "$work/stdout" && break
-        kill -0 "$server" 2>/dev/null || { cat "$work/stderr" >&2; fail "the server did not start"; }
+        kill -0 "$server" 2>/dev/null || fail_with_log "the server did not start"
         sleep 0.1
     done
     SILICA_BASE_URL=$(sed -n 's/^Silica is ready on //p' "$work/stdout")
-    SILICA_API_KEY=$(grep -o 'sk-[a-z]\{48\}' "$work/stdout")
-    [ -n "$SILICA_BASE_URL" ] || { cat "$work/stderr" >&2; fail "the server was not ready within a minute"; }
+    [ -n "$SILICA_BASE_URL" ] || fail_with_log "the server was not ready within a minute"
+    SILICA_API_KEY=$(grep -o 'sk-[a-z]\{48\}' "$work/stdout") || fail_with_log "the server printed no API key"
     export SILICA_BASE_URL SILICA_API_KEY SILICA_MODEL=silica/tiny-chat
 }
 
