@@ -1,14 +1,14 @@
 //! Opening a database, with the settings that each of the two kinds needs.
 
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::sqlx::{self, ConnectOptions, Connection};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxPostgresConnector,
     SqlxSqliteConnector, Statement, TransactionTrait,
@@ -30,6 +30,16 @@ const POSTGRES_CONNECTIONS: u32 = 10;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of the advisory lock under which one process migrates a PostgreSQL database.
 const MIGRATION_LOCK: i64 = 0x5111_CA00;
+/// How long PostgreSQL lets a statement wait for a lock (the row of `revisions` makes changes wait
+/// for each other), lets it run, and lets a transaction idle that holds such locks. The database
+/// url may set its own by `options[lock_timeout]=…`.
+const POSTGRES_LIMITS: [(&str, &str); 3] = [
+    ("lock_timeout", "5s"),
+    ("statement_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+/// A migration may rewrite a large table, and another process waits for it as long.
+const MIGRATION_LIMITS: &str = "SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = '10min'";
 
 /// An open database. Cheap to clone: clones share the connections.
 #[derive(Clone)]
@@ -90,6 +100,7 @@ impl Storage {
     async fn migrate(&self) -> Result<(), DbErr> {
         let transaction = self.writer().begin_with_options(write_options()).await?;
         if transaction.get_database_backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(MIGRATION_LIMITS).await?;
             let lock = "SELECT pg_advisory_xact_lock($1)";
             transaction
                 .execute_raw(Statement::from_sql_and_values(
@@ -153,8 +164,8 @@ async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
     })
 }
 
-/// Makes the file that does not exist yet, for its owner alone: it holds upstream keys. SQLite
-/// gives its side files the same mode.
+/// Makes the file if it does not exist yet, and lets nobody but its owner read it: it holds
+/// upstream keys. SQLite gives new side files the mode of the file itself.
 async fn make_private(path: &Path) -> Result<(), sqlx::Error> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -162,19 +173,57 @@ async fn make_private(path: &Path) -> Result<(), sqlx::Error> {
     options.mode(0o600);
     match options.open(path).await {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(sqlx::Error::Io(error)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => tighten(path).await,
+        Err(error) => Err(error),
     }
+    .map_err(sqlx::Error::Io)
+}
+
+/// Takes the rights of others from a file that an earlier version or another tool made.
+#[cfg(unix)]
+async fn tighten(path: &Path) -> io::Result<()> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        match tokio::fs::set_permissions(&file, Permissions::from_mode(0o600)).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // Whoever owns the file has decided whom to share it with.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn tighten(_path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 async fn open_postgres(options: PgConnectOptions) -> Result<Pools, sqlx::Error> {
+    let given = options.get_options().unwrap_or_default().to_owned();
+    let limits = POSTGRES_LIMITS
+        .into_iter()
+        .filter(|(name, _)| !given.contains(name));
     // Statements are not logged: their values hold e-mail addresses and key hashes.
-    let options = options.application_name("silica").disable_statement_logging();
+    let options = options
+        .application_name("silica")
+        .options(limits)
+        .disable_statement_logging();
+    // The pool tries a server that refuses again and again, and says "timed out" in the end; one
+    // connection beside it says why.
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
+        Ok(connected) => connected?.close().await?,
+        Err(_) => return Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
+    }
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
-        .await?;
+        .connect_lazy_with(options);
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     Ok(Pools {
         reader: connection.clone(),

@@ -1,4 +1,6 @@
-use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
+use std::io::ErrorKind;
+
+use sea_orm::{ConnectionTrait, Database, DbBackend, DbErr, RuntimeErr, Statement, sqlx};
 use silica_storage::{DatabaseUrl, Storage, StorageError};
 use silica_testkit::database;
 
@@ -48,6 +50,25 @@ async fn sqlite_files_are_readable_by_their_owner_only() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn sqlite_files_that_others_can_read_are_tightened_on_opening() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let database = database::sqlite().await;
+    let file = database.url().sqlite_path().unwrap();
+    let files = ["", "-wal", "-shm"].map(|suffix| format!("{}{suffix}", file.display()));
+    for path in &files {
+        std::fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    }
+    database.reopen().await;
+    for path in &files {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn postgres_has_no_column_of_floating_type() {
     let database = database::postgres().await;
@@ -65,7 +86,17 @@ async fn postgres_has_no_column_of_floating_type() {
 async fn unreachable_server_is_a_driver_error_without_the_password() {
     let url: DatabaseUrl = "postgres://silica:geheim@127.0.0.1:1/silica".parse().unwrap();
     let error = Storage::open(&url).await.unwrap_err();
-    assert!(matches!(error, StorageError::Driver { .. }), "{error:?}");
+    let StorageError::Driver {
+        source: DbErr::Conn(RuntimeErr::SqlxError(cause)),
+        ..
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    let sqlx::Error::Io(cause) = &**cause else {
+        panic!("the refusal itself, not a time-out of the pool: {cause:?}");
+    };
+    assert_eq!(cause.kind(), ErrorKind::ConnectionRefused);
     assert!(!format!("{error} {error:?}").contains("geheim"));
 }
 
