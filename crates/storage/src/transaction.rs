@@ -147,3 +147,44 @@ pub(crate) fn write_options() -> TransactionOptions {
         ..TransactionOptions::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+    use sea_orm::sqlx::{self, ConnectOptions};
+
+    use super::*;
+    use crate::DatabaseUrl;
+
+    #[tokio::test]
+    async fn sqlite_change_that_begins_with_a_read_can_write_beside_another_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("silica.db");
+        let storage = Storage::open(&DatabaseUrl::sqlite(&path)).await.unwrap();
+        let change = storage
+            .writer()
+            .begin_with_options(write_options())
+            .await
+            .unwrap();
+        revisions::read(&change).await.unwrap();
+
+        let impatient = SqliteConnectOptions::new()
+            .filename(&path)
+            .busy_timeout(Duration::ZERO);
+        let mut other = impatient.connect().await.unwrap();
+        let refused = sqlx::query("UPDATE revisions SET revision = revision + 1")
+            .execute(&mut other)
+            .await;
+
+        let next = Expr::col(revision::Column::Revision).add(1);
+        revision::Entity::update_many()
+            .col_expr(revision::Column::Revision, next)
+            .exec(&change)
+            .await
+            .expect("the change has had the lock since it began");
+        change.commit().await.unwrap();
+        refused.expect_err("the other writer has to wait");
+    }
+}

@@ -1,5 +1,6 @@
 //! A database of its own for each test, of either kind.
 
+use sea_orm::{ConnectionTrait, Database};
 use silica_storage::{DatabaseUrl, Storage};
 use tempfile::TempDir;
 
@@ -15,6 +16,13 @@ pub struct TestDatabase {
     url: DatabaseUrl,
     text: String,
     place: Place,
+}
+
+/// A database without our tables, which goes away with this value.
+#[derive(Debug)]
+pub struct EmptyDatabase {
+    url: DatabaseUrl,
+    _place: Place,
 }
 
 /// What is deleted at the end; held for its `Drop`.
@@ -42,6 +50,39 @@ pub async fn sqlite() -> TestDatabase {
 pub async fn postgres() -> TestDatabase {
     let database = TestPostgres::create().await;
     TestDatabase::open(database.url().to_owned(), Place::Postgres(database)).await
+}
+
+/// Names a SQLite file, in a temporary folder, that does not exist yet.
+///
+/// # Panics
+/// When the folder cannot be made.
+#[expect(clippy::expect_used, reason = "a test without its database has failed")]
+pub fn empty_sqlite() -> EmptyDatabase {
+    let folder = tempfile::tempdir().expect("a temporary folder for SQLite");
+    EmptyDatabase {
+        url: DatabaseUrl::sqlite(folder.path().join("silica.db")),
+        _place: Place::Folder(folder),
+    }
+}
+
+/// Makes a PostgreSQL database without our tables.
+///
+/// # Panics
+/// As [`postgres`].
+#[expect(clippy::expect_used, reason = "a test without its database has failed")]
+pub async fn empty_postgres() -> EmptyDatabase {
+    let database = TestPostgres::create().await;
+    EmptyDatabase {
+        url: database.url().parse().expect("a valid database url"),
+        _place: Place::Postgres(database),
+    }
+}
+
+impl EmptyDatabase {
+    /// Returns the url, for `Storage::open`, which makes the tables.
+    pub const fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
 }
 
 impl TestDatabase {
@@ -79,6 +120,25 @@ impl TestDatabase {
         if let Place::Postgres(database) = &self.place {
             database.cut_connections().await;
         }
+    }
+
+    /// Runs a statement behind the back of the repositories, on a connection of its own.
+    ///
+    /// # Panics
+    /// When the database refuses it.
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    pub async fn sabotage(&self, sql: &str) {
+        let connection = Database::connect(&self.text)
+            .await
+            .expect("a connection to the test database");
+        connection
+            .execute_unprepared(sql)
+            .await
+            .expect("the statement is one that the test database takes");
+        connection
+            .close()
+            .await
+            .expect("the connection to the test database closes");
     }
 
     /// Returns the url, for `Storage::open`.

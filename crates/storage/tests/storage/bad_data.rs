@@ -1,16 +1,7 @@
-use sea_orm::{ConnectionTrait, Database};
 use silica_storage::{StorageError, accounts, catalogue};
-use silica_testkit::database::TestDatabase;
 use silica_testkit::on_each_database;
 
 use super::records::{account, begin, begin_catalogue, model, name};
-
-/// Changes the tables behind the back of the repositories.
-async fn sabotage(database: &TestDatabase, sql: &str) {
-    let connection = Database::connect(database.url_text()).await.unwrap();
-    connection.execute_unprepared(sql).await.unwrap();
-    connection.close().await.unwrap();
-}
 
 on_each_database! {
     async fn unknown_status_names_table_column_and_row(database) {
@@ -19,7 +10,7 @@ on_each_database! {
         let write = begin(&storage).await;
         accounts::insert(&write, &stored).await.unwrap();
         write.commit().await.unwrap();
-        sabotage(database, "UPDATE accounts SET status = 'sleepy'").await;
+        database.sabotage("UPDATE accounts SET status = 'sleepy'").await;
 
         let error = accounts::find(&storage, stored.id).await.unwrap_err();
         let StorageError::InvalidData { table, column, row, .. } = &error else {
@@ -35,7 +26,7 @@ on_each_database! {
         accounts::insert(&write, &bad).await.unwrap();
         accounts::insert(&write, &good).await.unwrap();
         write.commit().await.unwrap();
-        sabotage(database, "UPDATE accounts SET status = 'sleepy' WHERE email = 'ada@example.org'").await;
+        database.sabotage("UPDATE accounts SET status = 'sleepy' WHERE email = 'ada@example.org'").await;
 
         let (read, refused): (Vec<_>, Vec<_>) =
             accounts::changed_since(&storage, 0).await.unwrap().into_iter().partition(Result::is_ok);
@@ -48,7 +39,7 @@ on_each_database! {
         let write = begin_catalogue(&storage).await;
         catalogue::put(&write, &model("m/a")).await.unwrap();
         write.commit().await.unwrap();
-        sabotage(database, r#"UPDATE catalogue_models SET price = '{"input":"-1"}'"#).await;
+        database.sabotage(r#"UPDATE catalogue_models SET price = '{"input":"-1"}'"#).await;
 
         let error = catalogue::find(&storage, &name("m/a")).await.unwrap_err();
         let StorageError::InvalidData { table, column, row, .. } = &error else {
@@ -58,7 +49,7 @@ on_each_database! {
     }
 
     async fn missing_table_is_a_driver_failure(database) {
-        sabotage(database, "DROP TABLE api_keys").await;
+        database.sabotage("DROP TABLE api_keys").await;
         let error = silica_storage::api_keys::changed_since(&database.storage(), 0).await.unwrap_err();
         assert!(matches!(error, StorageError::Driver { .. }), "{error:?}");
     }

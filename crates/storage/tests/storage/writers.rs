@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use silica_storage::{Storage, StorageError, accounts, revisions};
+use sea_orm::{DbErr, RuntimeErr};
+use silica_storage::{Scope, Storage, StorageError, accounts, revisions};
+use silica_testkit::database::{self, EmptyDatabase};
 use silica_testkit::on_each_database;
 use tokio::task::JoinSet;
 
@@ -50,15 +52,75 @@ on_each_database! {
         write.commit().await.unwrap();
         assert_eq!(accounts::list(&storage, None, 10).await.unwrap().rows.len(), 1);
     }
+}
 
-    async fn processes_that_open_at_once_migrate_once(database) {
-        let mut openers = JoinSet::new();
-        for _ in 0..4 {
-            let url = database.url().clone();
-            openers.spawn(async move { Storage::open(&url).await });
-        }
-        while let Some(opened) = openers.join_next().await {
-            opened.unwrap().unwrap();
-        }
+#[tokio::test]
+async fn postgres_change_behind_a_stuck_one_fails_in_time() {
+    let database = database::postgres().await;
+    let _stuck = begin(&database.storage()).await;
+
+    let url = format!("{}?options[lock_timeout]=50ms", database.url_text());
+    let waiting = Storage::open(&url.parse().unwrap()).await.unwrap();
+    let error = waiting.begin(Scope::Accounts).await.err().unwrap();
+    assert_eq!(postgres_code(&error), "55P03", "{error:?}");
+}
+
+#[tokio::test]
+async fn postgres_statement_that_takes_too_long_fails_in_time() {
+    let database = database::postgres().await;
+    let _stuck = begin(&database.storage()).await;
+
+    let url = format!("{}?options[statement_timeout]=50ms", database.url_text());
+    let waiting = Storage::open(&url.parse().unwrap()).await.unwrap();
+    let error = waiting.begin(Scope::Accounts).await.err().unwrap();
+    assert_eq!(postgres_code(&error), "57014", "{error:?}");
+}
+
+#[tokio::test]
+async fn postgres_change_that_is_forgotten_lets_the_next_one_pass() {
+    let database = database::postgres().await;
+    let url = format!(
+        "{}?options[idle_in_transaction_session_timeout]=50ms",
+        database.url_text()
+    );
+    let forgetful = Storage::open(&url.parse().unwrap()).await.unwrap();
+    let _forgotten = begin(&forgetful).await;
+
+    let write = begin(&database.storage()).await;
+    write.commit().await.unwrap();
+}
+
+/// The code of a driver's failure, which is what an outage is, too.
+fn postgres_code(error: &StorageError) -> String {
+    let StorageError::Driver {
+        source: DbErr::Exec(RuntimeErr::SqlxError(cause)),
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    let code = cause.as_database_error().and_then(|error| error.code());
+    code.expect("a code of the database").into_owned()
+}
+
+async fn open_at_once(database: EmptyDatabase) {
+    let mut openers = JoinSet::new();
+    for _ in 0..4 {
+        let url = database.url().clone();
+        openers.spawn(async move { Storage::open(&url).await });
     }
+    while let Some(opened) = openers.join_next().await {
+        let storage = opened.unwrap().unwrap();
+        begin(&storage).await.commit().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_open_at_once_migrate_once_in_sqlite() {
+    open_at_once(database::empty_sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_open_at_once_migrate_once_in_postgres() {
+    open_at_once(database::empty_postgres().await).await;
 }
