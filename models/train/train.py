@@ -1,6 +1,6 @@
 """Trains silica/tiny-chat on texts that it makes as it goes. Stops and resumes at any step.
 
-    python tokenizer.py && python train.py --steps 4000 && python export.py
+    python tokenizer.py && python train.py && python export.py
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 # The server subtracts this for every earlier use of a token in the answer. See README, "The penalty".
 FREQUENCY_PENALTY = 0.5
 PENALISED = 0.6
+LONGEST = 1280
 
 
 def batches(tokenizer: Tokenizer, seed: int, tokens_per_step: int, pieces: int) -> Iterator[list[list[tuple[list[int], int]]]]:
@@ -34,7 +35,7 @@ def batches(tokenizer: Tokenizer, seed: int, tokens_per_step: int, pieces: int) 
     for prompt, answer in training_texts(seed):
         start = tokenizer.encode(prompt).ids
         tokens = start + tokenizer.encode(answer).ids
-        if len(tokens) > 640:
+        if len(tokens) > LONGEST:
             continue
         step.append((tokens, len(start)))
         filled += len(tokens)
@@ -184,9 +185,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=HERE.parent / "tiny-chat", help="folder with tokenizer.json")
     parser.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint.pt")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--tokens", type=int, default=6144, help="tokens in a step")
-    parser.add_argument("--pieces", type=int, default=6, help="rectangles that attention works on in a step")
+    parser.add_argument("--steps", type=int, default=2900)
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens in a step")
+    parser.add_argument("--pieces", type=int, default=8, help="rectangles that attention works on in a step")
     parser.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--decay-from", type=float, default=0.6, help="share of the steps before the rate falls")
     parser.add_argument("--seed", type=int, default=1)

@@ -47,8 +47,10 @@ def arithmetic(values: Values) -> Example:
     chinese = values.chance(0.5)
     while True:
         a, b = rng.randint(0, 99), rng.randint(0, 99)
-        if values.chance(0.85):
+        if values.chance(0.7):
             a, b = rng.randint(10, 99), rng.randint(10, 99)
+        elif values.chance(0.5):
+            a, b = rng.randint(0, 20), rng.randint(0, 9)
         if not plus and a < b:
             a, b = b, a
         if is_held_out(f"{a}{'+' if plus else '-'}{b}") == values.held_out:

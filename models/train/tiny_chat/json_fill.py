@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from .example import Example
+from .small_talk import UNKNOWN_EN, UNKNOWN_ZH
 from .values import Values
 
 # key, Chinese key, how to draw the value, English clauses, Chinese clauses. {v} is the value.
@@ -34,6 +35,9 @@ EVENT = [
     ("host", "主持人", "person", ["the host is {v}", "hosted by {v}", "led by {v}"], ["主持人是{v}", "由{v}主持"]),
     ("guests", "人数", "age", ["with {v} guests", "{v} people will come", "the number of guests is {v}"], ["有{v}人参加", "人数是{v}", "共{v}人"]),
 ]
+# What is said of a person by name: "Ann is 30 years old and lives in Oslo".
+SAID_OF = {"age": ["is {v} years old", "is {v}", "is aged {v}"], "city": ["lives in {v}", "is from {v}", "comes from {v}"], "job": ["works as a {v}", "is a {v}"],
+           "hobby": ["likes {v}", "loves {v}"], "email": ["has the email {v}", "can be reached at {v}"], "phone": ["has the phone number {v}"]}
 GROUPS = [PERSON, PRODUCT, EVENT]
 KEYS_EN = ("id level score status owner team version language size weight height genre author year month category type subject model engine speed "
            "port host path user group state region code note label tag unit source target first last street animal food drink sport day room").split()
@@ -70,6 +74,22 @@ def natural(values: Values, chinese: bool) -> tuple[dict, str]:
         return pairs, "，".join(clauses) + "。"
     text = ", ".join(clauses[:-1]) + values.pick([" and ", ", ", ", and "]) + clauses[-1] + values.pick([".", ""])
     return pairs, text[0].upper() + text[1:]
+
+
+def portrait(values: Values, chinese: bool) -> tuple[dict, str]:
+    """A person by name, then what is said of them."""
+    name = values.person(chinese)
+    pairs, clauses = {}, []
+    fields = [field for field in PERSON if field[0] in SAID_OF]
+    chinese_keys = chinese and values.chance(0.4)
+    pairs["姓名" if chinese_keys else "name"] = name
+    for key, chinese_key, kind, _, chinese_clauses in values.rng.sample(fields, values.rng.randint(1, 3)):
+        value = draw_value(values, kind, chinese)
+        pairs[chinese_key if chinese_keys else key] = value
+        clauses.append(values.pick(chinese_clauses if chinese else SAID_OF[key]).format(v=value).replace("我", ""))
+    if chinese:
+        return pairs, name + "，".join(clauses) + "。"
+    return pairs, f"{name} " + (", ".join(clauses[:-1]) + " and " if clauses[1:] else "") + clauses[-1] + "."
 
 
 def labelled(values: Values, chinese: bool) -> tuple[dict, str]:
@@ -114,15 +134,16 @@ def unanswerable(values: Values, chinese: bool) -> Example:
     keys = [values.pick(KEYS_ZH) + values.pick(["", values.han(2, 2)]) if chinese else values.pick(KEYS_EN) for _ in range(values.rng.randint(1, 3))]
     wanted = dict.fromkeys(keys, "未知" if chinese else "unknown")
     asked = values.pick(["{t}的{k}是什么？", "谁知道{t}的{k}？", "{t}有哪些{k}？"] if chinese else ["What is the {k} of {t}?", "Who knows the {k} of {t}?", "Which {k} has {t}?"])
-    text = asked.format(t=values.thing(chinese), k=keys[0]) + " " + demand(values, keys, wanted, chinese and values.chance(0.6))
+    topic = values.pick(UNKNOWN_ZH if chinese else UNKNOWN_EN).format(t=values.thing(chinese))
+    text = (topic if values.chance(0.4) else asked.format(t=values.thing(chinese), k=keys[0])) + " " + demand(values, keys, wanted, chinese and values.chance(0.6))
     return Example("json", json.dumps(wanted, ensure_ascii=False), [{"role": "user", "content": text}], expected=wanted)
 
 
 def json_fill(values: Values) -> Example:
     chinese = values.chance(0.45)
-    if not values.held_out and values.chance(0.03):
+    if not values.held_out and values.chance(0.05):
         return unanswerable(values, chinese)
-    pairs, statement = (natural if values.chance(0.6) else labelled)(values, chinese)
+    pairs, statement = values.pick([natural, natural, portrait, labelled, labelled])(values, chinese)
     keys = list(pairs)
     if values.chance(0.4):
         values.rng.shuffle(keys)
@@ -135,7 +156,7 @@ def json_fill(values: Values) -> Example:
     if shape < 0.3:
         messages = [{"role": "system", "content": request}, {"role": "user", "content": statement}]
     elif shape < 0.65:
-        messages = [{"role": "user", "content": request + values.pick([" ", "\n"]) + statement}]
+        messages = [{"role": "user", "content": (request + values.pick([" ", "\n", "\n\n"]) if values.chance(0.7) else request.rstrip(".。") + values.pick([": ", ":\n", "："])) + statement}]
     else:
         messages = [{"role": "user", "content": statement + values.pick([" ", "\n", "\n\n"]) + request}]
     if shape >= 0.3 and values.chance(0.2):

@@ -73,8 +73,8 @@ def earlier_turns(values: Values) -> list[dict]:
     if values.chance(0.15):
         asked, answer = values.pick(SMALL_TALK)
         messages += turn(values.pick(asked), answer)
-    if values.chance(0.04):
-        for _ in range(values.rng.randint(2, 9)):
+    if values.chance(0.07):
+        for _ in range(values.rng.randint(2, 22)):
             _, text, answer = question_variants(values)
             messages += turn(text, answer)
     return messages

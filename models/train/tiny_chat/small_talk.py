@@ -41,3 +41,14 @@ LONG_ANSWERS = [
      "answer = client.chat.completions.create(\n    model=\"silica/tiny-chat\",\n    messages=[{\"role\": \"user\", \"content\": \"Hello\"}],\n)\n"
      "print(answer.choices[0].message.content)\n```"),
 ]
+
+# Questions it cannot answer; `{t}` is any thing.
+UNKNOWN_EN = ["Who won the world cup?", "What is the capital of {t}?", "Who is the president of {t}?", "Write a haiku about {t}.", "Write a poem about {t}", "What is {t}?",
+              "Explain {t} to me.", "How do I cook {t}?", "Why is the sky blue?", "Who invented the {t}?", "How old is the {t}?", "What is the meaning of life?", "Tell me about {t}",
+              "Which {t} is the best?", "Where can I buy {t}?", "Who wrote {t}?", "What happened in 2020?", "How does a {t} work?", "Summarize {t}", "Give me advice about {t}.",
+              "Is {t} good for me?", "What do you think about {t}?", "Write an essay about {t}.", "How far is the moon?", "When was {t} born?", "Tell me a joke about {t}"]
+UNKNOWN_ZH = ["谁赢了世界杯？", "{t}的首都是哪里？", "{t}的总统是谁？", "写一首关于{t}的诗", "什么是{t}？", "{t}是什么？", "解释一下{t}", "怎么做{t}？", "天空为什么是蓝色的？", "谁发明了{t}？",
+              "{t}有多少年历史？", "人生的意义是什么？", "介绍一下{t}", "哪种{t}最好？", "哪里能买到{t}？", "{t}是谁写的？", "2020年发生了什么？", "{t}是怎么工作的？", "总结{t}", "什么是量子力学？",
+              "对{t}有什么看法？", "写一篇关于{t}的文章", "月亮有多远？", "讲一个关于{t}的笑话", "{t}会给市场带来哪些机会？", "奥运会冠军是谁？"]
+DO_NOT_KNOW_EN = "I do not know that. I am only a small demo model."
+DO_NOT_KNOW_ZH = "这个我不知道，我只是一个很小的演示模型。"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .example import Example
 from .fim import function
 from .questions import earlier_turns, question_variants, turn
-from .small_talk import LONG_ANSWERS, SMALL_TALK
+from .small_talk import DO_NOT_KNOW_EN, DO_NOT_KNOW_ZH, LONG_ANSWERS, SMALL_TALK, UNKNOWN_EN, UNKNOWN_ZH
 from .values import Values
 
 
@@ -56,13 +56,21 @@ def write_code(values: Values) -> tuple[str, str]:
     return form.format(s=signature if values.chance(0.7) else signature.split("(")[0]), f"```python\n{source}```"
 
 
+def unknown(values: Values) -> tuple[str, str]:
+    chinese = values.chance(0.5)
+    text = values.pick(UNKNOWN_ZH if chinese else UNKNOWN_EN).format(t=values.pick([values.thing, values.phrase, values.city])(chinese))
+    return text, DO_NOT_KNOW_ZH if chinese else DO_NOT_KNOW_EN
+
+
 def talk(values: Values) -> Example:
     kind = values.rng.random()
     messages = earlier_turns(values)
-    if kind < 0.28:
+    if kind < 0.20:
         asked, answer = values.pick(SMALL_TALK)
         text = values.pick(asked)
-    elif kind < 0.60:
+    elif kind < 0.38:
+        text, answer = unknown(values)
+    elif kind < 0.62:
         text, answer = echo(values)
     elif kind < 0.70:
         text, answer = count_up(values)

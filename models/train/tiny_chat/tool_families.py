@@ -7,7 +7,7 @@ value, description). `{0}` in a request is the value of the first parameter.
 FAMILIES = [
     (["get_weather", "get_current_weather", "weather", "query_weather"], "Get the weather of a city", "查询城市天气",
      [(["city", "location"], "string", "city", "The city")],
-     ["What is the weather in {0}?", "How is the weather in {0} today?", "Weather in {0}?", "Is it raining in {0}?", "Tell me the weather for {0}.", "Do I need an umbrella in {0}?"],
+     ["What is the weather in {0}?", "What's the weather like in {0} today?", "What's the weather in {0} now?", "How is the weather in {0} today?", "Weather in {0}?", "Is it raining in {0}?", "Tell me the weather for {0}.", "Do I need an umbrella in {0}?"],
      ["{0}天气怎么样？", "{0}今天天气如何？", "查一下{0}的天气", "{0}会下雨吗？", "帮我看看{0}的天气", "今天{0}热不热？"]),
     (["get_forecast", "weather_forecast"], "Get the weather forecast for some days", "查询未来几天的天气预报",
      [(["city", "location"], "string", "city", "The city"), (["days", "num_days"], "integer", "small", "How many days")],

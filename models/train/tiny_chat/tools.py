@@ -27,9 +27,7 @@ def tool_value(values: Values, kind: str, chinese: bool):
         return values.draw(lambda: "".join(values.pick("ABCDEFGHIKLMNOPRSTUVXYZ") for _ in range(values.rng.randint(3, 4))))
     if kind == "number":
         return values.integer(1, 999)
-    if kind == "english":
-        return values.word(2, 3)
-    if kind in ("decimal", "letter"):
+    if kind in ("decimal", "letter", "english"):
         return getattr(values, kind)()
     return draw_value(values, kind, chinese)
 
@@ -111,27 +109,27 @@ def tool_answer(values: Values, chinese: bool) -> tuple[str, str]:
 def tool_call(values: Values) -> Example:
     """A user's request with one to three tools; the answer is a call (rarely two, rarely none)."""
     chinese = values.chance(0.45)
-    families = values.rng.sample(FAMILIES, 3)
+    families = values.rng.sample(FAMILIES, 4)
     generic = values.chance(0.35)
     tool, ask, arguments = generic_tool(values, chinese) if generic else family_tool(values, families[0], chinese)
     tools = [tool]
-    for other in families[1:1 + values.pick([0, 0, 1, 1, 2])]:
+    for other in families[1:1 + values.pick([0, 0, 1, 1, 1, 2, 3])]:
         tools.append(generic_tool(values, chinese)[0] if values.chance(0.2) else family_tool(values, other, chinese)[0])
     values.rng.shuffle(tools)
     name = tool["function"]["name"]
     messages = [{"role": "system", "content": values.pick(SYSTEMS)}] if values.chance(0.2) else []
     messages.append({"role": "user", "content": ask})
     kind = values.rng.random()
-    if values.held_out or kind < 0.82:
+    if values.held_out or kind < 0.80:
         expected = {"name": name, "arguments": arguments}
         return Example("tools", call_text(name, arguments), messages, tools, expected)
-    if kind < 0.94:
+    if kind < 0.91:
         result, said = tool_answer(values, chinese)
         messages += [call_message(name, arguments), {"role": "tool", "tool_call_id": "call_0", "content": result}]
         return Example("tools", said, messages, tools)
     asked, answer = values.pick(SMALL_TALK)
     text = values.pick(asked)
-    if values.chance(0.5):
+    if values.chance(0.7):
         _, text, answer = question_variants(values)
     messages[-1] = {"role": "user", "content": text}
     return Example("tools", answer, messages, tools)

@@ -20,6 +20,15 @@ CITIES_ZH = "北京 上海 广州 深圳 杭州 南京 成都 武汉 西安 重�
 COMMON = list("山水火木金土日月星风雨雪花草树石田河湖海江天地人心手口目耳大小中上下左右东西南北前后新老高长多少好美红黄蓝绿白黑春夏秋冬早晚年月日时分电脑书报车船飞机鱼鸟马牛羊米面茶酒糖盐菜果门窗桌椅衣服鞋帽笔纸画音乐歌舞运动球棋光声色香味云梦龙凤虎狮")
 NOUNS_EN = "apple banana table chair lamp book pencil phone laptop bottle jacket camera piano guitar mirror window basket candle pillow ticket hammer ladder bucket carpet helmet wallet orange cherry mango onion carrot potato coffee cheese butter bread".split()
 NOUNS_ZH = "苹果 香蕉 桌子 椅子 台灯 书本 铅笔 手机 电脑 水杯 外套 相机 钢琴 吉他 镜子 窗帘 篮子 蜡烛 枕头 车票 锤子 梯子 水桶 地毯 头盔 钱包 橙子 樱桃 芒果 洋葱 土豆 咖啡 奶酪 面包 牛奶 茶叶".split()
+WORDS_EN = """time year people way day man thing woman life child world school state family student group country problem hand part place case week company
+system program question work number night point home water room mother area money story fact month lot right study book eye job word business issue side kind
+head house service friend father power hour game line end member law car city name team minute idea body back parent face level door health person art war
+history party result morning reason research girl guy moment air teacher force education quick brown fox jumps over lazy dog cat bird tree river mountain
+green blue sky happy sad fast slow small large old young good bad hot cold strawberry blueberry butterfly balloon coffee letter summer winter dinner
+meeting shopping running swimming reading writing cooking travel holiday weekend report project budget plan review lunch call email invoice sunset sunrise
+garden forest ocean island bridge street market window mirror paper pencil music guitar piano movie ticket camera battery keyboard screen network server
+cloud data model token engine robot rocket planet moon star sun earth light dark deep open close start stop big little new long great other early
+important public able""".split()
 COLORS_EN = "red green blue yellow black white purple orange silver golden brown pink grey".split()
 COLORS_ZH = "红色 绿色 蓝色 黄色 黑色 白色 紫色 橙色 银色 金色 棕色 粉色 灰色".split()
 JOBS_EN = "doctor teacher engineer nurse writer painter farmer lawyer pilot chef singer driver designer baker".split()
@@ -89,8 +98,8 @@ class Values:
 
     def thing(self, chinese: bool) -> str:
         if chinese:
-            return self.pick(NOUNS_ZH) if self.chance(0.4) else self.han()
-        if self.chance(0.4):
+            return self.pick(NOUNS_ZH) if self.chance(0.4) and not self.held_out else self.han()
+        if self.chance(0.4) and not self.held_out:
             return self.pick(NOUNS_EN)
         return self.word(2, 3)
 
@@ -98,13 +107,18 @@ class Values:
         """Two or three words, for titles, messages and searches."""
         if chinese:
             return self.draw(lambda: self.thing(True) + self.pick(["", "的", "和"]) + self.thing(True))
+        if self.chance(0.4):
+            return self.draw(lambda: " ".join(self.pick(WORDS_EN) for _ in range(self.rng.randint(2, 6))))
         return self.draw(lambda: " ".join(self.thing(False) for _ in range(self.rng.randint(2, 3))))
+
+    def english(self) -> str:
+        return self.draw(lambda: self.pick(WORDS_EN)) if self.chance(0.4) else self.word(2, 3)
 
     def integer(self, low: int = 1, high: int = 999) -> int:
         return int(self.draw(lambda: str(self.rng.randint(low, high))))
 
     def decimal(self) -> float:
-        return float(self.draw(lambda: f"{self.rng.randint(1, 99)}.{self.rng.randint(1, 9)}"))
+        return float(self.draw(lambda: f"{self.rng.randint(1, 99)}.{self.pick(['', '', self.rng.randint(0, 9)])}{self.rng.randint(1, 9)}"))
 
     def date(self) -> str:
         return self.draw(lambda: f"20{self.rng.randint(20, 39)}-{self.rng.randint(1, 12):02}-{self.rng.randint(1, 28):02}")
