@@ -16,7 +16,8 @@ mod validate;
 pub use catalogue::Catalogue;
 pub use error::{AuthError, PlatformError};
 pub use operations::{
-    AccountChanges, CreatedKey, KeyChanges, NewAccount, NewDeployment, NewKey, NewModel, NewReplica,
+    AccountChanges, CreatedKey, FirstOperatorError, KeyChanges, NewAccount, NewDeployment, NewKey, NewModel,
+    NewReplica,
 };
 pub use platform::{Caller, Platform};
 pub use silica_storage::{

@@ -2,10 +2,12 @@
 
 mod accounts;
 mod deployments;
+mod first_operator;
 mod keys;
 mod models;
 
 pub use accounts::{AccountChanges, NewAccount};
 pub use deployments::{NewDeployment, NewReplica};
+pub use first_operator::FirstOperatorError;
 pub use keys::{CreatedKey, KeyChanges, NewKey};
 pub use models::NewModel;

@@ -4,6 +4,7 @@
 mod platform {
     mod accounts;
     mod catalogue;
+    mod first_operator;
     mod keys;
     mod outage;
     mod processes;
