@@ -15,6 +15,7 @@ mod layers;
 mod locate;
 mod log;
 mod models;
+mod redact;
 mod reference;
 mod server;
 mod source;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::locate::{key_at, line_of, span_of};
+use super::redact::without_value;
 use super::source::PREFIX;
 use super::{Config, ConfigError, Environment, InvalidValue};
 
@@ -39,7 +40,7 @@ pub(crate) fn load(
     // Every layer has been read on its own, so their sum is well formed.
     let malformed = |error: toml::de::Error| ConfigError::Value {
         key: "configuration",
-        message: error.message().to_owned(),
+        message: without_value(error.message()),
     };
     let mut config: Config = merged.try_into().map_err(malformed)?;
     config.server.listen = overrides.listen.unwrap_or(config.server.listen);
@@ -80,7 +81,7 @@ impl File {
             path: self.path.clone(),
             line: line_of(&self.text, span.start),
             key: key_at(&self.text, &span),
-            message: error.message().to_owned(),
+            message: without_value(error.message()),
         }
     }
 }
@@ -115,7 +116,7 @@ fn variable_layer(variable: &str, text: &str) -> Result<Table, ConfigError> {
     for reading in readings {
         match reading.clone().try_into::<Config>() {
             Ok(_) => return Ok(reading),
-            Err(error) => first_fault = first_fault.or(Some(error.message().to_owned())),
+            Err(error) => first_fault = first_fault.or(Some(without_value(error.message()))),
         }
     }
     Err(fault(first_fault.unwrap_or_default()))

@@ -37,9 +37,11 @@ impl Default for LogConfig {
 impl LogConfig {
     pub(super) fn validate(&self) -> Result<(), InvalidValue> {
         let parsed = EnvFilter::builder().parse(&self.level);
-        parsed.map(drop).map_err(|error| InvalidValue {
+        // Neither the value nor the parser's error, which may quote it: see `redact`.
+        parsed.map(drop).map_err(|_| InvalidValue {
             key: "log.level",
-            message: format!("{:?}: {error}", self.level),
+            message: "no log filter; write a level, also per module, such as \"info,silica_gateway=debug\""
+                .to_owned(),
         })
     }
 }

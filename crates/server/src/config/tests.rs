@@ -95,7 +95,7 @@ fn wrong_types_are_refused_with_line_and_key() {
         ),
         (
             "[server]\nshutdown_grace = \"30\"\n",
-            "silica.toml:2: key `server.shutdown_grace`: \"30\" is no duration",
+            "silica.toml:2: key `server.shutdown_grace`: no duration",
         ),
         (
             "[server]\nmax_body = 5\n",
@@ -114,6 +114,38 @@ fn wrong_types_are_refused_with_line_and_key() {
     for (text, expected) in cases {
         let message = refusal(text);
         assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[test]
+fn found_values_are_never_quoted() {
+    for (text, key) in [
+        ("[cors]\norigins = \"postgres://u:geheim@h/x\"\n", "cors.origins"),
+        ("[engine]\nthreads = \"geheim\"\n", "engine.threads"),
+        ("[engine]\ndtype = \"geheim\"\n", "engine.dtype"),
+        ("[server]\nmax_body = \"geheim\"\n", "server.max_body"),
+        ("[server]\nidle_timeout = \"geheim\"\n", "server.idle_timeout"),
+        ("[server]\nlisten = \"geheim\"\n", "server.listen"),
+        ("[database]\nurl = \"geheim\"\n", "database.url"),
+        ("[database]\nurl = \"postgres://u:geheim@h:x/\"\n", "database.url"),
+        ("[log]\nformat = \"geheim\"\n", "log.format"),
+        ("[log]\nlevel = \"a=geheim=b\"\n", "log.level"),
+        ("log = \"geheim\"\n", "log"),
+    ] {
+        let message = refusal(text);
+        assert!(message.contains(&format!("key `{key}`")), "{message}");
+        assert!(!message.contains("geheim"), "{message}");
+    }
+    for variable in [
+        "SILICA__ENGINE__THREADS",
+        "SILICA__CORS__ORIGINS",
+        "SILICA__SERVER__LISTEN",
+    ] {
+        let message = variable_refusal(variable, "postgres://u:geheim@h/x");
+        assert!(
+            message.contains(variable) && !message.contains("geheim"),
+            "{message}"
+        );
     }
 }
 

@@ -18,11 +18,10 @@ pub(crate) struct HumanDuration(pub(crate) Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ByteSize(u64);
 
-/// The text is no number with one of the units.
+/// The text is no number with one of the units. It is not quoted: it may be a secret in the wrong place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {kind}; write a whole number and a unit, such as {example:?}")]
+#[error("no {kind}; write a whole number and a unit, such as {example:?}")]
 pub(crate) struct InvalidQuantity {
-    text: String,
     kind: &'static str,
     example: &'static str,
 }
@@ -83,7 +82,6 @@ impl FromStr for HumanDuration {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidQuantity {
-            text: text.to_owned(),
             kind: "duration",
             example: "30s",
         };
@@ -98,7 +96,6 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidQuantity {
-            text: text.to_owned(),
             kind: "size",
             example: "16MiB",
         };
@@ -183,7 +180,7 @@ mod tests {
         let error = "16mb".parse::<ByteSize>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#""16mb" is no size; write a whole number and a unit, such as "16MiB""#
+            r#"no size; write a whole number and a unit, such as "16MiB""#
         );
     }
 
