@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use silica_storage::{
-    Changed, KeyStatus, StorageError, accounts, api_keys, catalogue, deployments, revisions,
+    KeyStatus, StorageError, UnreadableRow, accounts, api_keys, catalogue, deployments, revisions,
 };
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -29,18 +29,22 @@ enum Health {
 pub(crate) enum Unreadable {
     /// Fail: a server does not start with keys that it does not understand.
     Fail,
-    /// Log it and go on: one bad row must not keep others from being revoked.
-    Skip,
+    /// Log it, take it for disabled and go on: one bad row must not keep others from being revoked,
+    /// and the change that cannot be read may be a revocation itself.
+    Disable,
 }
 
 impl Unreadable {
-    fn check<T>(self, change: Changed<T>) -> Result<Option<(i64, T)>, StorageError> {
-        match change {
-            Ok(change) => Ok(Some(change)),
-            Err(error) if self == Self::Fail => Err(error),
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "a changed row cannot be read; its last state stays in force");
-                Ok(None)
+    /// Returns the change and the id of what is to be disabled.
+    fn judge<I>(self, row: UnreadableRow<I>) -> Result<(i64, I), StorageError> {
+        match self {
+            Self::Fail => Err(row.source),
+            Self::Disable => {
+                tracing::error!(
+                    error = %chain(&row.source),
+                    "a changed row cannot be read; what it stands for is disabled until it can"
+                );
+                Ok((row.revision, row.id))
             }
         }
     }
@@ -62,7 +66,7 @@ impl Platform {
             }
             let outcome = tokio::select! {
                 () = shutdown.cancelled() => return,
-                outcome = tokio::time::timeout(PATIENCE, self.refresh(Unreadable::Skip)) => outcome,
+                outcome = tokio::time::timeout(PATIENCE, self.refresh(Unreadable::Disable)) => outcome,
             };
             health = report(health, outcome);
         }
@@ -81,16 +85,23 @@ impl Platform {
         let snapshot = shared.storage.snapshot().await?;
         let current = revisions::current(&snapshot).await?;
         for change in accounts::changed_since(&snapshot, seen).await? {
-            if let Some((revision, account)) = unreadable.check(change)? {
-                shared.keys.apply_account(revision, &account);
+            match change {
+                Ok((revision, account)) => shared.keys.apply_account(revision, &account),
+                Err(row) => {
+                    let (revision, id) = unreadable.judge(row)?;
+                    shared.keys.disable_account(revision, id);
+                }
             }
         }
         for change in api_keys::changed_since(&snapshot, seen).await? {
-            // At the start, keys that were deleted long ago need no place in memory.
-            if let Some((revision, key)) = unreadable.check(change)?
-                && (seen > 0 || key.status != KeyStatus::Deleted)
-            {
-                shared.keys.apply_key(revision, &key);
+            match change {
+                // At the start, keys that were deleted long ago need no place in memory.
+                Ok((_, key)) if seen == 0 && key.status == KeyStatus::Deleted => {}
+                Ok((revision, key)) => shared.keys.apply_key(revision, &key),
+                Err(row) => {
+                    let (revision, id) = unreadable.judge(row)?;
+                    shared.keys.disable_key(revision, id);
+                }
             }
         }
         if shared.catalogue_is_behind(current.catalogue) {

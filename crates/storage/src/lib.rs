@@ -27,5 +27,5 @@ pub use records::{
     KeyStatus, LimitClass, LimitMetrics, Limits, ModelFeature, ModelStatus, ModelType, Price, PriceAmount,
     ReplicaSpec, RoutingPolicy, SubType, UnknownCode, UsageLevel,
 };
-pub use repositories::{Changed, Page, accounts, api_keys, catalogue, deployments, revisions};
+pub use repositories::{Changed, Page, UnreadableRow, accounts, api_keys, catalogue, deployments, revisions};
 pub use transaction::{Executor, Scope, Snapshot, Source, Write};

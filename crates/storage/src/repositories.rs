@@ -8,4 +8,4 @@ pub mod deployments;
 mod page;
 pub mod revisions;
 
-pub use page::{Changed, Page};
+pub use page::{Changed, Page, UnreadableRow};

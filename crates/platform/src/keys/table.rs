@@ -74,13 +74,20 @@ impl KeyTable {
 
     /// Takes over an account as the change `revision` left it.
     pub(crate) fn apply_account(&self, revision: i64, account: &Account) {
-        let state = self.account_state(account.id);
+        self.set_account(revision, account.id, account.status == AccountStatus::Disabled);
+    }
+
+    /// Disables an account that the change `revision` left in a state that cannot be read.
+    pub(crate) fn disable_account(&self, revision: i64, id: AccountId) {
+        self.set_account(revision, id, true);
+    }
+
+    fn set_account(&self, revision: i64, id: AccountId, disabled: bool) {
+        let state = self.account_state(id);
         let mut newest = state.revision.lock().unwrap_or_else(PoisonError::into_inner);
         if revision >= *newest {
             *newest = revision;
-            state
-                .disabled
-                .store(account.status == AccountStatus::Disabled, Ordering::Release);
+            state.disabled.store(disabled, Ordering::Release);
         }
     }
 
@@ -105,6 +112,20 @@ impl KeyTable {
             .is_none_or(|stored| stored.revision <= revision)
         {
             shard.insert(key.hash, entry);
+        }
+    }
+
+    /// Disables a key that the change `revision` left in a state that cannot be read. Looks at
+    /// every key, since the hash may be what cannot be read.
+    pub(crate) fn disable_key(&self, revision: i64, id: ApiKeyId) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            for entry in shard.values_mut() {
+                if entry.key == id && entry.revision <= revision {
+                    entry.status = KeyStatus::Disabled;
+                    entry.revision = revision;
+                }
+            }
         }
     }
 

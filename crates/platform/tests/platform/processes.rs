@@ -1,4 +1,4 @@
-use silica_platform::{AccountChanges, AccountStatus, AuthError, Platform};
+use silica_platform::{AccountChanges, AccountStatus, AuthError, CreatedKey, Platform};
 use silica_testkit::database::TestDatabase;
 use silica_testkit::on_each_database;
 use tokio::task::JoinHandle;
@@ -77,6 +77,32 @@ on_each_database! {
         database.cut_connections().await;
         platform.delete_key(owner.id, created.record.id).await.unwrap();
         within_the_promise(async || other.authenticate(text) == Err(AuthError::Invalid)).await;
+        drop(guard);
+        task.await.unwrap();
+    }
+
+    async fn keys_and_accounts_that_another_process_left_unreadable_are_disabled(database) {
+        let platform = open(database).await;
+        let (other, guard, task) = follow(database).await;
+        let (bad, good) = (account(&platform, "ada@example.org").await, account(&platform, "bob@example.org").await);
+        let of_bad_account = key(&platform, bad.id).await;
+        let (bad_key, good_key) = (key(&platform, good.id).await, key(&platform, good.id).await);
+        let opens = |created: &CreatedKey| other.authenticate(created.key.expose()).map(|_| ());
+        within_the_promise(async || opens(&good_key).is_ok()).await;
+        assert!(opens(&of_bad_account).is_ok() && opens(&bad_key).is_ok());
+
+        // What a later version may write, with the change number that it takes for it.
+        let next = "(SELECT revision FROM revisions) + 1";
+        database.sabotage(&format!("UPDATE accounts SET status = 'frozen', revision = {next} WHERE email = 'ada@example.org'")).await;
+        database.sabotage(&format!("UPDATE api_keys SET status = 'revoked', revision = {next} WHERE hint = '{}'", bad_key.record.hint)).await;
+        database.sabotage("UPDATE revisions SET revision = revision + 1").await;
+
+        within_the_promise(async || opens(&bad_key) == Err(AuthError::Invalid)).await;
+        assert_eq!(opens(&of_bad_account), Err(AuthError::AccountDisabled));
+        assert_eq!(opens(&good_key), Ok(()));
+
+        platform.delete_key(good.id, good_key.record.id).await.unwrap();
+        within_the_promise(async || opens(&good_key) == Err(AuthError::Invalid)).await;
         drop(guard);
         task.await.unwrap();
     }

@@ -6,7 +6,7 @@ use sea_orm::{
 use silica_types::{AccountId, ApiKeyId};
 
 use super::convert::Row;
-use super::{Changed, Page};
+use super::{Changed, Page, UnreadableRow};
 use crate::entities::api_key::{Column, Entity, Model};
 use crate::error::{Constraint, broken_constraint, driver};
 use crate::{ApiKey, Conflict, KeyHash, KeyStatus, Source, StorageError, Write};
@@ -115,7 +115,7 @@ pub async fn list(
 pub async fn changed_since(
     source: &impl Source,
     revision: i64,
-) -> Result<Vec<Changed<ApiKey>>, StorageError> {
+) -> Result<Vec<Changed<ApiKey, ApiKeyId>>, StorageError> {
     let rows = Entity::find()
         .filter(Column::Revision.gt(revision))
         .all(&source.executor().0)
@@ -123,7 +123,13 @@ pub async fn changed_since(
     let rows = rows.map_err(driver("list changed keys", TABLE))?;
     Ok(rows
         .into_iter()
-        .map(|row| Ok((row.revision, from_row(row)?)))
+        .map(|row| {
+            let (id, revision) = (ApiKeyId::from_uuid(row.id), row.revision);
+            match from_row(row) {
+                Ok(row) => Ok((revision, row)),
+                Err(source) => Err(UnreadableRow { id, revision, source }),
+            }
+        })
         .collect())
 }
 

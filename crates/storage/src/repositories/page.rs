@@ -2,8 +2,19 @@
 
 use crate::StorageError;
 
-/// A changed row with the number of its last change, or why it cannot be read.
-pub type Changed<T> = Result<(i64, T), StorageError>;
+/// A changed row with the number of its last change, or the one that cannot be read.
+pub type Changed<T, I> = Result<(i64, T), UnreadableRow<I>>;
+
+/// A changed row of which only the id and the number of its last change can be read.
+#[derive(Debug)]
+pub struct UnreadableRow<I> {
+    /// The row's id.
+    pub id: I,
+    /// The number of its last change.
+    pub revision: i64,
+    /// Why the rest cannot be read.
+    pub source: StorageError,
+}
 
 /// A part of a list, with the place where the next one begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-use silica_storage::{StorageError, accounts, catalogue};
+use silica_storage::{StorageError, UnreadableRow, accounts, catalogue};
 use silica_testkit::on_each_database;
 
 use super::records::{account, begin, begin_catalogue, model, name};
@@ -31,7 +31,10 @@ on_each_database! {
         let (read, refused): (Vec<_>, Vec<_>) =
             accounts::changed_since(&storage, 0).await.unwrap().into_iter().partition(Result::is_ok);
         assert_eq!(read.into_iter().map(Result::unwrap).collect::<Vec<_>>(), vec![(1, good)]);
-        assert!(matches!(refused[..], [Err(StorageError::InvalidData { .. })]), "{refused:?}");
+        let [Err(UnreadableRow { id, revision: 1, source: StorageError::InvalidData { .. } })] = &refused[..] else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(*id, bad.id);
     }
 
     async fn malformed_price_names_table_column_and_row(database) {
