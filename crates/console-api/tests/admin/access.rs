@@ -114,7 +114,7 @@ async fn unknown_fields_are_refused_by_name() {
         (
             Method::PUT,
             "/admin/v1/deployments".to_owned(),
-            json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "x", "typo": 1}]}),
+            json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "/x", "typo": 1}]}),
         ),
     ] {
         let message = admin

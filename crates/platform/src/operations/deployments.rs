@@ -159,10 +159,21 @@ fn check_replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, PlatformE
     let engine: EngineKind = new.engine.parse().map_err(unknown(field("engine")))?;
     match engine {
         EngineKind::Candle => {
-            if new.path.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
+            let path = new.path.as_deref().filter(|path| !path.as_os_str().is_empty());
+            let Some(path) = path else {
                 return Err(invalid(
                     field("path"),
                     "the engine candle needs the folder of its model",
+                ));
+            };
+            // Servers that share a database may run in different folders, and so may the next start.
+            if !path.is_absolute() {
+                let shown: String = path.display().to_string().chars().take(256).collect();
+                return Err(invalid(
+                    field("path"),
+                    format!(
+                        "{shown:?} is relative; give the folder's absolute path, such as /srv/models/name"
+                    ),
                 ));
             }
         }

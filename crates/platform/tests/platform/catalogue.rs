@@ -84,6 +84,9 @@ on_each_database! {
         for (change, field) in [
             (NewReplica { engine: "abacus".to_owned(), ..good.replicas[0].clone() }, "replicas[0].engine"),
             (NewReplica { path: None, ..good.replicas[0].clone() }, "replicas[0].path"),
+            (NewReplica { path: Some("".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
+            (NewReplica { path: Some("models/tiny".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
+            (NewReplica { path: Some("./tiny".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
             (NewReplica { weight: Some(0), ..good.replicas[0].clone() }, "replicas[0].weight"),
             (NewReplica { max_concurrency: Some(0), ..good.replicas[0].clone() }, "replicas[0].max_concurrency"),
         ] {

@@ -52,7 +52,7 @@ pub(crate) fn deployment(name: &str, models: &[&str]) -> NewDeployment {
         policy: None,
         replicas: vec![NewReplica {
             engine: "candle".to_owned(),
-            path: Some("models/tiny".into()),
+            path: Some("/models/tiny".into()),
             ..NewReplica::default()
         }],
     }
