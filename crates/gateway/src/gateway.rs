@@ -82,7 +82,10 @@ impl Gateway {
         let name = &loaded.deployment.name;
         let _in_order = self.change();
         let catalogue = self.0.platform.catalogue();
-        if !catalogue.deployment(name).is_some_and(|wanted| loaded.serves(wanted)) {
+        if !catalogue
+            .deployment(name)
+            .is_some_and(|wanted| loaded.serves(wanted))
+        {
             tracing::info!(
                 deployment.name = %name,
                 "deployment {name} was changed or deleted in the meantime; the loaded one is dropped"
