@@ -2,27 +2,35 @@
 
 mod addresses;
 mod connection;
+mod follow;
 mod health;
 mod listener;
 mod loader;
+mod open_files;
+mod patient;
 mod server;
 mod signals;
 mod telemetry;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use silica_types::Secret;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::ServeArguments;
 use crate::config::{self, Config, Environment};
-use crate::{logging, setup, terminal};
+use crate::setup::{self, DataFolder};
+use crate::{logging, terminal};
 use addresses::AddressFile;
 use health::Phase;
 use listener::{Limits, Listener, Shutdown};
 use server::Server;
 use signals::Signals;
 
+/// How long a signal waits for the set-up of a first start.
+const SET_UP_GRACE: Duration = Duration::from_secs(5);
 /// How long operators' requests may go on after the public API has ended.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 /// How long work on blocking threads (a model that is still loading) may hold up the end.
@@ -49,7 +57,7 @@ async fn serve(config: &Config, environment: &Environment) -> anyhow::Result<()>
     // Ports first: a second server on the same ports must not touch the first one's data.
     let public = Listener::bind(config.server.listen, "server.listen").await?;
     let admin = Listener::bind(config.admin.listen, "admin.listen").await?;
-    setup::make_data_folder(&config.data.dir)?;
+    let _data = DataFolder::claim(&config.data.dir)?;
     // A database that does not answer must not keep a signal waiting.
     let server = tokio::select! {
         server = Server::open(config, environment) => server?,
@@ -57,16 +65,7 @@ async fn serve(config: &Config, environment: &Environment) -> anyhow::Result<()>
     };
     let _addresses = AddressFile::write(&config.data.dir, public.address(), admin.address())?;
     let running = Running::start(&server, config, public, admin)?;
-    let outcome = tokio::select! {
-        started = running.announce(&server, config) => match started {
-            Ok(()) => {
-                signals.next().await;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        },
-        () = signals.next() => Ok(()),
-    };
+    let outcome = running.until_signalled(&server, config, &mut signals).await;
     running
         .stop(&server, config.server.shutdown_grace.0, &mut signals)
         .await;
@@ -87,9 +86,11 @@ struct Running {
 impl Running {
     /// Begins to answer on both listeners: `/healthz` at once, models once they are loaded.
     fn start(server: &Server, config: &Config, public: Listener, admin: Listener) -> anyhow::Result<Self> {
-        let limits = Limits {
-            connections: config.server.max_connections,
+        let places = open_files::connections(config.server.max_connections);
+        let limits = |connections| Limits {
+            connections,
             idle: config.server.idle_timeout.0,
+            write: config.server.write_timeout.0,
         };
         let running = Self {
             public_url: format!("http://{}", public.address()),
@@ -101,12 +102,12 @@ impl Running {
         };
         running.public.spawn(public.serve(
             server.public_router(config)?,
-            limits,
+            limits(places.public),
             running.public_shutdown.clone(),
         ));
         running.admin.spawn(admin.serve(
             server.admin_router(config)?,
-            limits,
+            limits(places.admin),
             running.admin_shutdown.clone(),
         ));
         running.public.close();
@@ -115,25 +116,50 @@ impl Running {
         Ok(running)
     }
 
-    /// Loads the models, then tells the terminal where the server is.
-    async fn announce(&self, server: &Server, config: &Config) -> anyhow::Result<()> {
-        let first = server.start_models(config).await?;
+    /// Gets ready, serves, and returns when a signal asks for the end, also before it is ready.
+    async fn until_signalled(
+        &self,
+        server: &Server,
+        config: &Config,
+        signals: &mut Signals,
+    ) -> anyhow::Result<()> {
+        let first = tokio::select! {
+            first = server.start_models(config) => first?,
+            () = signals.next() => return Ok(()),
+        };
+        if let Some(models) = first {
+            let mut set_up = pin!(self.set_up(server, config, &models));
+            tokio::select! {
+                done = set_up.as_mut() => done?,
+                // The key may have been shown, so the set-up is finished before the end.
+                () = signals.next() => {
+                    return tokio::time::timeout(SET_UP_GRACE, set_up).await.context("the set-up was cut")?;
+                }
+            }
+        }
         server.readiness.enter(Phase::Ready);
         tracing::info!("ready on {}", self.public_url);
-        if let Some((models, api_key)) = first {
+        terminal::say(&format!("Silica is ready on {}", self.public_url));
+        signals.next().await;
+        Ok(())
+    }
+
+    /// Makes the operator and says on the terminal what a person needs to know.
+    async fn set_up(&self, server: &Server, config: &Config, models: &[String]) -> anyhow::Result<()> {
+        let email = &config.admin.operator_email;
+        let show = |api_key: &Secret| {
             let welcome = setup::Welcome {
                 data: &config.data.dir,
                 public: &self.public_url,
                 admin: &self.admin_url,
-                operator_email: &config.admin.operator_email,
+                operator_email: email,
                 key_place: &server.admin_key_place,
-                models: &models,
-                api_key: &api_key,
+                models,
+                api_key,
             };
-            terminal::say(&welcome.text());
-        }
-        terminal::say(&format!("Silica is ready on {}", self.public_url));
-        Ok(())
+            terminal::hand_over(&welcome.text())
+        };
+        setup::make_operator(&server.platform, email, show).await
     }
 
     /// Ends both listeners. Running requests of the public one may go on for `grace`, unless

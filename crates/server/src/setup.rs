@@ -1,19 +1,20 @@
 //! The first start on an empty data folder: demo models, the operator's account, the first key.
 
 mod admin_key;
+mod data_folder;
 mod demo_models;
 
 use std::env;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
 use silica_gateway::Gateway;
-use silica_platform::{NewAccount, NewKey, Platform, PlatformError};
+use silica_platform::{NewAccount, Platform};
 use silica_types::Secret;
 
 pub(crate) use admin_key::{KeyPlace, load_or_make};
+pub(crate) use data_folder::DataFolder;
 use demo_models::DemoModel;
 
 use crate::config::{ModelsConfig, OnLoadError};
@@ -21,28 +22,6 @@ use crate::config::{ModelsConfig, OnLoadError};
 /// What an operator is told when a start ends because of a model.
 pub(crate) const LOAD_FAILED: &str =
     "a model cannot be loaded (models.on_load_error = \"skip\" starts without it)";
-
-/// Makes the data folder unless it is there. A new one is closed to other users, since it will
-/// hold e-mail addresses.
-///
-/// # Errors
-/// When it cannot be made or is not writable.
-pub(crate) fn make_data_folder(folder: &Path) -> anyhow::Result<()> {
-    let context = || format!("cannot use the data folder {}", folder.display());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(context)?;
-    probe(folder).with_context(context)
-}
-
-/// Finds out now, and not in the middle of the set-up, whether files can be made in `folder`.
-fn probe(folder: &Path) -> std::io::Result<()> {
-    let file = folder.join(".writable");
-    std::fs::write(&file, [])?;
-    std::fs::remove_file(file)
-}
 
 /// Whether nobody has an account yet, which makes this the first start (also after one that failed
 /// half-way).
@@ -94,31 +73,26 @@ async fn deploy(platform: &Platform, gateway: &Gateway, model: &DemoModel) -> an
     Ok(())
 }
 
-/// Makes the operator's account and its first key. From here on no start is the first.
-///
-/// `None` means that another server on the same database has just made the account.
+/// Makes the operator's account and its first key, which `show` hands out before either is kept.
+/// From here on no start is the first. Does nothing when another server on the same database has
+/// just made an account.
 ///
 /// # Errors
-/// When the database fails.
-pub(crate) async fn make_operator(platform: &Platform, email: &str) -> anyhow::Result<Option<Secret>> {
+/// When the database fails or the key cannot be shown.
+pub(crate) async fn make_operator(
+    platform: &Platform,
+    email: &str,
+    show: impl FnOnce(&Secret) -> io::Result<()>,
+) -> anyhow::Result<()> {
     let account = NewAccount {
         email: email.to_owned(),
         name: "Operator".to_owned(),
     };
-    let account = match platform.create_account(account).await {
-        Ok(account) => account,
-        Err(PlatformError::Conflict(_)) => return Ok(None),
-        Err(error) => return Err(error).context("cannot make the operator's account"),
-    };
-    let key = NewKey {
-        description: "made by the first start".to_owned(),
-        ..NewKey::default()
-    };
-    let created = platform
-        .create_key(account.id, key)
+    platform
+        .create_first_operator(account, "made by the first start", show)
         .await
-        .context("cannot make the first API key")?;
-    Ok(Some(created.key))
+        .context("cannot make the operator's account (an API key shown above does not work)")?;
+    Ok(())
 }
 
 /// What a person needs to know after the first start.
@@ -189,17 +163,5 @@ mod tests {
         ] {
             assert_eq!(text.matches(part).count(), 1, "{part} in {text}");
         }
-    }
-
-    #[test]
-    fn a_file_in_the_place_of_the_data_folder_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("data");
-        std::fs::write(&file, "x").unwrap();
-        let error = make_data_folder(&file).unwrap_err();
-        assert!(
-            format!("{error:#}").starts_with("cannot use the data folder /"),
-            "{error:#}"
-        );
     }
 }

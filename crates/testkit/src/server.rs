@@ -142,6 +142,16 @@ impl TestServer {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Ends the server as a power failure would and keeps its data for the next start.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    #[expect(clippy::expect_used, reason = "a server that cannot be killed fails the test")]
+    pub async fn kill(mut self) -> Stopped {
+        self.child.kill().await.expect("the server is killed");
+        self.into_stopped()
+    }
+
     /// Ends the server as a service manager would and keeps its data for the next start.
     ///
     /// # Panics
@@ -150,6 +160,12 @@ impl TestServer {
         self.signal(Signal::Terminate);
         let status = self.ended(Duration::from_secs(40)).await;
         assert!(status.success(), "the server ended with {status}");
+        self.into_stopped()
+    }
+
+    /// Keeps the data of a server that has ended for the next start.
+    #[must_use]
+    pub fn into_stopped(mut self) -> Stopped {
         // A type with a destructor gives nothing away, so its folder is exchanged for an empty one.
         Stopped::new(std::mem::replace(
             &mut self.files.folder,

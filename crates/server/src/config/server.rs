@@ -24,7 +24,11 @@ pub(crate) struct ServerConfig {
     /// How long a client may take to send a request's headers, and how long a connection may stay
     /// open without a request in progress.
     pub(crate) idle_timeout: HumanDuration,
+    /// How long a client may leave an answer unread before its connection is cut.
+    pub(crate) write_timeout: HumanDuration,
     /// The most connections open at once, per listener; further ones wait in the system's queue.
+    /// Fewer where the system's limit on open files allows fewer, with a place in sixteen kept
+    /// for the operator's listener.
     pub(crate) max_connections: u32,
 }
 
@@ -36,6 +40,7 @@ impl Default for ServerConfig {
             max_body: ByteSize::mebibytes(16),
             body_timeout: HumanDuration(Duration::from_secs(30)),
             idle_timeout: HumanDuration(Duration::from_secs(75)),
+            write_timeout: HumanDuration(Duration::from_mins(1)),
             max_connections: 8192,
         }
     }
@@ -46,6 +51,7 @@ impl ServerConfig {
         at_least_one("server.max_connections", u64::from(self.max_connections))?;
         at_least_one("server.max_body", self.max_body.bytes())?;
         self.body_timeout.not_zero("server.body_timeout")?;
-        self.idle_timeout.not_zero("server.idle_timeout")
+        self.idle_timeout.not_zero("server.idle_timeout")?;
+        self.write_timeout.not_zero("server.write_timeout")
     }
 }

@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::listener::Shutdown;
+use super::listener::{Limits, Shutdown};
+use super::patient::Patient;
 
 /// Requests that one HTTP/2 connection may have in progress.
 const HTTP2_STREAMS: u32 = 256;
@@ -32,10 +33,12 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) async fn serve(
     stream: TcpStream,
     router: Router,
-    idle: Duration,
+    limits: Limits,
     shutdown: Shutdown,
     tasks: TaskTracker,
 ) {
+    let idle = limits.idle;
+    let stream = Patient::new(stream, limits.write);
     let activity = Activity::default();
     let service = service_fn(|request: Request<Incoming>| {
         let running = activity.begin();

@@ -1,4 +1,9 @@
-//! `/healthz` (is the process alive?) and `/readyz` (can it serve?).
+//! `/healthz` (is the process alive?) and `/readyz` (should it be sent requests?).
+//!
+//! `/readyz` turns good once, when the start is over: every deployment was loaded, or skipped
+//! where the configuration says so. It turns bad when the end begins. It does not follow single
+//! models: one that fails after a later change is retried, logged, and refused by its own calls
+//! with 503, while the others go on; taking the whole server out of rotation would stop those too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,11 +1,13 @@
 //! A listening socket and its connections: how many, how long, and how they end.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,13 @@ use super::connection;
 /// Pause after a failed accept, which most often means that file descriptors have run out.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
+/// A silent peer's machine is asked for a sign of life after this long,
+const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
+/// again after this long,
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// and given up after so many questions without an answer.
+const KEEPALIVE_PROBES: u32 = 4;
+
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -23,6 +32,8 @@ pub(super) struct Limits {
     pub(super) connections: u32,
     /// How long a connection may stay open without a request in progress.
     pub(super) idle: Duration,
+    /// How long a client may leave what is sent to it unread.
+    pub(super) write: Duration,
 }
 
 /// How a listener is told to end.
@@ -63,21 +74,17 @@ impl Listener {
     /// Serves until `shutdown`; returns when the last connection has ended.
     pub(super) async fn serve(self, router: Router, limits: Limits, shutdown: Shutdown) {
         let tasks = TaskTracker::new();
+        let mut failing = false;
         let places = Arc::new(Semaphore::new(limits.connections as usize));
         loop {
             let accepted = tokio::select! {
                 () = shutdown.drain.cancelled() => break,
                 () = shutdown.cut.cancelled() => break,
-                accepted = self.accept(&places) => accepted,
+                accepted = self.accept(&places, &mut failing) => accepted,
             };
             let Some((place, stream)) = accepted else { continue };
-            let connection = connection::serve(
-                stream,
-                router.clone(),
-                limits.idle,
-                shutdown.clone(),
-                tasks.clone(),
-            );
+            let connection =
+                connection::serve(stream, router.clone(), limits, shutdown.clone(), tasks.clone());
             tasks.spawn(async move {
                 connection.await;
                 drop(place);
@@ -90,21 +97,41 @@ impl Listener {
     }
 
     /// Waits for a free place and then for a client. `None` after a failure that is worth a retry.
-    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(OwnedSemaphorePermit, TcpStream)> {
+    /// `failing` remembers the last outcome, so that an outage is logged once.
+    async fn accept(
+        &self,
+        places: &Arc<Semaphore>,
+        failing: &mut bool,
+    ) -> Option<(OwnedSemaphorePermit, TcpStream)> {
         let place = Arc::clone(places).acquire_owned().await.ok()?;
         match self.socket.accept().await {
             Ok((stream, _)) => {
-                // Tokens are small writes that must not wait for each other (Nagle's algorithm).
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot set TCP_NODELAY");
+                if std::mem::take(failing) {
+                    tracing::info!("connections are accepted again on {}", self.address);
+                }
+                if let Err(error) = prepare(&stream) {
+                    tracing::debug!(%error, "cannot set the options of a connection");
                 }
                 Some((place, stream))
             }
             Err(error) => {
-                tracing::error!(%error, "cannot accept a connection");
+                if !std::mem::replace(failing, true) {
+                    tracing::error!(%error, "cannot accept connections on {}", self.address);
+                }
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                 None
             }
         }
     }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Tokens are small writes that must not wait for each other (Nagle's algorithm).
+    stream.set_nodelay(true)?;
+    // A client that vanishes without a word while it waits for an answer is noticed by this only.
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The parts of one server and what they are made from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -8,24 +9,29 @@ use axum::body::Bytes;
 use axum::routing::{MethodRouter, get};
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
-use silica_api::{ApiConfig, ApiState, BodyLimits};
+use silica_api::{ApiConfig, ApiState, BodyLimits, ObserveLayer, method_not_allowed, panic_barrier};
 use silica_console_api::AdminState;
 use silica_gateway::Gateway;
 use silica_platform::{Platform, Storage};
 use silica_types::{Secret, SharedClock, SystemClock};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::follow::follow;
 use super::health::{Readiness, routes};
 use super::loader::Engines;
 use super::telemetry;
 use crate::config::{Config, Environment, OnLoadError};
 use crate::setup::{self, KeyPlace};
 
+/// How long the database may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Everything that the listeners share.
 pub(super) struct Server {
     storage: Storage,
-    platform: Platform,
+    pub(super) platform: Platform,
     gateway: Gateway,
     clock: SharedClock,
     metrics: PrometheusHandle,
@@ -93,10 +99,9 @@ impl Server {
                 ..ApiConfig::default()
             },
         };
-        let openapi = document(&silica_api::openapi())?;
-        Ok(silica_api::router(state)
-            .merge(routes(&self.readiness))
-            .route("/openapi.json", openapi))
+        let (layers, clock) = (state.config.clone(), SharedClock::clone(&self.clock));
+        let routes = silica_api::routes(state).merge(self.common_routes(&silica_api::openapi())?);
+        Ok(silica_api::with_layers(routes, &layers, clock))
     }
 
     /// What the operator's listener answers.
@@ -112,21 +117,27 @@ impl Server {
             clock: SharedClock::clone(&self.clock),
             body: body_limits(config),
         };
-        let openapi = document(&silica_console_api::openapi())?;
-        Ok(silica_console_api::admin_router(state)
-            .merge(routes(&self.readiness))
-            .route("/openapi.json", openapi))
+        // The operator's router comes with its layers, so these routes get theirs here.
+        let common = self
+            .common_routes(&silica_console_api::openapi())?
+            .layer(panic_barrier())
+            .layer(ObserveLayer::new(SharedClock::clone(&self.clock)));
+        Ok(silica_console_api::admin_router(state).merge(common))
+    }
+
+    /// What both listeners answer beside their API.
+    fn common_routes(&self, openapi: &utoipa::openapi::OpenApi) -> anyhow::Result<Router> {
+        Ok(routes(&self.readiness)
+            .route("/openapi.json", document(openapi)?)
+            .method_not_allowed_fallback(method_not_allowed))
     }
 
     /// Loads the models of the catalogue and follows its changes from then on. On the first start
-    /// it deploys the demo models, makes the operator, and returns what to show.
+    /// it deploys the demo models and returns their names.
     ///
     /// # Errors
     /// When a model cannot be loaded and the configuration says to fail, or the database fails.
-    pub(super) async fn start_models(
-        &self,
-        config: &Config,
-    ) -> anyhow::Result<Option<(Vec<String>, Secret)>> {
+    pub(super) async fn start_models(&self, config: &Config) -> anyhow::Result<Option<Vec<String>>> {
         let first_start = setup::is_first_start(&self.platform).await?;
         let mut demo_models = Vec::new();
         if first_start {
@@ -134,7 +145,9 @@ impl Server {
         }
         // Subscribed before reading, so that no change falls between the two.
         let changes = self.platform.subscribe();
-        if let Err(error) = self.gateway.reconcile().await {
+        let reconciled = self.gateway.reconcile().await;
+        let behind = reconciled.is_err();
+        if let Err(error) = reconciled {
             match config.models.on_load_error {
                 OnLoadError::Fail => return Err(error).context(setup::LOAD_FAILED),
                 OnLoadError::Skip => {
@@ -145,22 +158,23 @@ impl Server {
         self.background.spawn(follow(
             self.gateway.clone(),
             changes,
+            behind,
             self.stop_background.clone(),
         ));
-        if !first_start {
-            return Ok(None);
-        }
-        let api_key = setup::make_operator(&self.platform, &config.admin.operator_email).await?;
-        Ok(api_key.map(|api_key| (demo_models, api_key)))
+        Ok(first_start.then_some(demo_models))
     }
 
     /// Ends the background tasks and closes the database.
     pub(super) async fn close(self) {
         self.stop_background.cancel();
         self.background.close();
-        self.background.wait().await;
-        if let Err(error) = self.storage.close().await {
-            tracing::warn!("{:#}", anyhow::Error::from(error));
+        if timeout(CLOSE_LIMIT, self.background.wait()).await.is_err() {
+            tracing::warn!("background work does not end; leaving it");
+        }
+        match timeout(CLOSE_LIMIT, self.storage.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("{:#}", anyhow::Error::from(error)),
+            Err(_) => tracing::warn!("the database does not close; leaving it"),
         }
     }
 }
@@ -177,29 +191,5 @@ fn body_limits(config: &Config) -> BodyLimits {
     BodyLimits {
         max_bytes: usize::try_from(config.server.max_body.bytes()).unwrap_or(usize::MAX),
         timeout: config.server.body_timeout.0,
-    }
-}
-
-/// Loads and drops engines as the catalogue changes, also when another process changed it.
-async fn follow(
-    gateway: Gateway,
-    mut changes: tokio::sync::watch::Receiver<u64>,
-    shutdown: CancellationToken,
-) {
-    loop {
-        let changed = tokio::select! {
-            () = shutdown.cancelled() => return,
-            changed = changes.changed() => changed,
-        };
-        if changed.is_err() {
-            return;
-        }
-        let reconciled = tokio::select! {
-            () = shutdown.cancelled() => return,
-            reconciled = gateway.reconcile() => reconciled,
-        };
-        if let Err(error) = reconciled {
-            tracing::error!("a deployment is not in force: {:#}", anyhow::Error::from(error));
-        }
     }
 }

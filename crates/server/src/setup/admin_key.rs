@@ -1,8 +1,8 @@
 //! The operator's bearer key: from the environment, else from a file that only its owner can read.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -25,7 +25,7 @@ pub(crate) enum KeyPlace {
 }
 
 /// Returns the key from the environment, or the one in `admin.key` of the data folder, which is
-/// made when it is missing.
+/// made when it is missing or empty. The caller has claimed the folder.
 ///
 /// # Errors
 /// When a key is too short, or the file cannot be read or made.
@@ -38,12 +38,13 @@ pub(crate) fn load_or_make(
         return Ok((key, KeyPlace::Environment));
     }
     let path = data.join("admin.key");
-    let key = match fs::read_to_string(&path) {
-        Ok(text) => Secret::new(text.trim()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make(&path).with_context(|| format!("cannot make {}", path.display()))?
+    let existing = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let key = match existing {
+        Some(key) => {
+            warn_if_open(&path);
+            key
         }
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        None => make(data, &path).with_context(|| format!("cannot make {}", path.display()))?,
     };
     check(&key).with_context(|| format!("{}; delete the file to have a new key made", path.display()))?;
     Ok((key, KeyPlace::File(path)))
@@ -63,7 +64,27 @@ fn check(key: &Secret) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make(path: &Path) -> anyhow::Result<Secret> {
+/// Reads the key; `None` when there is no file or nothing in it.
+fn read(path: &Path) -> io::Result<Option<Secret>> {
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) => Ok(Some(Secret::new(text.trim()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn warn_if_open(path: &Path) {
+    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        let path = path.display();
+        tracing::warn!("other users of this machine may read {path}; run: chmod 600 {path}");
+    }
+}
+
+/// Makes a key and its file. The file gets its name when it is whole and on the disk, so that an
+/// interruption leaves either a good key or none.
+fn make(data: &Path, path: &Path) -> anyhow::Result<Secret> {
     let mut bytes = [0_u8; RANDOM_BYTES];
     SysRng
         .try_fill_bytes(&mut bytes)
@@ -71,20 +92,43 @@ fn make(path: &Path) -> anyhow::Result<Secret> {
     let key = bytes
         .iter()
         .fold(String::new(), |key, byte| format!("{key}{byte:02x}"));
+    let unfinished = data.join("admin.key.new");
+    remove_if_there(&unfinished)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(&unfinished)?;
     file.write_all(format!("{key}\n").as_bytes())?;
     file.sync_all()?;
-    Ok(Secret::new(key))
+    // Only an empty file can be in the way: what an interruption of an editor or a copy leaves.
+    if read(path)?.is_none() {
+        remove_if_there(path)?;
+    }
+    // A link, unlike a rename, never replaces a key that someone has put there meanwhile.
+    let linked = fs::hard_link(&unfinished, path);
+    remove_if_there(&unfinished)?;
+    match linked {
+        Ok(()) => {
+            File::open(data)?.sync_all()?;
+            Ok(Secret::new(key))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            read(path)?.context("it was emptied while the server started")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -115,8 +159,20 @@ mod tests {
             format!("{error:#}"),
             "SILICA_ADMIN_KEY: the admin key has 6 characters, it must have at least 32"
         );
-        fs::write(data.path().join("admin.key"), "").unwrap();
+        fs::write(data.path().join("admin.key"), "geheim\n").unwrap();
         let error = load_or_make(data.path(), None).unwrap_err();
         assert!(format!("{error:#}").contains("delete the file"), "{error:#}");
+    }
+
+    #[test]
+    fn an_empty_file_counts_as_missing_and_leftovers_are_replaced() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("admin.key");
+        fs::write(&path, "").unwrap();
+        fs::write(data.path().join("admin.key.new"), "half").unwrap();
+        let (made, _) = load_or_make(data.path(), None).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().trim(), made.expose());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!data.path().join("admin.key.new").exists());
     }
 }

@@ -49,6 +49,33 @@ async fn unknown_paths_answer_the_contracts_404_with_a_trace_id() {
 }
 
 #[tokio::test]
+async fn health_and_the_documents_have_the_layers_of_the_api() {
+    let server = bare().start().await;
+    for base in [server.base_url(), server.admin_url()] {
+        for path in ["/healthz", "/readyz", "/openapi.json"] {
+            let response = reqwest::get(format!("{base}{path}")).await.unwrap();
+            assert!(
+                response.headers().contains_key("x-siliconcloud-trace-id"),
+                "{base}{path}"
+            );
+            let client = reqwest::Client::builder().build().unwrap();
+            let refused = client.put(format!("{base}{path}")).send().await.unwrap();
+            assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED, "{base}{path}");
+            let refusal = body(refused).await;
+            assert!(
+                refusal["message"].is_string() && refusal["data"].is_null(),
+                "{refusal}"
+            );
+        }
+    }
+    let from_a_page = server
+        .request(Method::GET, "/healthz")
+        .header("origin", "https://page.example");
+    let response = from_a_page.send().await.unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+}
+
+#[tokio::test]
 async fn each_listener_serves_the_document_of_its_api() {
     let server = bare().start().await;
     let public = body(

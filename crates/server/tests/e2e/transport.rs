@@ -1,11 +1,14 @@
 //! HTTP/1.1 and HTTP/2 on one port, compression, CORS.
 
+use std::fs;
+use std::process::Command;
+
 use reqwest::{Client, Method, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{SOON, bare, chat, endless_chat, server};
+use crate::support::{SOON, bare, chat, copied_model, endless_chat, server};
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_works_on_the_same_port() {
@@ -126,7 +129,21 @@ async fn silent_and_slow_connections_are_closed() {
 
 #[tokio::test]
 async fn health_is_answered_while_models_are_loaded() {
-    let server = server().start_without_waiting().await;
-    let health = server.request(Method::GET, "/healthz").send().await.unwrap();
-    assert!(health.status().is_success());
+    let (root, model) = copied_model();
+    // Opening a pipe waits for its other end, so the load cannot end before the test opens it.
+    let weights = model.join("model.safetensors");
+    fs::remove_file(&weights).unwrap();
+    assert!(Command::new("mkfifo").arg(&weights).status().unwrap().success());
+    let server = bare().models(root.path()).start_without_waiting().await;
+    let status = async |path: &str| {
+        let response = server.request(Method::GET, path).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    assert_eq!(status("/healthz").await, (200, "ok".to_owned()));
+    assert_eq!(status("/readyz").await, (503, "starting".to_owned()));
+    // An empty pipe is no model: the start fails, which shows that this is what it waited for.
+    let opening = tokio::task::spawn_blocking(move || fs::OpenOptions::new().write(true).open(weights));
+    timeout(SOON, opening).await.unwrap().unwrap().unwrap();
+    let mut server = server;
+    assert!(!server.ended(SOON).await.success());
 }

@@ -58,6 +58,8 @@ pub struct ServerBuilder {
     folder: TempDir,
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
+    stdout: Option<PathBuf>,
+    data: Option<PathBuf>,
 }
 
 impl ServerBuilder {
@@ -68,6 +70,8 @@ impl ServerBuilder {
             folder: temporary_folder(),
             environment,
             arguments: Vec::new(),
+            stdout: None,
+            data: None,
         }
     }
 
@@ -107,6 +111,33 @@ impl ServerBuilder {
     #[expect(clippy::expect_used, reason = "a test without its obstacle has failed")]
     pub fn data_is_a_file(self) -> Self {
         fs::write(self.folder.path().join("data"), "").expect("a file in the place of the data folder");
+        self
+    }
+
+    /// Starts on the data folder of a server that runs.
+    #[must_use]
+    pub fn data_beside(mut self, running: &TestServer) -> Self {
+        self.data = Some(running.data().to_owned());
+        self
+    }
+
+    /// Lets standard output go to `path`, such as `/dev/full`.
+    #[must_use]
+    pub fn stdout(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdout = Some(path.into());
+        self
+    }
+
+    /// Puts `text` into a file of the data folder before the start.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test without its file has failed")]
+    pub fn data_file(self, name: &str, text: &str) -> Self {
+        let data = self.folder.path().join("data");
+        fs::create_dir_all(&data).expect("the data folder");
+        fs::write(data.join(name), text).expect("a file in the data folder");
         self
     }
 
@@ -208,10 +239,13 @@ impl ServerBuilder {
     )]
     fn spawn(self) -> (Child, Files) {
         let root = self.folder.path();
-        let data = root.join("data");
-        // A killed server leaves its addresses behind.
-        let _ = fs::remove_file(data.join("addresses.json"));
-        let file = |name: &str| Stdio::from(File::create(root.join(name)).expect("a file for the output"));
+        let data = self.data.unwrap_or_else(|| {
+            let data = root.join("data");
+            // A killed server leaves its addresses behind.
+            let _ = fs::remove_file(data.join("addresses.json"));
+            data
+        });
+        let file = |path: PathBuf| Stdio::from(File::create(path).expect("a file for the output"));
         let child = Command::new(&self.binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
@@ -220,8 +254,8 @@ impl ServerBuilder {
             .envs(&self.environment)
             .current_dir(root)
             .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
+            .stdout(file(self.stdout.unwrap_or_else(|| root.join("stdout"))))
+            .stderr(file(root.join("stderr")))
             .kill_on_drop(true)
             .spawn()
             .expect("the binary starts");
