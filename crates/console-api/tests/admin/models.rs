@@ -43,6 +43,7 @@ async fn absent_and_null_fields_mean_free_and_unlimited() {
         (&stored["price"], &stored["limits"], &stored["status"]),
         (&json!({}), &json!(null), &json!("normal"))
     );
+    assert_eq!(stored["features"], json!([]), "absent features are none, not all");
 }
 
 #[tokio::test]
@@ -95,10 +96,30 @@ async fn models_are_listed_in_pages() {
         admin.chat_model(id).await;
     }
     let page = admin.get("/admin/v1/models?limit=2").await.ok();
-    assert_eq!(page["next_cursor"], "m/b");
-    let rest = admin.get("/admin/v1/models?limit=2&cursor=m%2Fb").await.ok();
-    assert_eq!(
-        (&rest["data"][0]["id"], &rest["next_cursor"]),
-        (&json!("m/c"), &json!(null))
-    );
+    assert_eq!(page["next_cursor"], "1739481746000000_m/b");
+    // The row of the cursor need not exist.
+    for cursor in ["1739481746000000_m%2Fb", "1739481746000000_m%2Fbb"] {
+        let rest = admin
+            .get(&format!("/admin/v1/models?limit=2&cursor={cursor}"))
+            .await
+            .ok();
+        assert_eq!(
+            (&rest["data"][0]["id"], &rest["next_cursor"]),
+            (&json!("m/c"), &json!(null))
+        );
+    }
+    for cursor in ["m%2Fb", "_m%2Fb", "1739481746000000_", "9999999999999999999_m%2Fb"] {
+        admin
+            .get(&format!("/admin/v1/models?cursor={cursor}"))
+            .await
+            .refused(400, 20015);
+    }
+}
+
+#[tokio::test]
+async fn model_that_was_read_can_be_put_back_as_it_is() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let read = admin.get("/admin/v1/models").await.ok()["data"][0].clone();
+    assert_eq!(admin.put("/admin/v1/models", read.clone()).await.ok(), read);
 }

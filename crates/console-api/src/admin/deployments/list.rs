@@ -32,7 +32,7 @@ pub(crate) async fn list_deployments(
     query: PageQuery,
 ) -> Result<Json<List<DeploymentView>>, Failure> {
     let deployments = state.platform.deployments();
-    let page = query.cut(&deployments, |deployment| deployment.name.as_str())?;
+    let page = query.cut(&deployments, |deployment| deployment.name.clone())?;
     Ok(Json(List::new(page, |deployment| {
         DeploymentView::from(deployment.as_ref())
     })))
