@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::TestAdmin;
 
@@ -14,7 +14,7 @@ async fn deployment_is_loaded_stored_and_in_force() {
                 "name": "chat",
                 "models": ["vendor/model"],
                 "replicas": [{
-                    "engine": "candle", "path": "models/tiny", "url": "http://127.0.0.1:1/v1", "api_key": "upstream-secret",
+                    "engine": "candle", "path": "/models/tiny", "url": "http://127.0.0.1:1/v1", "api_key": "upstream-secret",
                     "upstream_model": "x", "allow_private": true, "weight": 2, "max_concurrency": 8,
                 }],
             }),
@@ -27,7 +27,7 @@ async fn deployment_is_loaded_stored_and_in_force() {
             "models": ["vendor/model"],
             "policy": "least-busy",
             "replicas": [{
-                "engine": "candle", "path": "models/tiny", "url": "http://127.0.0.1:1/v1",
+                "engine": "candle", "path": "/models/tiny", "url": "http://127.0.0.1:1/v1",
                 "upstream_model": "x", "allow_private": true, "weight": 2, "max_concurrency": 8,
             }],
             "created_at": "2025-02-13T21:22:26Z",
@@ -51,7 +51,7 @@ async fn deployment_is_loaded_stored_and_in_force() {
 async fn unknown_engines_are_refused_with_the_known_ones() {
     let admin = TestAdmin::start().await;
     admin.chat_model("m/a").await;
-    let body = json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "abacus", "path": "x"}]});
+    let body = json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "abacus", "path": "/x"}]});
     let message = admin.put("/admin/v1/deployments", body).await.refused(400, 20015);
     assert_eq!(
         message,
@@ -60,10 +60,23 @@ async fn unknown_engines_are_refused_with_the_known_ones() {
 }
 
 #[tokio::test]
+async fn relative_paths_are_refused_since_they_depend_on_the_working_folder() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let body =
+        json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "models/tiny"}]});
+    let message = admin.put("/admin/v1/deployments", body).await.refused(400, 20015);
+    assert_eq!(
+        message,
+        "replicas[0].path: \"models/tiny\" is relative; give the folder's absolute path, such as /srv/models/name"
+    );
+}
+
+#[tokio::test]
 async fn model_that_cannot_be_loaded_changes_nothing_and_names_the_file() {
     let admin = TestAdmin::start().await;
     admin.chat_model("m/a").await;
-    let body = json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "models/broken"}]});
+    let body = json!({"name": "chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "/models/broken"}]});
     let message = admin.put("/admin/v1/deployments", body).await.refused(400, 20015);
     assert!(message.contains("models/broken/config.json"), "{message}");
     assert_eq!(admin.get("/admin/v1/deployments").await.ok()["data"], json!([]));
@@ -74,7 +87,7 @@ async fn model_that_cannot_be_loaded_changes_nothing_and_names_the_file() {
 async fn models_outside_the_catalogue_and_of_others_are_refused() {
     let admin = TestAdmin::start().await;
     admin.chat_model("m/a").await;
-    let deployment = |name: &str, model: &str| json!({"name": name, "models": [model], "replicas": [{"engine": "candle", "path": "models/tiny"}]});
+    let deployment = |name: &str, model: &str| json!({"name": name, "models": [model], "replicas": [{"engine": "candle", "path": "/models/tiny"}]});
     let message = admin
         .put("/admin/v1/deployments", deployment("chat", "m/b"))
         .await
@@ -95,7 +108,7 @@ async fn deployments_are_deleted_by_name_with_or_without_escapes() {
     let admin = TestAdmin::start().await;
     admin.chat_model("m/a").await;
     let body =
-        json!({"name": "vendor/chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "x"}]});
+        json!({"name": "vendor/chat", "models": ["m/a"], "replicas": [{"engine": "candle", "path": "/x"}]});
     for path in [
         "/admin/v1/deployments/vendor/chat",
         "/admin/v1/deployments/vendor%2Fchat",
@@ -105,4 +118,56 @@ async fn deployments_are_deleted_by_name_with_or_without_escapes() {
         assert!(admin.platform.catalogue().deployment_of("m/a").is_none());
         admin.delete(path).await.refused(404, 20011);
     }
+}
+
+#[tokio::test]
+async fn pages_go_on_after_the_deployment_of_the_cursor_was_deleted() {
+    let admin = TestAdmin::start().await;
+    for name in ["a", "b", "c"] {
+        let model = format!("m/{name}");
+        admin.chat_model(&model).await;
+        let replicas = json!([{"engine": "candle", "path": "/x"}]);
+        let body = json!({"name": name, "models": [model], "replicas": replicas});
+        admin.put("/admin/v1/deployments", body).await.ok();
+    }
+    let page = admin.get("/admin/v1/deployments?limit=2").await.ok();
+    let cursor = page["next_cursor"].as_str().unwrap();
+    admin.delete("/admin/v1/deployments/b").await;
+    let rest = admin
+        .get(&format!("/admin/v1/deployments?limit=2&cursor={cursor}"))
+        .await
+        .ok();
+    assert_eq!(
+        (&rest["data"][0]["name"], &rest["next_cursor"]),
+        (&json!("c"), &json!(null))
+    );
+}
+
+#[tokio::test]
+async fn deployment_that_was_read_can_be_put_back_and_keeps_its_upstream_key() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let key = || {
+        let catalogue = admin.platform.catalogue();
+        let kept = catalogue.deployment("chat").unwrap().replicas[0].api_key.clone();
+        kept.map(|key| key.expose().to_owned())
+    };
+    let put = async |body: &Value| admin.put("/admin/v1/deployments", body.clone()).await.ok();
+    let replica = json!({"engine": "candle", "path": "/x", "url": "http://127.0.0.1:1/v1", "api_key": "upstream-secret"});
+    put(&json!({"name": "chat", "models": ["m/a"], "replicas": [replica]})).await;
+
+    let mut read = admin.get("/admin/v1/deployments").await.ok()["data"][0].clone();
+    assert_eq!(put(&read).await, read);
+    assert_eq!(key().as_deref(), Some("upstream-secret"));
+
+    read["replicas"][0]["api_key"] = json!(null);
+    put(&read).await;
+    assert_eq!(key(), None, "null deletes it");
+
+    read["replicas"][0]["api_key"] = json!("upstream-secret");
+    put(&read).await;
+    read["replicas"][0].as_object_mut().unwrap().remove("api_key");
+    read["replicas"][0]["url"] = json!("http://127.0.0.1:2/v1");
+    put(&read).await;
+    assert_eq!(key(), None, "another address never gets the key");
 }

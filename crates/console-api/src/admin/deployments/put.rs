@@ -2,13 +2,15 @@
 
 use axum::extract::State;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use silica_api::{Failure, Json};
-use silica_platform::{NewDeployment, NewReplica};
+use silica_platform::{Deployment, NewDeployment, NewReplica, ReplicaSpec};
 use silica_protocol::ErrorBody;
 use silica_types::Secret;
 
 use super::DeploymentView;
 use crate::auth::Operator;
+use crate::wire::given;
 use crate::{AdminState, failure};
 
 /// The deployment to store; it replaces one of the same name as a whole.
@@ -25,6 +27,14 @@ pub(crate) struct PutDeployment {
     policy: Option<String>,
     /// Its engines.
     replicas: Vec<PutReplica>,
+    /// Read only; taken and ignored, so that a deployment that was read can be put back.
+    #[serde(default, rename = "created_at")]
+    #[schema(ignore)]
+    _created_at: IgnoredAny,
+    /// As `created_at`.
+    #[serde(default, rename = "updated_at")]
+    #[schema(ignore)]
+    _updated_at: IgnoredAny,
 }
 
 /// An engine of the deployment.
@@ -40,10 +50,15 @@ pub(crate) struct PutReplica {
     /// The server's address, for remote engines.
     #[serde(default)]
     url: Option<String>,
-    /// The key that a remote engine asks for; it is stored and never shown.
-    #[serde(default)]
+    /// The key that a remote engine asks for; it is stored and never shown. Absent keeps the one of
+    /// the stored replica at this position if its `url` is the same; `null` means none.
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
-    api_key: Option<Secret>,
+    #[expect(
+        clippy::option_option,
+        reason = "absent keeps the stored key and null deletes it"
+    )]
+    api_key: Option<Option<Secret>>,
     /// The model's name at a remote engine.
     #[serde(default)]
     upstream_model: Option<String>,
@@ -58,28 +73,39 @@ pub(crate) struct PutReplica {
     max_concurrency: Option<u32>,
 }
 
-impl From<PutDeployment> for NewDeployment {
-    fn from(body: PutDeployment) -> Self {
-        Self {
-            name: body.name,
-            models: body.models,
-            policy: body.policy,
-            replicas: body.replicas.into_iter().map(NewReplica::from).collect(),
+impl PutDeployment {
+    /// Makes the deployment that replaces the stored one.
+    fn over(self, stored: Option<&Deployment>) -> NewDeployment {
+        let before = |position: usize| stored.and_then(|stored| stored.replicas.get(position));
+        let replicas = self.replicas.into_iter().enumerate();
+        NewDeployment {
+            name: self.name,
+            models: self.models,
+            policy: self.policy,
+            replicas: replicas
+                .map(|(position, replica)| replica.over(before(position)))
+                .collect(),
         }
     }
 }
 
-impl From<PutReplica> for NewReplica {
-    fn from(body: PutReplica) -> Self {
-        Self {
-            engine: body.engine,
-            path: body.path.map(Into::into),
-            url: body.url,
-            api_key: body.api_key,
-            upstream_model: body.upstream_model,
-            allow_private: body.allow_private.unwrap_or(false),
-            weight: body.weight,
-            max_concurrency: body.max_concurrency,
+impl PutReplica {
+    fn over(self, stored: Option<&ReplicaSpec>) -> NewReplica {
+        // Never to another address: whoever runs that server would learn the key.
+        let kept = || {
+            stored
+                .filter(|stored| stored.url == self.url)
+                .and_then(|stored| stored.api_key.clone())
+        };
+        NewReplica {
+            api_key: self.api_key.unwrap_or_else(kept),
+            engine: self.engine,
+            path: self.path.map(Into::into),
+            url: self.url,
+            upstream_model: self.upstream_model,
+            allow_private: self.allow_private.unwrap_or(false),
+            weight: self.weight,
+            max_concurrency: self.max_concurrency,
         }
     }
 }
@@ -106,10 +132,10 @@ pub(crate) async fn put_deployment(
     _operator: Operator,
     Json(body): Json<PutDeployment>,
 ) -> Result<Json<DeploymentView>, Failure> {
-    let deployment = state
-        .platform
-        .check_deployment(body.into())
-        .map_err(failure::platform)?;
+    let catalogue = state.platform.catalogue();
+    let stored = catalogue.deployment(&body.name).map(AsRef::as_ref);
+    let new = body.over(stored);
+    let deployment = state.platform.check_deployment(new).map_err(failure::platform)?;
     let prepared = state
         .gateway
         .prepare(&deployment)

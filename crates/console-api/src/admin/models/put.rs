@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use silica_api::{Failure, Json};
 use silica_platform::{ModelFeature, ModelStatus, ModelType, NewModel, SubType};
 use silica_protocol::{ApiError, ErrorBody};
@@ -55,6 +56,14 @@ pub(crate) struct PutModel {
     /// A text for people.
     #[serde(default)]
     description: Option<String>,
+    /// Read only; taken and ignored, so that a model that was read can be put back.
+    #[serde(default, rename = "created_at")]
+    #[schema(ignore)]
+    _created_at: IgnoredAny,
+    /// As `created_at`.
+    #[serde(default, rename = "updated_at")]
+    #[schema(ignore)]
+    _updated_at: IgnoredAny,
 }
 
 impl TryFrom<PutModel> for NewModel {
