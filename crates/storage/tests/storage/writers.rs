@@ -99,8 +99,8 @@ fn postgres_code(error: &StorageError) -> String {
     else {
         panic!("{error:?}");
     };
-    let code = cause.as_database_error().and_then(|error| error.code());
-    code.expect("a code of the database").into_owned()
+    let refusal = cause.as_database_error().expect("a refusal of the database");
+    refusal.code().expect("a code").into_owned()
 }
 
 async fn open_at_once(database: EmptyDatabase) {
