@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod chat_request {
     mod accepted;
+    mod limits;
     mod properties;
     mod refused;
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use silica_protocol::openai::chat::ChatCompletionRequest;
 use silica_protocol::{ApiError, RequestBody as _};
 
-fn refusal(body: &str) -> (u32, String) {
+pub(super) fn refusal(body: &str) -> (u32, String) {
     let ApiError { code, message } = ChatCompletionRequest::from_json(body).expect_err(body);
     (code.number(), message.into_owned())
 }
@@ -16,7 +16,7 @@ fn with(field: &str, value: Value) -> String {
     body.to_string()
 }
 
-fn assert_refused(field: &str, value: Value, code: u32, text: &str) {
+pub(super) fn assert_refused(field: &str, value: Value, code: u32, text: &str) {
     assert_eq!(refusal(&with(field, value)), (code, text.to_owned()), "{field}");
 }
 

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::completion::{FunctionCall, ToolCall};
+use super::tool::function_name;
 use crate::reader::{Kind, Object, Path, list, string};
 use crate::{ApiError, ErrorCode};
 
@@ -46,11 +47,25 @@ pub struct ChatMessage {
     pub name: Option<String>,
 }
 
+/// The most messages of one request: far more than fit into any context, and few enough that
+/// keeping them costs no more than the body itself.
+const MOST_MESSAGES: usize = 65_536;
+/// The most calls of one turn, as many as there can be tools.
+const MOST_TOOL_CALLS: usize = 128;
+/// The most bytes that the arguments of all calls in one request may have together. Templates see
+/// them as trees, which take many times the size of their text.
+const MOST_ARGUMENT_BYTES: usize = 1024 * 1024;
+
 /// Reads `messages`.
 pub(super) fn messages(at: Path<'_>, raw: &RawValue) -> Result<Vec<ChatMessage>, ApiError> {
     let mut has_tool_call = false;
-    let messages = list(at, raw, |at, raw| {
-        let message = message(at, raw)?;
+    let (mut count, mut argument_bytes) = (0, 0);
+    let messages = list(at, raw, |item, raw| {
+        count += 1;
+        if count > MOST_MESSAGES {
+            return Err(at.fault("List should have at most 65536 items after validation"));
+        }
+        let message = message(item, raw, &mut argument_bytes)?;
         if message.role == Role::Tool && !has_tool_call {
             return Err(ApiError::invalid(
                 "\"messages\" in request are illegal: Message has tool role, but there was no previous assistant message with a tool call!..",
@@ -68,7 +83,7 @@ pub(super) fn messages(at: Path<'_>, raw: &RawValue) -> Result<Vec<ChatMessage>,
     Ok(messages)
 }
 
-fn message(at: Path<'_>, raw: &RawValue) -> Result<ChatMessage, ApiError> {
+fn message(at: Path<'_>, raw: &RawValue, argument_bytes: &mut usize) -> Result<ChatMessage, ApiError> {
     const KNOWN: &[&str] = &[
         "role",
         "content",
@@ -89,7 +104,9 @@ fn message(at: Path<'_>, raw: &RawValue) -> Result<ChatMessage, ApiError> {
         }
     };
     let tool_calls = match role {
-        Role::Assistant => object.optional("tool_calls", tool_calls)?.unwrap_or_default(),
+        Role::Assistant => object
+            .optional("tool_calls", |at, raw| tool_calls(at, raw, argument_bytes))?
+            .unwrap_or_default(),
         Role::System | Role::User | Role::Tool => Vec::new(),
     };
     Ok(ChatMessage {
@@ -149,9 +166,14 @@ fn parts(at: Path<'_>, raw: &RawValue) -> Result<(String, bool), ApiError> {
     Ok((texts.join("\n"), has_media))
 }
 
-fn tool_calls(at: Path<'_>, raw: &RawValue) -> Result<Vec<ToolCall>, ApiError> {
-    list(at, raw, |at, raw| {
-        let call = Object::read(at, raw, &["id", "type", "function"])?;
+fn tool_calls(at: Path<'_>, raw: &RawValue, argument_bytes: &mut usize) -> Result<Vec<ToolCall>, ApiError> {
+    let mut count = 0;
+    list(at, raw, |item, raw| {
+        count += 1;
+        if count > MOST_TOOL_CALLS {
+            return Err(at.fault("List should have at most 128 items after validation"));
+        }
+        let call = Object::read(item, raw, &["id", "type", "function"])?;
         if call
             .optional("type", string)?
             .is_some_and(|kind| kind != "function")
@@ -161,8 +183,17 @@ fn tool_calls(at: Path<'_>, raw: &RawValue) -> Result<Vec<ToolCall>, ApiError> {
         let function = call.required("function", |at, raw| {
             let function = Object::read(at, raw, &["name", "arguments"])?;
             Ok(FunctionCall {
-                name: function.required("name", string)?,
-                arguments: function.optional("arguments", string)?.unwrap_or_default(),
+                name: function.required("name", function_name)?,
+                arguments: function
+                    .optional("arguments", |at, raw| {
+                        let arguments = string(at, raw)?;
+                        *argument_bytes += arguments.len();
+                        if *argument_bytes > MOST_ARGUMENT_BYTES {
+                            return Err(at.fault("Arguments should have at most 1048576 bytes together"));
+                        }
+                        Ok(arguments)
+                    })?
+                    .unwrap_or_default(),
             })
         })?;
         Ok(ToolCall {

@@ -1,5 +1,7 @@
 //! Readers of the single parameters of a chat request, with their ranges.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -117,11 +119,15 @@ pub(super) fn seed(at: Path<'_>, raw: &RawValue) -> Result<u64, ApiError> {
     }
 }
 
-/// Reads `stop`: a text or up to four. Empty texts are left out, since clients send them for
+/// The most bytes of a stop text. Every choice looks for it in every token, and no model writes a
+/// kilobyte that somebody could foresee.
+const MOST_STOP_BYTES: usize = 1024;
+
+/// Reads `stop`: a text or up to four, each of at most 1024 bytes. Empty texts are left out, since clients send them for
 /// "none" and they cannot end anything.
 pub(super) fn stop(at: Path<'_>, raw: &RawValue) -> Result<Vec<String>, ApiError> {
     let texts = match Kind::of(raw) {
-        Kind::String => vec![string(at, raw)?],
+        Kind::String => vec![stop_text(at, raw)?],
         Kind::Array => {
             let mut count = 0;
             list(at, raw, |item, raw| {
@@ -129,7 +135,7 @@ pub(super) fn stop(at: Path<'_>, raw: &RawValue) -> Result<Vec<String>, ApiError
                 if count > 4 {
                     return Err(at.fault("List should have at most 4 items after validation"));
                 }
-                string(item, raw)
+                stop_text(item, raw)
             })?
         }
         Kind::Object | Kind::Bool | Kind::Null | Kind::Number => {
@@ -139,23 +145,34 @@ pub(super) fn stop(at: Path<'_>, raw: &RawValue) -> Result<Vec<String>, ApiError
     Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
 }
 
-/// Reads `logit_bias`: token ids as keys, -100 to 100 as values. At most 1024 entries, since each
-/// costs time at every generated token.
+fn stop_text(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
+    let text = string(at, raw)?;
+    if text.len() > MOST_STOP_BYTES {
+        return Err(at.fault("String should have at most 1024 bytes"));
+    }
+    Ok(text)
+}
+
+/// Reads `logit_bias`: token ids as keys, -100 to 100 as values; of a repeated key the last one
+/// counts. At most 1024 entries, since each costs time at every generated token. Ordered by id.
 pub(super) fn logit_bias(at: Path<'_>, raw: &RawValue) -> Result<Vec<(u32, f32)>, ApiError> {
     const MOST_ENTRIES: usize = 1024;
-    let mut entries = Vec::new();
+    let mut entries = BTreeMap::new();
     dictionary(at, raw, |key, raw| {
         // The key is the caller's text, so it does not appear in the error.
-        let token = key
-            .parse::<u32>()
-            .map_err(|_| at.fault("Keys should be token ids"))?;
-        if entries.len() == MOST_ENTRIES {
+        let token = token_id(key).ok_or_else(|| at.fault("Keys should be token ids"))?;
+        if entries.len() == MOST_ENTRIES && !entries.contains_key(&token) {
             return Err(at.fault("Dictionary should have at most 1024 items after validation"));
         }
-        entries.push((token, within(at, raw, Lowest::From(-100.0), 100.0)?));
+        entries.insert(token, within(at, raw, Lowest::From(-100.0), 100.0)?);
         Ok(())
     })?;
-    Ok(entries)
+    Ok(entries.into_iter().collect())
+}
+
+/// A token id has one spelling, so that "5", "05" and "+5" are not three biases of one token.
+fn token_id(key: &str) -> Option<u32> {
+    key.parse().ok().filter(|id: &u32| id.to_string() == key)
 }
 
 /// Reads `response_format`.

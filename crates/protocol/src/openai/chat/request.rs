@@ -25,7 +25,7 @@ pub struct ChatCompletionRequest {
     pub stream: bool,
     /// The most tokens per choice, at least 1.
     pub max_tokens: Option<u32>,
-    /// Texts that end the answer: up to 4, none empty.
+    /// Texts that end the answer: up to 4 of up to 1024 bytes, none empty.
     pub stop: Vec<String>,
     /// 0 to 2.
     pub temperature: Option<f32>,
@@ -39,7 +39,7 @@ pub struct ChatCompletionRequest {
     pub frequency_penalty: Option<f32>,
     /// -2 to 2.
     pub presence_penalty: Option<f32>,
-    /// Bias by token id, -100 to 100.
+    /// Bias by token id, -100 to 100; no id twice.
     pub logit_bias: Vec<(u32, f32)>,
     /// The number of choices, 1 to 20.
     pub n: Option<u32>,

@@ -74,7 +74,8 @@ fn definition(at: Path<'_>, raw: &RawValue, schema_bytes: &mut usize) -> Result<
     })
 }
 
-fn function_name(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
+/// Reads a function's name: 1 to 64 of `A-Za-z0-9_-`.
+pub(super) fn function_name(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
     let name = string(at, raw)?;
     let valid = (1..=64).contains(&name.len())
         && name
