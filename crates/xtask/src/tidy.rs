@@ -22,6 +22,14 @@ const LAYERS: &[&[&str]] = &[
 /// Test support may know everything below the API and is known by tests only.
 const TEST_SUPPORT: &str = "silica-testkit";
 
+/// Libraries that stay in one room, and whose room it is (invariants 7 and 8 of ARCHITECTURE.md).
+const OWNERS: &[(&str, &str)] = &[
+    ("sea-orm", "silica-storage"),
+    ("sea-orm-migration", "silica-storage"),
+    ("candle-core", "silica-engine-candle"),
+    ("tokenizers", "silica-text"),
+];
+
 /// Production files longer than this are split by responsibility (style rule B1).
 const LONGEST_FILE: usize = 500;
 
@@ -56,6 +64,13 @@ fn layer_offences(root: &Path) -> Result<Vec<String>> {
             ));
             continue;
         };
+        for (library, owner) in OWNERS {
+            if name != *owner && dependencies.iter().any(|other| other == library) {
+                offences.push(format!(
+                    "{name} depends on {library}, which only {owner} may know"
+                ));
+            }
+        }
         for dependency in dependencies.iter().filter(|other| other.starts_with("silica-")) {
             let points_down = layer_of
                 .get(dependency.as_str())
@@ -152,17 +167,17 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_that_points_up_is_reported() {
+    fn a_crate_that_points_up_or_enters_a_private_room_is_reported() {
         let root = std::env::temp_dir().join(format!("silica-tidy-{}", std::process::id()));
         let folder = root.join("crates/types");
         fs::create_dir_all(&folder).unwrap();
         fs::write(
             folder.join("Cargo.toml"),
-            "[package]\nname = \"silica-types\"\n[dependencies]\nsilica-api.workspace = true\n",
+            "[package]\nname = \"silica-types\"\n[dependencies]\nsilica-api.workspace = true\nsea-orm.workspace = true\n",
         )
         .unwrap();
         let offences = layer_offences(&root).unwrap();
         fs::remove_dir_all(&root).unwrap();
-        assert_eq!(offences.len(), 1, "{offences:?}");
+        assert_eq!(offences.len(), 2, "{offences:?}");
     }
 }
