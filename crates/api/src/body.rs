@@ -27,9 +27,6 @@ pub struct BodyLimits {
 
 /// Larger bodies are parsed on the blocking pool: parsing takes about a millisecond per megabyte.
 const PARSE_INLINE_BYTES: usize = 64 * 1024;
-/// How long a body that is refused is read all the same. A client that is still sending when the
-/// connection closes would see a reset instead of the answer; most have finished by then.
-const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// A body that validates itself.
 #[derive(Debug, Clone, Copy)]
@@ -115,16 +112,12 @@ fn parse_utf8<T>(body: &[u8], parser: fn(&str) -> Result<T, ApiError>) -> Result
     parser(text)
 }
 
-/// Reads a whole body within the limits.
+/// Reads a whole body within the limits. What is left of a refused one is for
+/// [`drain_unread`](crate::drain_unread).
 async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, ApiError> {
-    // Such a client sends nothing until it is told to go on, so there is nothing to drain.
-    let waits = request.headers().contains_key(header::EXPECT);
-    let mut body = request.into_body();
+    let body = request.into_body();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limits.max_bytes {
-        if !waits {
-            drain(&mut body).await;
-        }
         return Err(too_large(limits));
     }
     timeout(limits.timeout, collect(body, announced, limits))
@@ -138,18 +131,11 @@ async fn collect(mut body: Body, announced: usize, limits: BodyLimits) -> Result
         let frame = frame.map_err(|_| ApiError::invalid("The request body could not be read."))?;
         let Ok(data) = frame.into_data() else { continue };
         if collected.len() + data.len() > limits.max_bytes {
-            drain(&mut body).await;
             return Err(too_large(limits));
         }
         collected.extend_from_slice(&data);
     }
     Ok(collected.freeze())
-}
-
-async fn drain(body: &mut Body) {
-    let read = async { while let Some(Ok(_dropped)) = body.frame().await {} };
-    // Whether it ended in time does not matter: the answer is the same.
-    let _ = timeout(DRAIN_TIME, read).await;
 }
 
 fn too_large(limits: BodyLimits) -> ApiError {

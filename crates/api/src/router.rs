@@ -10,7 +10,7 @@ use silica_protocol::ErrorCode;
 use silica_types::SharedClock;
 
 use crate::layers::{compression, cors, panic_barrier, write_dialect};
-use crate::{ApiConfig, BodyLimits, Failure, ObserveLayer, chat, models};
+use crate::{ApiConfig, BodyLimits, Failure, ObserveLayer, chat, drain_unread, models};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -55,7 +55,8 @@ pub fn routes(state: ApiState) -> Router {
 }
 
 /// Puts the layers around routes. From the inside out: a panic becomes an error, an error gets
-/// its dialect, JSON is compressed, CORS headers, the trace id and the metrics go on everything.
+/// its dialect, JSON is compressed, CORS headers go on everything, the rest of an unread body is
+/// read, the trace id and the metrics go on everything.
 pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Router {
     let dialect = config.dialect;
     routes
@@ -65,6 +66,7 @@ pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Ro
         }))
         .layer(compression())
         .layer(cors(&config.cors))
+        .layer(from_fn(drain_unread))
         .layer(ObserveLayer::new(clock))
 }
 

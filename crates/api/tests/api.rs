@@ -11,4 +11,5 @@ mod api {
     mod openapi;
     mod stream;
     mod support;
+    mod unread;
 }

@@ -1,5 +1,7 @@
 //! An API over one scripted engine.
 
+pub(crate) mod tcp;
+
 use std::io;
 use std::sync::{Arc, Mutex};
 
