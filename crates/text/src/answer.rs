@@ -15,4 +15,5 @@ mod tool_call;
 mod tools;
 
 pub(crate) use choice::{Choice, ChoiceSettings, Progress};
+pub(crate) use matcher::Patterns;
 pub(crate) use think::Opening;

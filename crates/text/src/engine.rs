@@ -13,8 +13,9 @@ use silica_types::{SharedClock, SystemClock, TokenCount};
 use tokio::sync::Semaphore;
 
 use crate::TextError;
-use crate::answer::ChoiceSettings;
-use crate::model::{Prompt, TextModel, text_bytes};
+use crate::answer::{ChoiceSettings, Patterns};
+use crate::model::{Prompt, TextModel};
+use crate::size::text_bytes;
 use crate::stream::Answer;
 
 /// Requests with more text than this, more messages, or any tools are rendered and tokenized on the
@@ -129,7 +130,7 @@ impl<E: TokenEngine> TextEngine<E> {
             vocabulary: Arc::clone(self.model.vocabulary()),
             clock: Arc::clone(&self.clock),
             stop_tokens: prompt.stop_tokens.clone(),
-            stops: request.stop.clone(),
+            stops: Patterns::new(request.stop.iter().map(String::as_str)),
             opening: prompt.opening,
             tools: prompt.tools,
             continues: prompt.continues,

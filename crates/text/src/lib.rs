@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod model;
 mod prompt;
+mod size;
 mod stream;
 mod template;
 #[cfg(test)]

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use silica_engine::{ChatRequest, Continuation, EngineError, Feature, Message, Role, SpanLimit, ToolChoice};
 use silica_types::{SharedClock, TokenCount};
+use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::TextError;
 use crate::answer::Opening;
 use crate::folder::{ModelFolder, TOKENIZER, TemplateSource};
 use crate::prompt::{ControlTokens, Encoder, FimTokens};
+use crate::size::{least_tokens, text_bytes};
 use crate::template::{ChatTemplate, Conversation, message_values, tool_values};
 use crate::vocabulary::Vocabulary;
 
@@ -24,6 +26,9 @@ pub(crate) struct TextModel {
     fim: Option<FimTokens>,
     stop_tokens: Vec<u32>,
     context_length: TokenCount,
+    /// The most bytes that a token stands for, spaces not counted; `None` when one token may stand
+    /// for text of any length.
+    longest_token: Option<usize>,
     /// The model writes its reasoning between `<think>` and `</think>`.
     thinks: bool,
 }
@@ -73,6 +78,7 @@ impl TextModel {
         let (bos, eos) = (files.bos_token.as_deref(), files.eos_token.as_deref());
         let template = ChatTemplate::compile(files.templates, bos, eos, clock)?;
         let control = ControlTokens::new(&vocabulary, template.as_ref());
+        let longest_token = (!swallows_text(&files.tokenizer)).then(|| vocabulary.longest());
         let tokenizer = |source| TextError::Tokenizer {
             file: file.clone(),
             source,
@@ -92,6 +98,7 @@ impl TextModel {
             fim,
             stop_tokens,
             context_length,
+            longest_token,
             thinks,
         })
     }
@@ -127,6 +134,7 @@ impl TextModel {
     /// [`EngineError::Unsupported`], [`EngineError::InvalidRequest`] from the template, and
     /// [`EngineError::ContextExceeded`] for texts that are far too long to be tokenized at all.
     pub(crate) fn prompt(&self, request: &ChatRequest) -> Result<Prompt, EngineError> {
+        self.refuse_too_many_bytes(request)?;
         match &request.continuation {
             Continuation::FillInMiddle { prefix, suffix } => self.fim_prompt(prefix, suffix),
             Continuation::None => self.chat_prompt(request, None),
@@ -241,6 +249,16 @@ impl TextModel {
         Ok(())
     }
 
+    /// Copying, rendering and tokenizing megabytes takes seconds; a text that cannot fit even in the
+    /// longest tokens is refused before. The reported number is a lower bound.
+    fn refuse_too_many_bytes(&self, request: &ChatRequest) -> Result<(), EngineError> {
+        let limit = self.context_length;
+        match self.longest_token.map(|longest| least_tokens(request, longest)) {
+            Some(prompt) if prompt > limit => Err(EngineError::ContextExceeded { prompt, limit }),
+            _ => Ok(()),
+        }
+    }
+
     fn conversation(
         &self,
         request: &ChatRequest,
@@ -284,23 +302,13 @@ impl TextModel {
 
 const NO_TEMPLATE: &str = "this model has no chat template: it completes text and cannot answer messages";
 
-/// Bytes of text in the request's messages.
-pub(crate) fn text_bytes(request: &ChatRequest) -> usize {
-    let call_bytes = |message: &Message| {
-        message
-            .tool_calls
-            .iter()
-            .map(|call| call.arguments.len())
-            .sum::<usize>()
-    };
-    let reasoning_bytes = |message: &Message| message.reasoning.as_ref().map_or(0, String::len);
-    let bytes = |message: &Message| message.content.len() + reasoning_bytes(message) + call_bytes(message);
-    let continued = match &request.continuation {
-        Continuation::None => 0,
-        Continuation::Prefix(text) => text.len(),
-        Continuation::FillInMiddle { prefix, suffix } => prefix.len() + suffix.len(),
-    };
-    request.messages.iter().map(bytes).sum::<usize>() + continued
+/// Whether the tokenizer may put one token, the "unknown" one, for text of any length.
+fn swallows_text(tokenizer: &Tokenizer) -> bool {
+    match tokenizer.get_model() {
+        ModelWrapper::BPE(model) => model.unk_token.is_some() && !model.byte_fallback,
+        ModelWrapper::Unigram(model) => !model.byte_fallback(),
+        ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => true,
+    }
 }
 
 /// Refuses a template that writes tokens like `<|im_start|>` which the tokenizer does not have:

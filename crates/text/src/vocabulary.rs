@@ -10,6 +10,11 @@ use decoder::DecoderSteps;
 pub(crate) use decoder::LeadingSpace;
 pub use decoder::UnsupportedDecoder;
 
+/// The number of bytes that are no ASCII white space.
+pub(crate) fn visible(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).count()
+}
+
 /// The bytes of every token, worked out once, so that reading an answer needs no tokenizer.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
@@ -66,6 +71,15 @@ impl Vocabulary {
             (Some(start), Some(end)) => &self.bytes[*start..*end],
             _ => &[],
         }
+    }
+
+    /// The most bytes that a token has, at least 1; ASCII white space is not counted.
+    pub(crate) fn longest(&self) -> usize {
+        let lengths = self
+            .borders
+            .windows(2)
+            .map(|token| visible(&self.bytes[token[0]..token[1]]));
+        lengths.max().unwrap_or(0).max(1)
     }
 
     /// Whether the token is flagged as special, and so is no text.

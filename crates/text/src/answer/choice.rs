@@ -7,6 +7,7 @@ use silica_types::{SharedClock, new_uuid};
 
 use super::detokenizer::Detokenizer;
 use super::markers::{Marker, MarkerFinder, Piece};
+use super::matcher::Patterns;
 use super::stop::StopMatcher;
 use super::think::{Opening, Part, ThinkSplitter};
 use super::tools::{ToolOutput, ToolParser};
@@ -22,7 +23,7 @@ pub(crate) struct ChoiceSettings {
     /// Token ids that end the answer and have no text.
     pub(crate) stop_tokens: Vec<u32>,
     /// Texts that end the visible answer.
-    pub(crate) stops: Vec<String>,
+    pub(crate) stops: Patterns,
     /// How the answer begins.
     pub(crate) opening: Opening,
     /// Whether tool calls are read.
@@ -61,7 +62,7 @@ impl Choice {
             markers: MarkerFinder::new(spelled),
             think: ThinkSplitter::new(settings.opening),
             tools: settings.tools.then(ToolParser::new),
-            stop: StopMatcher::new(&settings.stops),
+            stop: StopMatcher::new(settings.stops.clone()),
             settings,
         }
     }

@@ -1,7 +1,7 @@
 //! The marks that models write around reasoning and tool calls.
 
 use super::fragment::Fragment;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, Patterns};
 
 /// A mark in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) struct MarkerFinder {
 
 impl MarkerFinder {
     pub(crate) fn new(markers: Vec<Marker>) -> Self {
-        let matcher = Matcher::new(markers.iter().map(|marker| marker.text()));
+        let matcher = Matcher::new(Patterns::new(markers.iter().map(|marker| marker.text())));
         Self {
             markers,
             matcher,

@@ -1,48 +1,61 @@
 //! Finds several texts in a stream of bytes, remembering partial matches (Knuth-Morris-Pratt, one
 //! automaton per text).
 
-/// Searches for a few texts at once; time per byte is constant on average, whatever the texts are.
+use std::sync::Arc;
+
+/// What to search for, worked out once for all searches.
 #[derive(Debug, Clone, Default)]
+pub(crate) struct Patterns(Arc<[Pattern]>);
+
+/// Searches for a few texts at once; time per byte is constant on average, whatever the texts are.
+#[derive(Debug, Clone)]
 pub(crate) struct Matcher {
-    patterns: Vec<Pattern>,
+    patterns: Patterns,
+    /// How much of each pattern the bytes so far end with.
+    matched: Vec<usize>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Pattern {
     bytes: Vec<u8>,
     /// `borders[i]`: the length of the longest proper prefix of `bytes[..=i]` that is also its suffix.
     borders: Vec<usize>,
-    /// How much of the pattern the bytes so far end with.
-    matched: usize,
 }
 
 /// A text that has just been completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Match {
-    /// Which text, in the order given to [`Matcher::new`].
+    /// Which text, in the order given to [`Patterns::new`].
     pub(crate) pattern: usize,
     /// Its length in bytes.
     pub(crate) length: usize,
 }
 
-impl Matcher {
+impl Patterns {
     /// Empty texts are ignored.
     pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        Self {
-            patterns: texts.into_iter().map(Pattern::new).collect(),
-        }
+        Self(texts.into_iter().map(Pattern::new).collect())
+    }
+}
+
+impl Matcher {
+    /// Begins a search.
+    pub(crate) fn new(patterns: Patterns) -> Self {
+        let matched = vec![0; patterns.0.len()];
+        Self { patterns, matched }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.patterns.is_empty()
+        self.matched.is_empty()
     }
 
     /// Takes the next byte; returns the longest text that ends with it.
     pub(crate) fn push(&mut self, byte: u8) -> Option<Match> {
         let mut found: Option<Match> = None;
-        for (index, pattern) in self.patterns.iter_mut().enumerate() {
+        let states = self.patterns.0.iter().zip(&mut self.matched);
+        for (index, (pattern, matched)) in states.enumerate() {
             let length = pattern.bytes.len();
-            if pattern.push(byte) && found.is_none_or(|best| best.length < length) {
+            if pattern.push(matched, byte) && found.is_none_or(|best| best.length < length) {
                 found = Some(Match {
                     pattern: index,
                     length,
@@ -55,18 +68,12 @@ impl Matcher {
     /// The length in bytes of the longest end of the text so far that may still become a match.
     /// It begins at a character border if texts and patterns are whole characters.
     pub(crate) fn held(&self) -> usize {
-        self.patterns
-            .iter()
-            .map(|pattern| pattern.matched)
-            .max()
-            .unwrap_or(0)
+        self.matched.iter().copied().max().unwrap_or(0)
     }
 
     /// Forgets the text so far.
     pub(crate) fn reset(&mut self) {
-        for pattern in &mut self.patterns {
-            pattern.matched = 0;
-        }
+        self.matched.fill(0);
     }
 }
 
@@ -82,23 +89,19 @@ impl Pattern {
             matched += usize::from(bytes[i] == bytes[matched]);
             borders[i] = matched;
         }
-        Self {
-            bytes,
-            borders,
-            matched: 0,
-        }
+        Self { bytes, borders }
     }
 
-    /// Returns whether the pattern ends with this byte.
-    fn push(&mut self, byte: u8) -> bool {
+    /// Moves `matched` on by a byte; returns whether the pattern ends with it.
+    fn push(&self, matched: &mut usize, byte: u8) -> bool {
         if self.bytes.is_empty() {
             return false;
         }
-        while self.matched == self.bytes.len() || (self.matched > 0 && self.bytes[self.matched] != byte) {
-            self.matched = self.borders[self.matched - 1];
+        while *matched == self.bytes.len() || (*matched > 0 && self.bytes[*matched] != byte) {
+            *matched = self.borders[*matched - 1];
         }
-        self.matched += usize::from(self.bytes[self.matched] == byte);
-        self.matched == self.bytes.len()
+        *matched += usize::from(self.bytes[*matched] == byte);
+        *matched == self.bytes.len()
     }
 }
 
@@ -107,7 +110,7 @@ mod tests {
     use super::*;
 
     fn matches(texts: &[&str], input: &str) -> Vec<(usize, Match)> {
-        let mut matcher = Matcher::new(texts.iter().copied());
+        let mut matcher = Matcher::new(Patterns::new(texts.iter().copied()));
         input
             .bytes()
             .enumerate()
@@ -137,11 +140,18 @@ mod tests {
 
     #[test]
     fn held_is_the_longest_end_that_may_become_a_match() {
-        let mut matcher = Matcher::new(["aab"]);
+        let mut matcher = Matcher::new(Patterns::new(["aab"]));
         for byte in *b"aaa" {
             assert_eq!(matcher.push(byte), None);
         }
         assert_eq!(matcher.held(), 2);
+    }
+
+    #[test]
+    fn searches_share_what_they_search_for() {
+        let patterns = Patterns::new(["aab"]);
+        let searches = [Matcher::new(patterns.clone()), Matcher::new(patterns.clone())];
+        assert_eq!(Arc::strong_count(&patterns.0), 1 + searches.len());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Ends the visible answer at a stop text.
 
 use super::fragment::Fragment;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, Patterns};
 
 /// Watches the visible answer for stop texts, also across token borders, and holds back only the
 /// longest end that may still become one.
@@ -15,9 +15,9 @@ pub(crate) struct StopMatcher {
 }
 
 impl StopMatcher {
-    pub(crate) fn new(stops: &[String]) -> Self {
+    pub(crate) fn new(stops: Patterns) -> Self {
         Self {
-            matcher: Matcher::new(stops.iter().map(String::as_str)),
+            matcher: Matcher::new(stops),
             held: Fragment::default(),
         }
     }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn run(stops: &[String], chunks: &[&str]) -> (String, bool) {
-        let mut matcher = StopMatcher::new(stops);
+        let mut matcher = StopMatcher::new(Patterns::new(stops.iter().map(String::as_str)));
         let mut output = String::new();
         for chunk in chunks {
             let (text, met) = matcher.push(Fragment::from(*chunk));
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_a_possible_beginning_of_a_stop_text_is_held_back() {
-        let mut matcher = StopMatcher::new(&["###".to_owned()]);
+        let mut matcher = StopMatcher::new(Patterns::new(["###"]));
         assert_eq!(matcher.push(Fragment::from("a##")), (Fragment::from("a"), false));
         assert_eq!(matcher.push(Fragment::from("b#")), (Fragment::from("##b"), false));
         assert_eq!(matcher.flush(), Fragment::from("#"));

@@ -273,7 +273,7 @@ fn piece_tokenizers_add_their_space_once_and_truncate_nothing() {
 #[test]
 fn prompts_far_beyond_the_context_are_refused_without_tokenizing_them_whole() {
     let text = "wonderful words ".repeat(600_000);
-    match tiny().prompt(&request(&text)) {
+    match tiny().encoder.encode(&text, TokenCount(512)) {
         Err(EngineError::ContextExceeded { prompt, limit }) => {
             assert_eq!(limit, TokenCount(512));
             // The projected number is in the right order of magnitude: 1.2 million words.
@@ -293,6 +293,76 @@ fn more_messages_than_context_tokens_are_refused_without_rendering_them() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn fifteen_megabytes_are_refused_by_their_length_alone() {
+    let model = tiny();
+    let longest = model.longest_token.unwrap();
+    for text in ["x", "好", "wonderful words "] {
+        let message = request(&text.repeat(15_000_000 / text.len()));
+        match model.prompt(&message) {
+            Err(EngineError::ContextExceeded { prompt, .. }) => {
+                assert_eq!(prompt, least_tokens(&message, longest));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_least_number_of_tokens_is_never_more_than_the_tokens_there_are() {
+    let model = tiny();
+    let longest = model.longest_token.unwrap();
+    for text in [
+        "wonderful words ",
+        "  \n\n\t ",
+        "e\u{301}",
+        "o\u{302}\u{301}",
+        "好的。",
+        "----",
+        "🦀",
+    ] {
+        let request = request(&text.repeat(20));
+        let tokens = TokenCount::of(&model.prompt(&request).unwrap().tokens);
+        assert!(least_tokens(&request, longest) <= tokens, "{text:?}");
+    }
+}
+
+#[test]
+fn every_part_of_a_message_counts_as_text() {
+    let mut request = request("hello");
+    let before = text_bytes(&request);
+    let call = silica_engine::ToolCall {
+        id: "i".repeat(10),
+        name: "n".repeat(20),
+        arguments: "a".repeat(30),
+    };
+    request.messages[0].tool_calls = vec![call; 1000];
+    request.messages[0].name = Some("n".repeat(7));
+    request.messages[0].tool_call_id = Some("t".repeat(5));
+    request.messages[0].reasoning = Some("r".repeat(3));
+    let added = text_bytes(&request) - before;
+    assert!(
+        added > 1000 * 60 + 15,
+        "{added}: calls cost something beside their texts"
+    );
+    assert!(
+        text_bytes(&ChatRequest {
+            messages: vec![Message::default(); 100],
+            ..request
+        }) >= 100
+    );
+}
+
+#[test]
+fn a_tokenizer_with_an_unknown_token_has_no_longest_one() {
+    let mut form = serde_json::to_value(piece_tokenizer()).unwrap();
+    let swallows =
+        |form: &serde_json::Value| swallows_text(&Tokenizer::from_bytes(form.to_string()).unwrap());
+    assert!(!swallows(&form), "bytes stand for what has no piece");
+    form["model"]["byte_fallback"] = json!(false);
+    assert!(swallows(&form));
 }
 
 #[test]
