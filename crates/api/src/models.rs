@@ -1,5 +1,6 @@
 //! `GET /models` and `GET /models/{id}` (contract section 13).
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use silica_platform::{CatalogueModel, ModelType, SubType};
 use silica_protocol::openai::{Model, ModelList};
@@ -58,12 +59,14 @@ pub(crate) async fn list_models(
 pub(crate) async fn get_model(
     State(state): State<ApiState>,
     CallerAuth(_caller): CallerAuth,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Model>, Failure> {
-    let catalogue = state.platform.catalogue();
-    let model = catalogue.listed().find(|model| model.id.as_str() == id);
     // Not `NotFound`: in the dialect of February 2025 that is the plain text of an unknown path.
     let missing = || ApiError::new(ErrorCode::ModelNotFound);
+    // A path that is not UTF-8 names nothing.
+    let Path(id) = id.map_err(|_| missing())?;
+    let catalogue = state.platform.catalogue();
+    let model = catalogue.listed().find(|model| model.id.as_str() == id);
     Ok(Json(Model::new(model.ok_or_else(missing)?.id.as_str())))
 }
 

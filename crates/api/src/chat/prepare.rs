@@ -87,7 +87,18 @@ fn refuse_unserved(body: &ChatCompletionRequest, model: &CatalogueModel) -> Resu
     if forces_call {
         return Err(ErrorCode::FunctionCallNotSupported.into());
     }
-    Ok(())
+    refuse_strict_tools(body, model)
+}
+
+fn refuse_strict_tools(body: &ChatCompletionRequest, model: &CatalogueModel) -> Result<(), ApiError> {
+    if !body.tools.iter().any(|tool| tool.strict) {
+        return Ok(());
+    }
+    if !model.features.contains(&ModelFeature::Tools) {
+        return Err(ErrorCode::FunctionCallNotSupported.into());
+    }
+    let text = "tools: strict must be false: arguments that follow the schema exactly need constrained output, which is not supported yet.";
+    Err(ApiError::with_message(ErrorCode::FunctionCallNotSupported, text))
 }
 
 fn sampling(body: &ChatCompletionRequest) -> Sampling {

@@ -95,3 +95,10 @@ async fn the_list_needs_a_key_and_follows_its_revocation() {
         .await
         .assert_error(401, 30014, "Token is invalid.");
 }
+
+#[tokio::test]
+async fn a_name_that_is_no_text_is_unknown() {
+    let app = App::new().await;
+    let text = "Model does not exist. Please check it carefully.";
+    app.get("/v1/models/%FF").await.assert_error(404, 20012, text);
+}
