@@ -5,14 +5,17 @@ mod frames;
 mod prepare;
 mod wire;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures::{StreamExt as _, stream};
 use silica_gateway::{Call, GatewayError};
-use silica_protocol::ErrorBody;
 use silica_protocol::openai::chat::{
     ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, Chunk,
 };
+use silica_protocol::{ErrorBody, ErrorCode};
 
 use self::collect::collect;
 use self::frames::ChatFrames;
@@ -53,7 +56,13 @@ pub(crate) async fn create_chat_completion(
 ) -> Result<Response, Failure> {
     let model = state.gateway.chat_model(&body.model)?;
     let streams = body.stream;
-    let request = engine_request(body, &model, state.config.default_max_tokens)?;
+    let default_max_tokens = state.config.default_max_tokens;
+    let request = if is_large(&body) {
+        let model = Arc::clone(&model);
+        blocking(move || engine_request(body, &model, default_max_tokens)).await?
+    } else {
+        engine_request(body, &model, default_max_tokens)
+    }?;
     let choices = request.choices;
     // Nothing here may be handed to another task: when the client leaves, this future or the
     // body that it returned is dropped, and with it the call.
@@ -63,15 +72,57 @@ pub(crate) async fn create_chat_completion(
         .await?;
     let head = Head::new(&call, &model.id);
     if streams {
-        stream_answer(call, head, choices).await
+        stream_answer(call, head, choices, state.config.stream_stall_limit).await
     } else {
-        Ok(Json(collect(call, head, choices).await?).into_response())
+        Ok(whole_answer(collect(call, head, choices).await?).await?)
     }
 }
 
 /// Waits for the first event, so that an early failure still has its HTTP status, and streams.
-async fn stream_answer(mut call: Call, head: Head, choices: u32) -> Result<Response, Failure> {
+async fn stream_answer(
+    mut call: Call,
+    head: Head,
+    choices: u32,
+    stall_limit: Duration,
+) -> Result<Response, Failure> {
     let first = call.next().await.ok_or(GatewayError::Cut)??;
     let events = stream::iter([Ok(first)]).chain(call);
-    Ok(sse::response(events, ChatFrames::new(head, choices)))
+    Ok(sse::response(events, ChatFrames::new(head, choices), stall_limit))
+}
+
+/// Messages and tool calls above which a request is mapped on the blocking pool.
+const MAP_INLINE: usize = 1000;
+
+fn is_large(body: &ChatCompletionRequest) -> bool {
+    let mut parts = body.messages.iter().map(|message| 1 + message.tool_calls.len());
+    parts
+        .try_fold(0, |sum: usize, part| {
+            Some(sum + part).filter(|sum| *sum <= MAP_INLINE)
+        })
+        .is_none()
+}
+
+/// Alternatives of tokens above which an answer is written on the blocking pool; each is about a
+/// hundred bytes of JSON.
+const WRITE_INLINE: usize = 1000;
+
+/// Writes the answer, away from the async threads when it has many log-probabilities: with all
+/// choices and alternatives that is megabytes.
+async fn whole_answer(completion: ChatCompletion) -> Result<Response, ErrorCode> {
+    let tokens = completion
+        .choices
+        .iter()
+        .filter_map(|choice| choice.logprobs.as_ref())
+        .flat_map(|logprobs| &logprobs.content);
+    let alternatives: usize = tokens.map(|token| 1 + token.top_logprobs.len()).sum();
+    if alternatives <= WRITE_INLINE {
+        return Ok(Json(completion).into_response());
+    }
+    blocking(move || Json(completion).into_response()).await
+}
+
+/// Runs what takes more than half a millisecond where it holds up no other request.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ErrorCode> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_panic_or_shutdown| ErrorCode::Internal)
 }

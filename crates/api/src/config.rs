@@ -19,11 +19,13 @@ pub struct ApiConfig {
     pub cors: CorsOrigins,
     /// `max_tokens` of a chat that does not say.
     pub default_max_tokens: TokenCount,
+    /// How long a client of a stream may take no frame before its call ends.
+    pub stream_stall_limit: Duration,
 }
 
 impl Default for ApiConfig {
-    /// The current dialect, bodies up to 16 MiB within 30 seconds, CORS open, and 512 tokens
-    /// (contract section 3.1, February 2025).
+    /// The current dialect, bodies up to 16 MiB within 30 seconds, CORS open, 512 tokens
+    /// (contract section 3.1, February 2025), and a minute for clients that stop reading.
     fn default() -> Self {
         Self {
             dialect: ErrorDialect::default(),
@@ -33,6 +35,7 @@ impl Default for ApiConfig {
             },
             cors: CorsOrigins::Any,
             default_max_tokens: TokenCount(512),
+            stream_stall_limit: Duration::from_mins(1),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! A response body of server-sent events.
 
-use std::convert::Infallible;
+mod watched;
+
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::Stream;
 use http::{HeaderValue, header};
-use http_body::Frame;
 use serde::Serialize;
+
+use self::watched::WatchedBody;
 
 /// Turns the items of a stream into event frames.
 pub(crate) trait WriteFrames: Send + Unpin + 'static {
@@ -52,17 +55,22 @@ impl Frames {
 /// Sends what is ready at once in one piece, up to this size.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// Makes the response. The body owns the stream, so that a client that leaves drops both.
-pub(crate) fn response<S, W>(items: S, writer: W) -> Response
+/// Makes the response. The body owns the stream, so that a client that leaves drops both. A
+/// client that takes no frame for `stall_limit` loses the stream as well: what it asked for would
+/// be computed and kept for nobody.
+pub(crate) fn response<S, W>(items: S, writer: W, stall_limit: Duration) -> Response
 where
     S: Stream<Item = W::Item> + Send + Unpin + 'static,
     W: WriteFrames,
 {
-    let mut response = Response::new(Body::new(EventBody {
-        items: Some(items),
-        writer,
-        frames: Frames::default(),
-    }));
+    let mut response = Response::new(Body::new(WatchedBody::new(
+        EventBody {
+            items: Some(items),
+            writer,
+            frames: Frames::default(),
+        },
+        stall_limit,
+    )));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -74,6 +82,7 @@ where
     response
 }
 
+/// The items of one answer on their way into frames.
 struct EventBody<S, W> {
     /// `None` after the end.
     items: Option<S>,
@@ -106,31 +115,5 @@ where
             }
         }
         Poll::Ready(())
-    }
-}
-
-impl<S, W> http_body::Body for EventBody<S, W>
-where
-    S: Stream<Item = W::Item> + Unpin,
-    W: WriteFrames,
-{
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        ready!(self.fill(context));
-        let piece = self.frames.take();
-        Poll::Ready(if piece.is_empty() {
-            None
-        } else {
-            Some(Ok(Frame::data(piece)))
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.items.is_none() && self.frames.0.is_empty()
     }
 }

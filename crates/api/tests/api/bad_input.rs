@@ -187,6 +187,31 @@ async fn features_that_a_model_does_not_have() {
 }
 
 #[tokio::test]
+async fn strict_tools_are_refused_until_output_can_be_constrained() {
+    let app = App::new().await;
+    let tools = json!([{"type": "function", "function": {"name": "f", "strict": true}}]);
+    let unsupported = "Function call is not supported for this model.";
+    let strict = "tools: strict must be false: arguments that follow the schema exactly need constrained output, which is not supported yet.";
+    for (model, text) in [("plain", unsupported), ("full", strict)] {
+        let request = chat(&format!("silica/{model}"), &json!({"tools": tools}));
+        app.chat(&request).await.assert_error(400, 20037, text);
+    }
+    assert!(app.engine.requests().is_empty());
+}
+
+#[tokio::test]
+async fn requests_of_many_messages_are_checked_and_mapped_like_others() {
+    let app = App::new().await;
+    let message = json!({"role": "user", "content": "Hello"});
+    let messages = vec![message; 2000];
+    let mut request = chat("silica/plain", &json!({"messages": messages}));
+    assert_eq!(app.chat(&request).await.status, 200);
+    assert_eq!(app.engine.requests()[0].messages.len(), 2000);
+    request["response_format"] = json!({"type": "json_object"});
+    assert_eq!(app.chat(&request).await.status, 400);
+}
+
+#[tokio::test]
 async fn a_prompt_longer_than_the_context() {
     let app = App::new().await;
     let refusal = || EngineError::ContextExceeded {

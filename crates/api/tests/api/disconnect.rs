@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use http::Method;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use silica_engine::scripted::{ChatScript, Gate};
 use silica_types::TokenCount;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::support::tcp::{read_until, serve};
 use super::support::{App, chat};
@@ -101,4 +103,47 @@ async fn a_client_that_leaves_while_its_prompt_waits_cancels_the_call() {
         assert_cancelled(&app).await;
     })
     .await;
+}
+
+/// A stream of two pieces with a closed gate between them, its first piece read.
+async fn half_read(app: &App, gate: &Gate) -> axum::body::BodyDataStream {
+    app.engine.push(
+        ChatScript::started(TokenCount(3))
+            .content(0, "first")
+            .wait(gate)
+            .content(0, "second"),
+    );
+    let body = chat("silica/plain", &json!({"stream": true})).to_string();
+    let request = app.request(Method::POST, "/v1/chat/completions", body);
+    let mut frames = app.respond(request).await.into_body().into_data_stream();
+    let first = frames.next().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("first"));
+    frames
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_loses_its_call() {
+    let app = App::new().await;
+    tokio::time::pause();
+    let mut frames = half_read(&app, &Gate::closed()).await;
+    let begun = Instant::now();
+    app.engine.wait_for_cancelled(1).await;
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert!(
+        frames.next().await.unwrap().is_err(),
+        "the answer must not look complete"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_slow_model_keeps_its_call() {
+    let app = App::new().await;
+    tokio::time::pause();
+    let gate = Gate::closed();
+    let mut frames = half_read(&app, &gate).await;
+    let waited = timeout(Duration::from_mins(10), frames.next()).await;
+    assert!(waited.is_err());
+    gate.open();
+    let second = frames.next().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&second).contains("second"));
 }
