@@ -48,7 +48,18 @@ fn answer_panic(_payload: Box<dyn Any + Send>) -> Response {
     Failure::from(ErrorCode::Internal).into_response()
 }
 
-/// Lets browsers call the API and read the trace id.
+/// Makes panics of any thread log where they happened, and nothing of their text: it may quote a
+/// request. Takes the place of the hook that writes both to standard error.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        tracing::error!(thread, "a thread panicked at {location}");
+    }));
+}
+
+/// Lets browsers call the API and read the trace id and when to try again.
 pub(crate) fn cors(origins: &CorsOrigins) -> CorsLayer {
     let origins = match origins {
         CorsOrigins::Any => AllowOrigin::any(),
@@ -59,7 +70,7 @@ pub(crate) fn cors(origins: &CorsOrigins) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         // `*` would leave out Authorization (Fetch standard, section 3.3.4).
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([TRACE_ID_HEADER])
+        .expose_headers([TRACE_ID_HEADER, header::RETRY_AFTER])
         .max_age(Duration::from_hours(1))
 }
 

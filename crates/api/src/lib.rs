@@ -22,7 +22,7 @@ pub use body::{BodyLimits, Json, ValidJson};
 pub use config::{ApiConfig, CorsOrigins, InvalidOrigin};
 pub use drain::drain_unread;
 pub use failure::Failure;
-pub use layers::{TRACE_ID_HEADER, panic_barrier};
+pub use layers::{TRACE_ID_HEADER, install_panic_hook, panic_barrier};
 pub use observe::{ObserveLayer, RequestTrace};
 pub use openapi::openapi;
 pub use router::{ApiState, method_not_allowed, not_found, router, routes, with_layers};

@@ -9,7 +9,7 @@ use silica_api::{ApiConfig, with_layers};
 use silica_protocol::ErrorDialect;
 use tower::ServiceExt as _;
 
-use super::support::{Answer, App, chat};
+use super::support::{Answer, App, Log, chat};
 
 fn february_2025() -> ApiConfig {
     ApiConfig {
@@ -75,4 +75,19 @@ async fn a_panic_is_answered_and_the_server_goes_on() {
         let answer = Answer::read(router.clone().oneshot(request).await.unwrap()).await;
         answer.assert_error(500, 60000, "Request processing failed due to an unknown error.");
     }
+}
+
+#[test]
+fn a_panic_is_logged_without_its_text() {
+    let (log, _guard) = Log::collect();
+    silica_api::install_panic_hook();
+    let panicked = std::panic::catch_unwind(|| panic!("XSECRET"));
+    drop(std::panic::take_hook());
+    assert!(panicked.is_err());
+    let log = log.text();
+    assert!(
+        log.contains("a thread panicked at crates/api/tests/api/errors.rs:"),
+        "{log}"
+    );
+    assert!(!log.contains("XSECRET"), "{log}");
 }

@@ -64,7 +64,10 @@ async fn browsers_may_call_from_anywhere_and_read_the_trace_id() {
     let refused = refused.await;
     assert_eq!(refused.status, 401);
     assert_eq!(refused.header("access-control-allow-origin"), "*");
-    assert_eq!(refused.header("access-control-expose-headers"), TRACE);
+    assert_eq!(
+        refused.header("access-control-expose-headers"),
+        format!("{TRACE},retry-after")
+    );
 }
 
 #[tokio::test]
