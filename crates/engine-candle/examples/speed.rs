@@ -66,6 +66,7 @@ async fn measure(engine: &CandleEngine) -> Result<(f64, f64), Box<dyn std::error
     while let Some(event) = stream.next().await {
         match event {
             GenerateEvent::Started { .. } => prompt_done = Instant::now(),
+            GenerateEvent::Overloaded => return Err("the engine is too busy".into()),
             GenerateEvent::Failed(reason) => return Err(reason.into()),
             GenerateEvent::Token { .. } | GenerateEvent::Finished(_) => {}
         }

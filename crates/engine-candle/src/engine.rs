@@ -10,7 +10,7 @@ mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::time::Instant;
 
 use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
 use silica_types::TokenCount;
@@ -23,14 +23,14 @@ use crate::{CandleOptions, Decoder, LoadError};
 
 /// An embedded text engine: one model, its own threads, many sequences in flight.
 ///
-/// Dropping it stops its thread at the end of the current step (a prompt chunk of a large model
-/// can take a second) and fails the sequences that have not ended.
+/// Dropping it returns at once, on any thread: it stops the engine's thread at the end of the
+/// current step (a prompt chunk of a large model can take a second), which then fails the sequences
+/// that have not ended and frees the model.
 pub struct CandleEngine {
     queue: Arc<WaitingQueue>,
     meters: Meters,
     context_length: TokenCount,
     vocabulary_size: u32,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl CandleEngine {
@@ -58,20 +58,20 @@ impl CandleEngine {
 
     /// Starts the engine around any model; tests bring their own.
     fn start<M: LogitsModel>(model: M, options: CandleOptions) -> Result<Self, LoadError> {
-        let queue = Arc::new(WaitingQueue::new(options.max_waiting));
         let meters = Meters::new(&options.name);
+        let queue = WaitingQueue::new(options.max_waiting, options.max_wait, meters.clone());
+        let queue = Arc::new(queue);
         let threads = options.thread_count();
         let context_length = TokenCount(model.context_length());
         let vocabulary_size = model.vocabulary_size();
         let worker = Worker::new(model, Arc::clone(&queue), meters.clone(), options.max_sequences);
-        let thread =
-            threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
+        // The thread is not joined: the last owner may let go of the engine on an async thread.
+        threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
         Ok(Self {
             queue,
             meters,
             context_length,
             vocabulary_size,
-            thread: Some(thread),
         })
     }
 
@@ -121,6 +121,7 @@ impl TokenEngine for CandleEngine {
         self.queue.push(Job {
             request,
             sink,
+            queued_at: Instant::now(),
             _waiting: self.meters.waiting(),
         })?;
         Ok(stream)
@@ -130,11 +131,6 @@ impl TokenEngine for CandleEngine {
 impl Drop for CandleEngine {
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the engine's thread had panicked");
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the operator may choose about an embedded engine.
 
+use std::time::Duration;
+
 /// Settings of one engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CandleOptions {
@@ -9,6 +11,8 @@ pub struct CandleOptions {
     pub dtype: Dtype,
     /// Requests that may wait for a place, at least 1; one more is refused with `QueueFull`.
     pub max_waiting: usize,
+    /// How long a request may wait for a place; then it ends as `Overloaded`.
+    pub max_wait: Duration,
     /// Sequences computed at the same time, at least 1.
     pub max_sequences: usize,
     /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
@@ -24,6 +28,7 @@ impl Default for CandleOptions {
             threads: None,
             dtype: Dtype::default(),
             max_waiting: 64,
+            max_wait: Duration::from_secs(60),
             max_sequences: 8,
             context_length: None,
             name: "candle".to_owned(),

@@ -51,8 +51,8 @@ pub enum EngineError {
     /// The request is not valid for this model; the text is fit for the client.
     #[error("{0}")]
     InvalidRequest(String),
-    /// The waiting queue is full; nothing was started.
-    #[error("the engine's waiting queue is full")]
+    /// The waiting queue is full, or the wait for a turn was too long; nothing was started.
+    #[error("the engine is too busy")]
     QueueFull,
     /// The engine is not running (any more).
     #[error("the engine is not running")]

@@ -78,6 +78,7 @@ pub struct SpanLimit {
 }
 
 /// What happens to a sequence, in this order: one `Started`, any number of `Token`, one `Finished`.
+/// Or `Overloaded` alone. `Failed` may come at any time before the end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GenerateEvent {
     /// The prompt has been computed.
@@ -94,6 +95,8 @@ pub enum GenerateEvent {
     },
     /// The sequence has ended.
     Finished(StopCause),
+    /// The sequence waited too long for its turn and was never started; nothing follows.
+    Overloaded,
     /// The engine failed; nothing follows.
     Failed(String),
 }

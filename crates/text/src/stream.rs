@@ -92,6 +92,7 @@ impl Answer {
             Some(GenerateEvent::Started { cached }) => self.start(cached),
             Some(GenerateEvent::Token { id, logprob }) => self.token(index, id, logprob),
             Some(GenerateEvent::Finished(cause)) => self.finish(index, cause),
+            Some(GenerateEvent::Overloaded) => return Err(EngineError::QueueFull),
             Some(GenerateEvent::Failed(reason)) => return Err(EngineError::failed(EngineFailure(reason))),
             None => return Err(EngineError::failed(Cut)),
         }

@@ -1,6 +1,6 @@
 //! The engine's metrics. The label is the operator's name for the engine.
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, gauge};
 
 /// Handles to one engine's metrics. Engines with the same name add up.
 #[derive(Clone)]
@@ -14,6 +14,10 @@ pub(super) struct Meters {
 impl Meters {
     pub(super) fn new(engine: &str) -> Self {
         let label = || engine.to_owned();
+        describe_counter!(
+            "silica_engine_cancelled_total",
+            "Sequences, waiting or running, whose reader went away, also when a stop text ended them early"
+        );
         Self {
             steps: counter!("silica_engine_steps_total", "engine" => label()),
             cancelled: counter!("silica_engine_cancelled_total", "engine" => label()),
@@ -27,7 +31,7 @@ impl Meters {
         self.steps.increment(1);
     }
 
-    /// Counts a request whose receiver went away.
+    /// Counts a request whose receiver went away, also because a stop text ended it early.
     pub(super) fn cancelled(&self) {
         self.cancelled.increment(1);
     }

@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use silica_engine::{EngineError, GenerateEvent, GenerateRequest, GenerateSink};
 
-use super::meters::Counted;
+use super::meters::{Counted, Meters};
 
 /// A request on its way to the engine's thread.
 pub(super) struct Job {
     pub(super) request: GenerateRequest,
     pub(super) sink: GenerateSink,
+    pub(super) queued_at: Instant,
     pub(super) _waiting: Counted,
 }
 
@@ -19,6 +21,8 @@ pub(super) struct WaitingQueue {
     state: Mutex<State>,
     changed: Condvar,
     capacity: usize,
+    max_wait: Duration,
+    meters: Meters,
 }
 
 #[derive(Default)]
@@ -28,15 +32,18 @@ struct State {
 }
 
 impl WaitingQueue {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, max_wait: Duration, meters: Meters) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
             capacity: capacity.max(1),
+            max_wait,
+            meters,
         }
     }
 
-    /// Queues a job. Requests whose receivers are gone make room for it.
+    /// Queues a job. Requests whose receivers are gone, or that have waited too long, make room
+    /// for it.
     ///
     /// # Errors
     /// `QueueFull`, and `Unavailable` once the queue is closed.
@@ -46,7 +53,7 @@ impl WaitingQueue {
             return Err(EngineError::Unavailable);
         }
         if state.jobs.len() >= self.capacity {
-            state.jobs.retain(|waiting| !waiting.sink.is_cancelled());
+            self.discard(&mut state, Instant::now());
         }
         if state.jobs.len() >= self.capacity {
             return Err(EngineError::QueueFull);
@@ -59,6 +66,23 @@ impl WaitingQueue {
     /// Takes the oldest job, if there is one.
     pub(super) fn take(&self) -> Option<Job> {
         self.lock().jobs.pop_front()
+    }
+
+    /// Ends the jobs that have waited too long by `now` and forgets those whose receivers are gone.
+    pub(super) fn expire(&self, now: Instant) {
+        self.discard(&mut self.lock(), now);
+    }
+
+    fn discard(&self, state: &mut State, now: Instant) {
+        state.jobs.retain(|job| {
+            let expired = now.saturating_duration_since(job.queued_at) >= self.max_wait;
+            // The send tells when the receiver is gone already.
+            let cancelled = job.sink.is_cancelled() || (expired && !job.sink.send(GenerateEvent::Overloaded));
+            if cancelled {
+                self.meters.cancelled();
+            }
+            !(cancelled || expired)
+        });
     }
 
     /// Waits until there is a job (true) or the queue is closed (false).

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::executor::block_on;
@@ -95,6 +96,14 @@ struct Harness {
 }
 
 fn start(max_sequences: usize, max_waiting: usize) -> Harness {
+    start_with(CandleOptions {
+        max_sequences,
+        max_waiting,
+        ..CandleOptions::default()
+    })
+}
+
+fn start_with(options: CandleOptions) -> Harness {
     let (sender, calls) = mpsc::channel();
     let gate = Arc::new(Gate::default());
     let model = Counting {
@@ -102,10 +111,8 @@ fn start(max_sequences: usize, max_waiting: usize) -> Harness {
         calls: sender,
     };
     let options = CandleOptions {
-        max_sequences,
-        max_waiting,
         threads: Some(1),
-        ..CandleOptions::default()
+        ..options
     };
     Harness {
         engine: CandleEngine::start(model, options).unwrap(),
@@ -122,6 +129,12 @@ impl Harness {
     /// Waits until the engine has begun a step, and says with which tokens.
     fn next_call(&self) -> Vec<u32> {
         self.calls.recv().unwrap()
+    }
+
+    /// Drops the engine and waits until its thread has let go of the model and all sequences.
+    fn end(self) {
+        drop(self.engine);
+        self.calls.iter().for_each(drop);
     }
 }
 
@@ -301,6 +314,53 @@ fn failures_end_one_sequence_and_not_the_engine() {
 }
 
 #[test]
+fn a_request_that_waits_too_long_is_told_so_and_the_others_go_on() {
+    let harness = start(1, 8);
+    let running = harness.generate(&[0], 1);
+    harness.next_call();
+    let waiting = harness.generate(&[1], 1);
+    let max_wait = CandleOptions::default().max_wait;
+    harness.engine.queue.expire(Instant::now() + max_wait / 2);
+    harness.gate.open(2);
+    assert_eq!(events(running), answer(&[1], StopCause::Length));
+    assert_eq!(events(waiting), answer(&[2], StopCause::Length));
+    let running = harness.generate(&[0], 1);
+    harness.next_call();
+    harness.next_call();
+    let waiting = harness.generate(&[1], 1);
+    harness.engine.queue.expire(Instant::now() + max_wait);
+    assert_eq!(events(waiting), [GenerateEvent::Overloaded]);
+    harness.gate.open(1);
+    assert_eq!(events(running), answer(&[1], StopCause::Length));
+}
+
+#[test]
+fn the_engine_looks_for_requests_that_wait_too_long() {
+    let harness = start_with(CandleOptions {
+        max_wait: Duration::ZERO,
+        ..CandleOptions::default()
+    });
+    assert_eq!(events(harness.generate(&[0], 1)), [GenerateEvent::Overloaded]);
+}
+
+#[test]
+fn dropping_the_engine_does_not_wait_for_its_thread() {
+    let harness = start(1, 8);
+    let running = harness.generate(&[0], 100);
+    harness.next_call();
+    let Harness { engine, gate, calls } = harness;
+    // The step is under way until the gate opens: waiting for the thread here would take for ever.
+    drop(engine);
+    gate.open(1);
+    assert_eq!(calls.iter().count(), 0, "the thread ends after the step");
+    let last = events(running).pop();
+    assert_eq!(
+        last,
+        Some(GenerateEvent::Failed("the engine was stopped".to_owned()))
+    );
+}
+
+#[test]
 fn dropping_the_engine_fails_what_has_not_ended() {
     let harness = start(1, 8);
     let running = harness.generate(&[0], 100);
@@ -332,13 +392,15 @@ fn metrics_count_what_runs_waits_and_is_cancelled() {
         ],
     );
     drop(running);
+    drop(harness.generate(&[3], 1));
+    harness.engine.queue.expire(Instant::now());
     harness.gate.open(2);
     events(waiting);
-    drop(harness);
+    harness.end();
     assert_rendered(
         &metrics.render(),
         &[
-            "cancelled_total{engine=\"candle\"} 1",
+            "cancelled_total{engine=\"candle\"} 2",
             "steps_total{engine=\"candle\"} 2",
             "sequences{engine=\"candle\"} 0",
             "waiting{engine=\"candle\"} 0",

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::meters::Meters;
 use super::model::LogitsModel;
@@ -15,12 +16,13 @@ use super::sequence::{Progress, Scratch, Sequence, StepError};
 
 /// Everything that the engine's thread owns.
 pub(super) struct Worker<M: LogitsModel> {
-    model: M,
     queue: Arc<WaitingQueue>,
     meters: Meters,
     max_sequences: usize,
     running: Vec<Sequence<M>>,
     scratch: Scratch,
+    /// Dropped last: when it is gone, so are all sequences.
+    model: M,
 }
 
 impl<M: LogitsModel> Worker<M> {
@@ -42,6 +44,8 @@ impl<M: LogitsModel> Worker<M> {
             if self.running.is_empty() && !self.queue.wait() {
                 return;
             }
+            // A step takes milliseconds, so this is often enough for waits of seconds.
+            self.queue.expire(Instant::now());
             self.admit();
             self.step();
         }

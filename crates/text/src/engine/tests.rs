@@ -346,6 +346,17 @@ async fn one_failing_choice_ends_the_stream_and_cancels_the_others() {
 }
 
 #[tokio::test]
+async fn a_sequence_that_waited_too_long_finds_the_engine_busy() {
+    let fixture = Fixture::new();
+    fixture
+        .tokens
+        .push(TokenScript::default().event(GenerateEvent::Overloaded));
+    let mut stream = fixture.chat.chat(request()).await.unwrap();
+    assert!(matches!(stream.next().await, Some(Err(EngineError::QueueFull))));
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
 async fn a_cut_token_stream_is_a_failure() {
     let fixture = Fixture::new();
     fixture.tokens.push(TokenScript::started().tokens(&[5]));
