@@ -2,9 +2,10 @@
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::middleware::from_fn;
 use axum::routing::{get, patch, put};
 use metrics_exporter_prometheus::PrometheusHandle;
-use silica_api::{BodyLimits, ObserveLayer, method_not_allowed, not_found, panic_barrier};
+use silica_api::{BodyLimits, ObserveLayer, drain_unread, method_not_allowed, not_found, panic_barrier};
 use silica_gateway::Gateway;
 use silica_platform::Platform;
 use silica_types::{Secret, SharedClock};
@@ -44,6 +45,7 @@ pub fn admin_router(state: AdminState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
         .layer(panic_barrier())
+        .layer(from_fn(drain_unread))
         .layer(ObserveLayer::new(clock))
 }
 
