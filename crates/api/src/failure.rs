@@ -108,6 +108,7 @@ fn unsupported(feature: Feature) -> ApiError {
         Feature::Prefix => ErrorCode::PrefixNotSupported.into(),
         Feature::FillInMiddle => ErrorCode::FimNotSupported.into(),
         Feature::Thinking => unsupported_parameter("enable_thinking"),
+        Feature::ThinkingBudget => unsupported_parameter("thinking_budget"),
         Feature::Vision => ErrorCode::NotVlm.into(),
     }
 }

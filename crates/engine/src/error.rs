@@ -15,8 +15,10 @@ pub enum Feature {
     Prefix,
     /// `suffix`.
     FillInMiddle,
-    /// `enable_thinking` or `thinking_budget`.
+    /// `enable_thinking`.
     Thinking,
+    /// `thinking_budget`.
+    ThinkingBudget,
     /// Image, audio or video parts.
     Vision,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Feature {
             Self::Prefix => "prefix continuation",
             Self::FillInMiddle => "fill in the middle",
             Self::Thinking => "thinking control",
+            Self::ThinkingBudget => "a thinking budget",
             Self::Vision => "image input",
         })
     }

@@ -124,6 +124,7 @@ impl TextModel {
             Feature::Prefix => self.template.is_some(),
             Feature::FillInMiddle => self.fim.is_some(),
             Feature::Thinking => mentions("enable_thinking"),
+            Feature::ThinkingBudget => self.think_marks().is_some(),
             Feature::JsonMode | Feature::Vision => false,
         }
     }
@@ -217,7 +218,7 @@ impl TextModel {
     /// The budget as the engine understands it. Models without reasoning have nothing to bound.
     ///
     /// # Errors
-    /// `Unsupported(Thinking)` when the think marks are not tokens of their own.
+    /// `Unsupported(ThinkingBudget)` when the think marks are not tokens of their own.
     fn reasoning_limit(
         &self,
         budget: Option<TokenCount>,
@@ -226,17 +227,20 @@ impl TextModel {
         let Some(limit) = budget.filter(|_| opening != Opening::Visible) else {
             return Ok(None);
         };
-        let mark = |text| {
-            let id = self.vocabulary.added_token(text);
-            id.ok_or(EngineError::Unsupported(Feature::Thinking))
-        };
-        let (opens, closes) = (mark("<think>")?, mark("</think>")?);
+        let unsupported = EngineError::Unsupported(Feature::ThinkingBudget);
+        let (opens, closes) = self.think_marks().ok_or(unsupported)?;
         Ok(Some(SpanLimit {
             opens: (opening == Opening::Undecided).then_some(opens),
             closes,
             limit,
             ending: self.encoder.encode("\n</think>\n\n", self.context_length)?,
         }))
+    }
+
+    /// The tokens that open and close the reasoning, if the marks are tokens.
+    fn think_marks(&self) -> Option<(u32, u32)> {
+        let mark = |text| self.vocabulary.added_token(text);
+        mark("<think>").zip(mark("</think>"))
     }
 
     /// Every message costs at least one token, so more messages than the context has tokens can

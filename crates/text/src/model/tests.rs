@@ -213,6 +213,33 @@ fn what_the_template_lacks_is_unsupported() {
 }
 
 #[test]
+fn a_budget_needs_think_marks_that_are_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    piece_tokenizer()
+        .save(folder.path().join(TOKENIZER), false)
+        .unwrap();
+    std::fs::write(
+        folder.path().join("chat_template.jinja"),
+        "{{ messages[0].content }}{# up to </think> #}<think>",
+    )
+    .unwrap();
+    let model = load(folder.path()).unwrap();
+    let thinking = Thinking {
+        enabled: None,
+        budget: Some(TokenCount(128)),
+    };
+    let refused = model.prompt(&ChatRequest {
+        thinking,
+        ..request("a")
+    });
+    assert!(matches!(
+        refused.unwrap_err(),
+        EngineError::Unsupported(Feature::ThinkingBudget)
+    ));
+    assert!(!model.supports(Feature::ThinkingBudget) && tiny().supports(Feature::ThinkingBudget));
+}
+
+#[test]
 fn a_base_model_refuses_chats_but_fills_gaps() {
     let folder = folder(&[]);
     let model = load(folder.path()).unwrap();
