@@ -28,7 +28,7 @@ impl Default for CandleOptions {
             threads: None,
             dtype: Dtype::default(),
             max_waiting: 64,
-            max_wait: Duration::from_secs(60),
+            max_wait: Duration::from_mins(1),
             max_sequences: 8,
             context_length: None,
             name: "candle".to_owned(),

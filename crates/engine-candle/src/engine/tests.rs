@@ -97,8 +97,8 @@ struct Harness {
 
 fn start(max_sequences: usize, max_waiting: usize) -> Harness {
     start_with(CandleOptions {
-        max_sequences,
         max_waiting,
+        max_sequences,
         ..CandleOptions::default()
     })
 }
