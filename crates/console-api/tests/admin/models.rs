@@ -108,7 +108,12 @@ async fn models_are_listed_in_pages() {
             (&json!("m/c"), &json!(null))
         );
     }
-    for cursor in ["m%2Fb", "_m%2Fb", "1739481746000000_", "9999999999999999999_m%2Fb"] {
+    for cursor in [
+        "m%2Fb",
+        "_m%2Fb",
+        "1739481746000000_",
+        "9999999999999999999_m%2Fb",
+    ] {
         admin
             .get(&format!("/admin/v1/models?cursor={cursor}"))
             .await
