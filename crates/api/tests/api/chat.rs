@@ -86,6 +86,38 @@ async fn log_probabilities_have_openai_s_form() {
 }
 
 #[tokio::test]
+async fn an_answer_of_many_log_probabilities_is_whole() {
+    let app = App::new().await;
+    let token = || TopLogprob {
+        text: "a".to_owned(),
+        bytes: vec![b'a'],
+        logprob: -0.5,
+    };
+    let logprob = || TextLogprob {
+        token: token(),
+        top: vec![token(); 5],
+    };
+    let delta = Delta::Content {
+        text: "a".repeat(1000),
+        logprobs: (0..1000).map(|_| logprob()).collect(),
+    };
+    app.engine.push(
+        ChatScript::started(TokenCount(1))
+            .delta(0, delta)
+            .finished(0, FinishReason::Stop),
+    );
+    let asks = json!({"logprobs": true, "top_logprobs": 5});
+    let answer = app.chat(&chat("silica/plain", &asks)).await.json();
+    let tokens = answer["choices"][0]["logprobs"]["content"].as_array().unwrap();
+    assert_eq!(tokens.len(), 1000);
+    assert!(
+        tokens
+            .iter()
+            .all(|token| token["top_logprobs"].as_array().unwrap().len() == 5)
+    );
+}
+
+#[tokio::test]
 async fn the_defaults_are_those_of_february_2025() {
     let app = App::new().await;
     app.chat(&chat("silica/plain", &json!({}))).await;
