@@ -1,9 +1,11 @@
 //! `[engine]`: engines that run inside the process.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidValue, at_least_one};
+use super::{HumanDuration, InvalidValue, at_least_one};
 
 /// Engines that run inside the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +21,8 @@ pub(crate) struct EngineConfig {
     pub(crate) max_sequences: u32,
     /// The most sequences that may wait for a place; further requests are refused with 503.
     pub(crate) max_waiting: u32,
+    /// The longest that a sequence may wait for a place; then its request is refused with 503.
+    pub(crate) max_wait: HumanDuration,
 }
 
 /// The number format that embedded models compute in.
@@ -37,6 +41,7 @@ impl Default for EngineConfig {
             dtype: EngineDtype::F32,
             max_sequences: 16,
             max_waiting: 256,
+            max_wait: HumanDuration(Duration::from_mins(1)),
         }
     }
 }
@@ -46,6 +51,7 @@ impl EngineConfig {
         if let Some(threads) = self.threads {
             at_least_one("engine.threads", u64::from(threads))?;
         }
-        at_least_one("engine.max_sequences", u64::from(self.max_sequences))
+        at_least_one("engine.max_sequences", u64::from(self.max_sequences))?;
+        self.max_wait.not_zero("engine.max_wait")
     }
 }

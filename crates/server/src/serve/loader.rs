@@ -35,6 +35,7 @@ impl Engines {
             },
             max_waiting: self.0.max_waiting as usize,
             max_sequences: self.0.max_sequences as usize,
+            max_wait: self.0.max_wait.0,
             name: name.to_owned(),
             ..CandleOptions::default()
         }

@@ -96,6 +96,7 @@ impl Server {
                 dialect: config.errors.dialect,
                 body: body_limits(config),
                 cors: config.cors.origins()?,
+                stream_stall_limit: config.server.write_timeout.0,
                 ..ApiConfig::default()
             },
         };
