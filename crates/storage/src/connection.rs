@@ -15,6 +15,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::fs::OpenOptions;
+use tokio::time::Instant;
 
 use crate::database_url::Target;
 use crate::error::driver;
@@ -28,6 +29,8 @@ const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 /// How long a statement waits for a free connection, and a SQLite writer for the lock of another process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause between two tries to open a SQLite file that others are opening.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// The number of the advisory lock under which one process migrates a PostgreSQL database.
 const MIGRATION_LOCK: i64 = 0x5111_CA00;
 /// How long PostgreSQL lets a statement wait for a lock (the row of `revisions` makes changes wait
@@ -135,8 +138,31 @@ impl fmt::Debug for Storage {
     }
 }
 
+/// Opens the file, again and again for a while when others are opening it: SQLite refuses the
+/// switch of a new file to WAL at once while another connection makes it, whatever the busy timeout.
 async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
     make_private(path).await?;
+    let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+    loop {
+        match connect_sqlite(path).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether SQLite answered `SQLITE_BUSY`, the low byte of its result code (5), or a variant of it.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: u32 = 5;
+    error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == BUSY)
+}
+
+async fn connect_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
