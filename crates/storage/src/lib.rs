@@ -23,9 +23,8 @@ pub use connection::Storage;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{Conflict, StorageError};
 pub use records::{
-    Account, AccountStatus, ApiKey, CatalogueModel, Deployment, EngineKind, InvalidPriceAmount, KeyHash,
-    KeyStatus, LimitClass, LimitMetrics, Limits, ModelFeature, ModelStatus, ModelType, Price, PriceAmount,
-    ReplicaSpec, RoutingPolicy, SubType, UnknownCode, UsageLevel,
+    Account, AccountStatus, ApiKey, CatalogueModel, Deployment, EngineKind, KeyHash, KeyStatus, ModelFeature,
+    ModelStatus, ModelType, ReplicaSpec, RoutingPolicy, SubType,
 };
 pub use repositories::{Changed, Page, UnreadableRow, accounts, api_keys, catalogue, deployments, revisions};
 pub use transaction::{Executor, Scope, Snapshot, Source, Write};

@@ -66,8 +66,21 @@ id_type! {
     /// The public id of an API key; the secret itself is stored only as a hash.
     ApiKeyId
 }
+impl ApiKeyId {
+    /// Stands for the console's playground, which calls without a key (contract platform.md 2.4);
+    /// bills show it as `playground`.
+    pub const PLAYGROUND: Self = Self(Uuid::nil());
+}
 id_type! {
-    /// The id of one inference call; on the wire the `id` of the completion.
+    /// The id of one bucket of an account's money: a voucher, the gift or the charge balance.
+    BucketId
+}
+id_type! {
+    /// The id of one credit: money that an operator put into a bucket.
+    CreditId
+}
+id_type! {
+    /// The id of one inference call; on the wire the `id` of the completion, and the id of the event that settles it.
     RequestId
 }
 

@@ -4,15 +4,25 @@
 //! know each other must agree on it.
 
 mod clock;
+mod code;
 mod ids;
 mod model_name;
+mod money;
 mod secret;
 mod token_count;
 mod trace_id;
+mod usage_source;
 
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
-pub use ids::{AccountId, ApiKeyId, RequestId, new_uuid};
+pub use code::UnknownCode;
+pub use ids::{AccountId, ApiKeyId, BucketId, CreditId, RequestId, new_uuid};
 pub use model_name::{InvalidModelName, ModelName};
+pub use money::{InvalidMoney, Money};
 pub use secret::Secret;
 pub use token_count::TokenCount;
 pub use trace_id::{InvalidTraceId, TraceId};
+pub use usage_source::UsageSource;
+
+/// What [`code_enum`] writes its code with.
+#[doc(hidden)]
+pub use serde;

@@ -2,20 +2,34 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Clock, new_uuid};
 
 /// A trace id: 1 to 128 visible ASCII characters. Ours have the form `ti_` and 32 hexadecimal
 /// digits; a caller's `X-Trace-Id` is kept as it came (contract section 1.2).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct TraceId(String);
 
 /// The text is not usable as a trace id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a trace id must have 1 to 128 visible ASCII characters")]
 pub struct InvalidTraceId;
+
+impl TryFrom<String> for TraceId {
+    type Error = InvalidTraceId;
+
+    fn try_from(text: String) -> Result<Self, InvalidTraceId> {
+        Self::from_caller(&text)
+    }
+}
+
+impl From<TraceId> for String {
+    fn from(trace: TraceId) -> Self {
+        trace.0
+    }
+}
 
 impl TraceId {
     /// Makes a new trace id, ordered by the clock's time.

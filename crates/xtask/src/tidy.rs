@@ -14,8 +14,9 @@ const LAYERS: &[&[&str]] = &[
     &["silica-api"],
     &["silica-gateway"],
     &["silica-platform"],
-    &["silica-text", "silica-engine-candle"],
-    &["silica-storage", "silica-engine", "silica-protocol"],
+    &["silica-text", "silica-engine-candle", "silica-engine-remote"],
+    &["silica-storage", "silica-journal", "silica-engine", "silica-protocol"],
+    &["silica-billing"],
     &["silica-types"],
 ];
 
@@ -26,6 +27,7 @@ const TEST_SUPPORT: &str = "silica-testkit";
 const OWNERS: &[(&str, &str)] = &[
     ("sea-orm", "silica-storage"),
     ("sea-orm-migration", "silica-storage"),
+    ("rusqlite", "silica-journal"),
     ("candle-core", "silica-engine-candle"),
     ("tokenizers", "silica-text"),
 ];

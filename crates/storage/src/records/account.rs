@@ -1,9 +1,8 @@
 //! Accounts: the subject that keys, limits and balances belong to.
 
 use jiff::Timestamp;
-use silica_types::AccountId;
-
-use super::code_enum;
+use silica_billing::UsageLevel;
+use silica_types::{AccountId, code_enum};
 
 code_enum! {
     /// Whether an account may call.
@@ -12,24 +11,6 @@ code_enum! {
         Normal = "normal",
         /// Refused with code 30002.
         Disabled = "disabled",
-    }
-}
-
-code_enum! {
-    /// The usage level that picks an account's rate limits.
-    UsageLevel, "usage level", {
-        /// Below CNY 50 in the month.
-        L0 = "L0",
-        /// From CNY 50.
-        L1 = "L1",
-        /// From CNY 200.
-        L2 = "L2",
-        /// From CNY 2,000.
-        L3 = "L3",
-        /// From CNY 5,000.
-        L4 = "L4",
-        /// From CNY 10,000.
-        L5 = "L5",
     }
 }
 

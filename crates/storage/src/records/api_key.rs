@@ -3,9 +3,8 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use silica_types::{AccountId, ApiKeyId};
-
-use super::{Limits, code_enum};
+use silica_billing::KeyLimits;
+use silica_types::{AccountId, ApiKeyId, code_enum};
 
 code_enum! {
     /// Whether a key opens its account.
@@ -49,7 +48,7 @@ pub struct ApiKey {
     /// Whether it works.
     pub status: KeyStatus,
     /// Limits of this key below those of its account; `None` means none of its own.
-    pub limits: Option<Limits>,
+    pub limits: Option<KeyLimits>,
     /// When it stops working, whole microseconds; `None` means never.
     pub expires_at: Option<Timestamp>,
     /// When it was made, whole microseconds.

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
-use silica_types::{ModelName, Secret};
-
-use super::code_enum;
+use silica_types::{ModelName, Secret, code_enum};
 
 code_enum! {
     /// The engines that this build can start.

@@ -1,9 +1,8 @@
 //! Catalogue models: what clients can name in a request.
 
 use jiff::Timestamp;
-use silica_types::ModelName;
-
-use super::{Limits, Price, code_enum};
+use silica_billing::{Limits, Price};
+use silica_types::{ModelName, code_enum};
 
 code_enum! {
     /// The kind of a model's output.

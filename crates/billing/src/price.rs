@@ -84,6 +84,15 @@ pub struct Price {
     /// For a million UTF-8 bytes of input text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_m_bytes: Option<PriceAmount>,
+    /// For a million input tokens of a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_input: Option<PriceAmount>,
+    /// For a million output tokens of a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_output: Option<PriceAmount>,
+    /// For a million tokens of training data, times the epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<PriceAmount>,
     /// For a second of audio or video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_second: Option<PriceAmount>,

@@ -13,6 +13,7 @@ pub struct UnknownCode {
 }
 
 /// Declares an enum whose values have fixed texts, with `as_str`, `ALL`, `FromStr`, `Display` and serde.
+#[macro_export]
 macro_rules! code_enum {
     (
         $(#[$doc:meta])* $name:ident, $what:literal,
@@ -43,11 +44,11 @@ macro_rules! code_enum {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::records::UnknownCode;
+            type Err = $crate::UnknownCode;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or_else(|| {
-                    $crate::records::UnknownCode {
+                    $crate::UnknownCode {
                         what: $what,
                         value: text.chars().take(64).collect(),
                         known: [$($text),+].join(", "),
@@ -56,19 +57,17 @@ macro_rules! code_enum {
             }
         }
 
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as $crate::serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err($crate::serde::de::Error::custom)
             }
         }
     };
 }
-
-pub(crate) use code_enum;

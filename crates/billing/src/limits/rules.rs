@@ -1,8 +1,7 @@
 //! Rate limits of a model or a key: a class of the published table, or explicit numbers.
 
 use serde::{Deserialize, Serialize};
-
-use super::code_enum;
+use silica_types::code_enum;
 
 code_enum! {
     /// A row group of the published limit table; the usage level picks the column.
