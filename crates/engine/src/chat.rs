@@ -4,25 +4,48 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures::Stream;
-use silica_types::TokenCount;
+use silica_types::{TokenCount, UsageSource};
 
 use crate::{EngineError, Sampling, Usage};
 
 /// Answers chats.
 #[async_trait]
 pub trait ChatEngine: Send + Sync {
-    /// Counts the prompt tokens that [`ChatEngine::chat`] would compute for this request.
+    /// Checks a request and builds its prompt, so that what it may cost is known before it runs.
+    /// Nothing is queued and no place is taken. Dropping the future cancels it.
     ///
     /// # Errors
-    /// As [`ChatEngine::chat`], for faults of the request.
-    async fn count(&self, request: &ChatRequest) -> Result<TokenCount, EngineError>;
+    /// Whatever is wrong with the request itself.
+    async fn prepare(&self, request: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError>;
 
-    /// Starts an answer. Dropping the future or the stream cancels it.
+    /// Starts an answer at once: [`ChatEngine::prepare`], then [`PreparedChat::start`].
+    ///
+    /// # Errors
+    /// As both.
+    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, EngineError> {
+        self.prepare(request).await?.start().await
+    }
+}
+
+/// A request whose prompt is built and whose size is known. Dropping it leaves nothing behind.
+#[async_trait]
+pub trait PreparedChat: Send {
+    /// The tokens of the rendered prompt; an upper bound where the engine cannot count
+    /// ([`PreparedChat::prompt_source`]).
+    fn prompt_tokens(&self) -> TokenCount;
+
+    /// The most tokens that all choices together may generate.
+    fn completion_limit(&self) -> TokenCount;
+
+    /// How [`PreparedChat::prompt_tokens`] was counted.
+    fn prompt_source(&self) -> UsageSource;
+
+    /// Starts the answer. Dropping the future or the stream cancels it.
     ///
     /// # Errors
     /// Anything that is known before the first token; later faults come through the stream, once,
     /// as its last item.
-    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, EngineError>;
+    async fn start(self: Box<Self>) -> Result<ChatStream, EngineError>;
 }
 
 /// The events of one answer: `Started`, then deltas of all choices interleaved, one `Finished` per

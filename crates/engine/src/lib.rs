@@ -18,7 +18,7 @@ mod usage;
 
 pub use chat::{
     ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, FinishReason,
-    Message, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
+    Message, PreparedChat, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
 };
 pub use error::{EngineError, Feature};
 pub use sampling::Sampling;

@@ -1,6 +1,6 @@
 //! What a call has consumed.
 
-use silica_types::TokenCount;
+use silica_types::{TokenCount, UsageSource};
 
 /// Token counts of one call, cumulative, over all its choices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Usage {
     pub completion: TokenCount,
     /// The part of `completion` that belongs to reasoning.
     pub reasoning: TokenCount,
+    /// Who counted.
+    pub source: UsageSource,
 }
 
 impl Usage {

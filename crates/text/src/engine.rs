@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use silica_engine::{
-    ChatEngine, ChatRequest, ChatStream, EngineError, Feature, GenerateRequest, Sampling, TokenEngine,
+    ChatEngine, ChatRequest, ChatStream, EngineError, Feature, GenerateRequest, PreparedChat, Sampling,
+    TokenEngine,
 };
-use silica_types::{SharedClock, SystemClock, TokenCount};
+use silica_types::{SharedClock, SystemClock, TokenCount, UsageSource};
 use tokio::sync::Semaphore;
 
 use crate::TextError;
@@ -35,12 +36,26 @@ const MOST_DIRECT_MESSAGES: usize = 16;
 /// - `tools` with `ToolChoice::Auto` are shown to the model and calls are read from the answer.
 /// - Special tokens that users and tools spell in their texts reach the model as plain text.
 pub struct TextEngine<E> {
+    core: Arc<Core<E>>,
+    /// One for each core: more long prompts at a time would only slow each other down.
+    builders: Arc<Semaphore>,
+}
+
+/// What a request needs to run once its prompt is built.
+struct Core<E> {
     model: Arc<TextModel>,
     engine: E,
     name: String,
     clock: SharedClock,
-    /// One for each core: more long prompts at a time would only slow each other down.
-    builders: Arc<Semaphore>,
+}
+
+/// A request with its prompt.
+struct PreparedText<E> {
+    core: Arc<Core<E>>,
+    prompt: Prompt,
+    request: ChatRequest,
+    /// Tokens that a choice may have, at least 1: the request's limit within the context.
+    max_tokens: TokenCount,
 }
 
 impl<E: TokenEngine> TextEngine<E> {
@@ -78,10 +93,12 @@ impl<E: TokenEngine> TextEngine<E> {
         }
         let builders = std::thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
-            model,
-            engine,
-            name,
-            clock,
+            core: Arc::new(Core {
+                model,
+                engine,
+                name,
+                clock,
+            }),
             builders: Arc::new(Semaphore::new(builders)),
         })
     }
@@ -89,7 +106,7 @@ impl<E: TokenEngine> TextEngine<E> {
     /// Whether the folder provides for a feature (tools and switching the reasoning by the
     /// template, prefix by having one, fill in the middle by the tokens).
     pub fn supports(&self, feature: Feature) -> bool {
-        self.model.supports(feature)
+        self.core.model.supports(feature)
     }
 
     /// Builds the prompt, on the blocking pool unless it is small.
@@ -97,13 +114,13 @@ impl<E: TokenEngine> TextEngine<E> {
         let is_small =
             text_bytes(&request) <= LARGEST_DIRECT_BYTES && request.messages.len() <= MOST_DIRECT_MESSAGES;
         if is_small && request.tools.is_empty() {
-            return Ok((self.model.prompt(&request)?, request));
+            return Ok((self.core.model.prompt(&request)?, request));
         }
         let permit = Arc::clone(&self.builders)
             .acquire_owned()
             .await
             .map_err(EngineError::failed)?;
-        let model = Arc::clone(&self.model);
+        let model = Arc::clone(&self.core.model);
         let building = tokio::task::spawn_blocking(move || {
             // Held to the end of the work, which goes on when the caller is gone.
             let _permit = permit;
@@ -111,24 +128,31 @@ impl<E: TokenEngine> TextEngine<E> {
         });
         building.await.map_err(EngineError::failed)?
     }
+}
 
-    fn submit(&self, prompt: &Prompt, request: &ChatRequest) -> Result<Answer, EngineError> {
-        let room = self
-            .engine
-            .context_length()
-            .get()
-            .saturating_sub(TokenCount::of(&prompt.tokens).get());
-        if room == 0 {
-            let limit = self.engine.context_length();
-            return Err(EngineError::ContextExceeded {
-                prompt: TokenCount::of(&prompt.tokens),
-                limit,
-            });
+impl<E: TokenEngine> Core<E> {
+    /// Returns the tokens that a choice may have after this prompt, at least 1.
+    fn room(&self, prompt: &Prompt) -> Result<TokenCount, EngineError> {
+        let limit = self.engine.context_length();
+        let prompt = TokenCount::of(&prompt.tokens);
+        match limit.get().saturating_sub(prompt.get()) {
+            0 => Err(EngineError::ContextExceeded { prompt, limit }),
+            room => Ok(TokenCount(room)),
         }
-        let max_tokens = request.max_tokens.min(TokenCount(room));
+    }
+}
+
+impl<E: TokenEngine> PreparedText<E> {
+    fn submit(&self) -> Result<Answer, EngineError> {
+        let Self {
+            core,
+            prompt,
+            request,
+            max_tokens,
+        } = self;
         let settings = Arc::new(ChoiceSettings {
-            vocabulary: Arc::clone(self.model.vocabulary()),
-            clock: Arc::clone(&self.clock),
+            vocabulary: Arc::clone(core.model.vocabulary()),
+            clock: Arc::clone(&core.clock),
             stop_tokens: prompt.stop_tokens.clone(),
             stops: Patterns::new(request.stop.iter().map(String::as_str)),
             opening: prompt.opening,
@@ -138,10 +162,10 @@ impl<E: TokenEngine> TextEngine<E> {
         let mut answer = Answer::new(TokenCount::of(&prompt.tokens));
         for choice in 0..request.choices.max(1) {
             // An error drops `answer`, which cancels the choices already queued.
-            let sequence = self.engine.generate(GenerateRequest {
+            let sequence = core.engine.generate(GenerateRequest {
                 prompt: prompt.tokens.clone(),
                 sampling: sampling(&request.sampling, choice),
-                max_tokens,
+                max_tokens: *max_tokens,
                 stop_tokens: prompt.stop_tokens.clone(),
                 logprobs: request.logprobs,
                 span_limit: prompt.reasoning_limit.clone(),
@@ -153,15 +177,36 @@ impl<E: TokenEngine> TextEngine<E> {
 }
 
 #[async_trait]
-impl<E: TokenEngine> ChatEngine for TextEngine<E> {
-    async fn count(&self, request: &ChatRequest) -> Result<TokenCount, EngineError> {
-        let (prompt, _) = self.prompt(request.clone()).await?;
-        Ok(TokenCount::of(&prompt.tokens))
+impl<E: TokenEngine + 'static> ChatEngine for TextEngine<E> {
+    async fn prepare(&self, request: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError> {
+        let (prompt, request) = self.prompt(request).await?;
+        let max_tokens = request.max_tokens.min(self.core.room(&prompt)?);
+        Ok(Box::new(PreparedText {
+            core: Arc::clone(&self.core),
+            prompt,
+            request,
+            max_tokens,
+        }))
+    }
+}
+
+#[async_trait]
+impl<E: TokenEngine> PreparedChat for PreparedText<E> {
+    fn prompt_tokens(&self) -> TokenCount {
+        TokenCount::of(&self.prompt.tokens)
     }
 
-    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, EngineError> {
-        let (prompt, request) = self.prompt(request).await?;
-        Ok(Box::pin(self.submit(&prompt, &request)?))
+    fn completion_limit(&self) -> TokenCount {
+        let choices = self.request.choices.max(1);
+        TokenCount(self.max_tokens.get().saturating_mul(choices))
+    }
+
+    fn prompt_source(&self) -> UsageSource {
+        UsageSource::Engine
+    }
+
+    async fn start(self: Box<Self>) -> Result<ChatStream, EngineError> {
+        Ok(Box::pin(self.submit()?))
     }
 }
 
@@ -169,7 +214,7 @@ impl<E> fmt::Debug for TextEngine<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("TextEngine")
-            .field("name", &self.name)
+            .field("name", &self.core.name)
             .finish_non_exhaustive()
     }
 }

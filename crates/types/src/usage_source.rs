@@ -13,7 +13,6 @@ crate::code_enum! {
 }
 
 /// Embedded engines count what they do; others must say that they do not.
-#[expect(clippy::derivable_impls, reason = "the macro declares the enum")]
 impl Default for UsageSource {
     fn default() -> Self {
         Self::Engine

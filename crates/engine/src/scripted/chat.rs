@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream;
-use silica_types::TokenCount;
+use silica_types::{TokenCount, UsageSource};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Delta, EngineError, FinishReason, Usage,
+    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Delta, EngineError, FinishReason,
+    PreparedChat, Usage,
 };
 
 /// Makes an error each time it is played, since errors cannot be cloned.
@@ -210,7 +211,7 @@ impl ScriptedChatEngine {
             .push_back(script);
     }
 
-    /// The requests so far (`chat` only), in order.
+    /// The requests that were started so far, in order.
     pub fn requests(&self) -> Vec<ChatRequest> {
         self.0
             .requests
@@ -244,27 +245,57 @@ impl ScriptedChatEngine {
 
 #[async_trait]
 impl ChatEngine for ScriptedChatEngine {
+    async fn prepare(&self, request: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError> {
+        let engine = self.clone();
+        Ok(Box::new(PreparedScript { engine, request }))
+    }
+}
+
+struct PreparedScript {
+    engine: ScriptedChatEngine,
+    request: ChatRequest,
+}
+
+#[async_trait]
+impl PreparedChat for PreparedScript {
     /// Counts one token per four bytes of content, at least one.
-    async fn count(&self, request: &ChatRequest) -> Result<TokenCount, EngineError> {
-        let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
-        Ok(TokenCount(u32::try_from(bytes / 4).unwrap_or(u32::MAX).max(1)))
+    fn prompt_tokens(&self) -> TokenCount {
+        let bytes: usize = self
+            .request
+            .messages
+            .iter()
+            .map(|message| message.content.len())
+            .sum();
+        TokenCount(u32::try_from(bytes / 4).unwrap_or(u32::MAX).max(1))
     }
 
-    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, EngineError> {
-        self.0
+    fn completion_limit(&self) -> TokenCount {
+        let Self { request, .. } = self;
+        TokenCount(request.max_tokens.get().saturating_mul(request.choices))
+    }
+
+    fn prompt_source(&self) -> UsageSource {
+        UsageSource::Engine
+    }
+
+    async fn start(self: Box<Self>) -> Result<ChatStream, EngineError> {
+        let Self {
+            engine: ScriptedChatEngine(shared),
+            request,
+        } = *self;
+        shared
             .requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(request);
-        let queued = self
-            .0
+        let queued = shared
             .queued
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop_front();
-        let mut script = queued.unwrap_or_else(|| self.0.default.clone());
+        let mut script = queued.unwrap_or_else(|| shared.default.clone());
         let mut guard = Guard {
-            shared: Arc::clone(&self.0),
+            shared,
             complete: false,
         };
         if let Some(gate) = script.start_gate.take() {
