@@ -20,8 +20,8 @@ pub use operations::{
     NewReplica,
 };
 pub use platform::{Caller, Platform};
+pub use silica_billing::{KeyLimits, LimitClass, LimitMetrics, Limits, Price, PriceAmount, UsageLevel};
 pub use silica_storage::{
     Account, AccountStatus, ApiKey, CatalogueModel, Conflict, DatabaseUrl, Deployment, EngineKind, KeyStatus,
-    LimitClass, LimitMetrics, Limits, ModelFeature, ModelStatus, ModelType, Page, Price, PriceAmount,
-    ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType, UnknownCode, UsageLevel,
+    ModelFeature, ModelStatus, ModelType, Page, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
 };

@@ -1,6 +1,8 @@
 //! The rules for the fields of accounts, keys, models and deployments.
 
-use silica_storage::{LimitMetrics, Limits, UnknownCode};
+use ipnet::{IpNet, Ipv4Net};
+use silica_billing::{KeyLimits, LimitMetrics, Limits};
+use silica_types::{Money, UnknownCode};
 
 use crate::PlatformError;
 
@@ -11,6 +13,10 @@ const DESCRIPTION_CHARACTERS: usize = 4096;
 const TAGS: usize = 32;
 const TAG_CHARACTERS: usize = 64;
 const DEPLOYMENT_NAME_BYTES: usize = 128;
+const KEY_MODELS: usize = 256;
+const KEY_ADDRESSES: usize = 256;
+/// The bits of an IPv6 address before the IPv4 address that it wraps (RFC 4291, section 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
 
 /// Makes the error for a field.
 pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> PlatformError {
@@ -107,6 +113,54 @@ pub(crate) fn limits(limits: Limits) -> Result<Limits, PlatformError> {
     Ok(limits)
 }
 
+/// Checks the limits of a key and puts them into one form; `None` when nothing is limited.
+///
+/// Zero requests or tokens a minute are refused: a key that may do nothing is a disabled key.
+pub(crate) fn key_limits(mut limits: KeyLimits) -> Result<Option<KeyLimits>, PlatformError> {
+    if limits.models.len() > KEY_MODELS {
+        return Err(invalid("limits.models", format!("at most {KEY_MODELS} models")));
+    }
+    if limits.addresses.len() > KEY_ADDRESSES {
+        return Err(invalid(
+            "limits.ips",
+            format!("at most {KEY_ADDRESSES} addresses"),
+        ));
+    }
+    if limits.monthly_spend.is_some_and(Money::is_negative) {
+        return Err(invalid("limits.monthly_spend", "must not be negative"));
+    }
+    let per_minute = [
+        ("limits.RPM", limits.requests_per_minute),
+        ("limits.TPM", limits.tokens_per_minute),
+    ];
+    for (field, value) in per_minute {
+        if value == Some(0) {
+            return Err(invalid(field, "must be 1 or more; disable the key to stop it"));
+        }
+    }
+    limits.models.sort_unstable();
+    limits.models.dedup();
+    for network in &mut limits.addresses {
+        *network = plain_network(*network);
+    }
+    limits.addresses.sort_unstable();
+    limits.addresses.dedup();
+    Ok(Some(limits).filter(|limits| *limits != KeyLimits::default()))
+}
+
+/// Clears the bits behind the prefix, and takes IPv4 networks out of their IPv6 clothes: addresses
+/// are compared without them.
+fn plain_network(network: IpNet) -> IpNet {
+    if let IpNet::V6(wrapped) = &network
+        && let Some(address) = wrapped.addr().to_ipv4_mapped()
+        && let Some(bits) = wrapped.prefix_len().checked_sub(MAPPED_BITS)
+        && let Ok(plain) = Ipv4Net::new(address, bits)
+    {
+        return IpNet::V4(plain.trunc());
+    }
+    network.trunc()
+}
+
 /// Checks the name of a deployment, which stands in paths of the admin API and in metrics.
 pub(crate) fn deployment_name(text: &str) -> Result<String, PlatformError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
@@ -131,6 +185,7 @@ pub(crate) fn positive(field: impl Into<String>, value: u32) -> Result<u32, Plat
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use silica_types::ModelName;
 
     use super::*;
 
@@ -179,6 +234,60 @@ mod tests {
                 .starts_with("limits.TPM")
         );
         assert!(limits(Limits::Metrics(LimitMetrics::default())).is_err());
+    }
+
+    #[test]
+    fn key_limits_are_sorted_and_addresses_brought_into_one_form() {
+        let limits = KeyLimits {
+            models: ["b/b", "a/a", "b/b"]
+                .map(|name| ModelName::new(name).unwrap())
+                .to_vec(),
+            addresses: [
+                "::ffff:10.1.2.3/104",
+                "10.9.9.9/8",
+                "2001:db8::1/32",
+                "192.0.2.7/32",
+            ]
+            .map(|network| network.parse().unwrap())
+            .to_vec(),
+            ..KeyLimits::default()
+        };
+        let kept = key_limits(limits).unwrap().unwrap();
+        let shown: Vec<_> = kept.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]);
+        assert_eq!(kept.models.len(), 2);
+        assert!(kept.allows_address("::ffff:10.255.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn key_limits_of_nothing_are_none_and_unusable_ones_are_refused() {
+        assert_eq!(key_limits(KeyLimits::default()).unwrap(), None);
+        for (limits, field) in [
+            (
+                KeyLimits {
+                    monthly_spend: Some(Money::from_nano(-1)),
+                    ..KeyLimits::default()
+                },
+                "limits.monthly_spend",
+            ),
+            (
+                KeyLimits {
+                    requests_per_minute: Some(0),
+                    ..KeyLimits::default()
+                },
+                "limits.RPM",
+            ),
+            (
+                KeyLimits {
+                    models: vec![ModelName::new("a/b").unwrap(); KEY_MODELS + 1],
+                    ..KeyLimits::default()
+                },
+                "limits.models",
+            ),
+        ] {
+            let refusal = key_limits(limits).unwrap_err().to_string();
+            assert!(refusal.starts_with(field), "{refusal}");
+        }
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use silica_platform::{ApiKey, KeyStatus};
 use silica_types::ApiKeyId;
 
 use super::accounts::Text;
-use crate::wire::LimitsBody;
+use crate::wire::KeyLimitsBody;
 
 /// A key without its text, which nobody can show again.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -27,7 +27,7 @@ pub(crate) struct KeyView {
     #[schema(value_type = String)]
     status: KeyStatus,
     /// Limits of the key; `null` when it has none of its own.
-    limits: Option<LimitsBody>,
+    limits: Option<KeyLimitsBody>,
     /// When the key stops working; `null` means never.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
@@ -46,7 +46,7 @@ impl From<&ApiKey> for KeyView {
             description: key.description.clone(),
             hint: key.hint.clone(),
             status: key.status,
-            limits: key.limits.map(LimitsBody::from),
+            limits: key.limits.as_ref().map(KeyLimitsBody::from),
             expires_at: key.expires_at,
             created_at: key.created_at,
             updated_at: key.updated_at,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use silica_platform::{LimitClass, LimitMetrics, Limits};
 use silica_protocol::ApiError;
 
-/// Rate limits of a model or a key: a class of the published table, or numbers, of which -1 and
+/// Rate limits of a model: a class of the published table, or numbers, of which -1 and
 /// absent ones do not limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,8 +1,9 @@
 //! Prices: exact decimals. Strings are written, strings and plain numbers are read.
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 use silica_platform::{Price, PriceAmount};
+
+use super::money::decimal;
 
 /// What a model costs in CNY, for a million tokens where the unit is tokens. An absent unit is
 /// not charged.
@@ -10,51 +11,93 @@ use silica_platform::{Price, PriceAmount};
 #[serde(deny_unknown_fields)]
 pub(crate) struct PriceBody {
     /// For a million input tokens.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>, example = "0.70")]
     input: Option<PriceAmount>,
     /// For a million output tokens.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     output: Option<PriceAmount>,
     /// For a million input tokens found in the cache.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     cached_input: Option<PriceAmount>,
     /// For a megapixel and an inference step.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     per_mpx_step: Option<PriceAmount>,
     /// For an image.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     per_image: Option<PriceAmount>,
     /// For a video.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     per_video: Option<PriceAmount>,
     /// For a million UTF-8 bytes of input text.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     per_m_bytes: Option<PriceAmount>,
+    /// For a million input tokens of a batch; the online price when absent.
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>)]
+    batch_input: Option<PriceAmount>,
+    /// For a million output tokens of a batch; the online price when absent.
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>)]
+    batch_output: Option<PriceAmount>,
+    /// For a million tokens of training data, times the epochs.
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>)]
+    training: Option<PriceAmount>,
     /// For a second of audio or video.
-    #[serde(default, deserialize_with = "amount", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "decimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     per_second: Option<PriceAmount>,
-}
-
-/// Reads the digits as they stand in the request, so that a number never passes through a float.
-fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PriceAmount>, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
-    let text = raw.get();
-    if text == "null" {
-        return Ok(None);
-    }
-    let digits = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
-    digits.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 impl From<Price> for PriceBody {
@@ -67,6 +110,9 @@ impl From<Price> for PriceBody {
             per_image: price.per_image,
             per_video: price.per_video,
             per_m_bytes: price.per_m_bytes,
+            batch_input: price.batch_input,
+            batch_output: price.batch_output,
+            training: price.training,
             per_second: price.per_second,
         }
     }
@@ -82,6 +128,9 @@ impl From<PriceBody> for Price {
             per_image: body.per_image,
             per_video: body.per_video,
             per_m_bytes: body.per_m_bytes,
+            batch_input: body.batch_input,
+            batch_output: body.batch_output,
+            training: body.training,
             per_second: body.per_second,
         }
     }

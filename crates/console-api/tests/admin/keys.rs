@@ -7,7 +7,7 @@ use super::support::{TestAdmin, without_ids};
 async fn key_is_shown_once_and_works_at_once() {
     let admin = TestAdmin::start().await;
     let account = admin.account("ada@example.org").await;
-    let body = json!({"description": "for CI", "limits": {"RPM": 10, "TPM": -1}});
+    let body = json!({"description": "for CI", "limits": {"RPM": 10, "ips": ["10.1.2.3/8", "::1"]}});
     let made = admin.post(&format!("{account}/keys"), body).await.ok();
     let text = made["key"].as_str().unwrap().to_owned();
     assert!(admin.platform.authenticate(&text).is_ok());
@@ -19,7 +19,7 @@ async fn key_is_shown_once_and_works_at_once() {
             "description": "for CI",
             "hint": "[hint]",
             "status": "normal",
-            "limits": {"RPM": 10, "TPM": -1},
+            "limits": {"ips": ["10.0.0.0/8", "::1"], "RPM": 10},
             "expires_at": null,
             "created_at": "2025-02-13T21:22:26Z",
             "updated_at": "2025-02-13T21:22:26Z",
@@ -76,12 +76,18 @@ async fn limits_and_expiry_are_changed_and_removed() {
     assert_eq!(made["expires_at"], "2025-03-01T00:00:00Z");
     let path = format!("{account}/keys/{}", made["id"].as_str().unwrap());
     let changed = admin
-        .patch(&path, json!({"limits": {"class": "XL"}, "description": "new"}))
+        .patch(
+            &path,
+            json!({"limits": {"models": ["b/b", "a/a"], "monthly_spend": 12.5}, "description": "new"}),
+        )
         .await
         .ok();
     assert_eq!(
         (&changed["limits"], &changed["description"]),
-        (&json!({"class": "XL"}), &json!("new"))
+        (
+            &json!({"models": ["a/a", "b/b"], "monthly_spend": "12.50"}),
+            &json!("new")
+        )
     );
     let changed = admin
         .patch(&path, json!({"limits": null, "expires_at": null}))
@@ -93,11 +99,18 @@ async fn limits_and_expiry_are_changed_and_removed() {
     );
 
     for limits in [
-        json!({}),
-        json!({"class": "S", "RPM": 1}),
-        json!({"RPM": -2}),
-        json!({"class": "Z"}),
+        json!({"class": "S"}),
+        json!({"RPM": -1}),
+        json!({"RPM": 0}),
         json!({"RPM": 1.5}),
+        json!({"TPD": 1}),
+        json!({"monthly_spend": "-1"}),
+        json!({"monthly_spend": "1e3"}),
+        json!({"monthly_spend": "0.0000000001"}),
+        json!({"monthly_spend": "12345678901"}),
+        json!({"ips": ["10.0.0.0/33"]}),
+        json!({"ips": ["example.org"]}),
+        json!({"models": ["a b"]}),
     ] {
         let message = admin
             .patch(&path, json!({"limits": limits}))

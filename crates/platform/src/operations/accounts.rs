@@ -1,6 +1,7 @@
 //! Accounts.
 
-use silica_storage::{Account, AccountStatus, Page, Scope, Source, UsageLevel, accounts};
+use silica_billing::UsageLevel;
+use silica_storage::{Account, AccountStatus, Page, Scope, Source, accounts};
 use silica_types::AccountId;
 
 use crate::{Platform, PlatformError, validate};

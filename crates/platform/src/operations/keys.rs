@@ -1,7 +1,8 @@
 //! API keys.
 
 use jiff::Timestamp;
-use silica_storage::{ApiKey, KeyStatus, Limits, Page, Scope, Source, api_keys};
+use silica_billing::KeyLimits;
+use silica_storage::{ApiKey, KeyStatus, Page, Scope, Source, api_keys};
 use silica_types::{AccountId, ApiKeyId, Secret};
 
 use super::accounts::must_exist as account_must_exist;
@@ -14,7 +15,7 @@ pub struct NewKey {
     /// What the key is for.
     pub description: String,
     /// Limits of the key below those of its account.
-    pub limits: Option<Limits>,
+    pub limits: Option<KeyLimits>,
     /// When it stops working; `None` means never.
     pub expires_at: Option<Timestamp>,
 }
@@ -27,7 +28,7 @@ pub struct KeyChanges {
     /// Whether it works. [`KeyStatus::Deleted`] is refused: see [`Platform::delete_key`].
     pub status: Option<KeyStatus>,
     /// Limits of the key; `Some(None)` removes them.
-    pub limits: Option<Option<Limits>>,
+    pub limits: Option<Option<KeyLimits>>,
     /// When it stops working; `Some(None)` means never.
     pub expires_at: Option<Option<Timestamp>>,
 }
@@ -57,7 +58,7 @@ impl Platform {
             hint: keys::hint(&key),
             description: validate::description(&new.description)?,
             status: KeyStatus::Normal,
-            limits: new.limits.map(validate::limits).transpose()?,
+            limits: new.limits.map(validate::key_limits).transpose()?.flatten(),
             expires_at: new.expires_at.map(whole_microseconds).transpose()?,
             created_at: now,
             updated_at: now,
@@ -92,8 +93,9 @@ impl Platform {
             .transpose()?;
         let limits = changes
             .limits
-            .map(|limits| limits.map(validate::limits).transpose())
-            .transpose()?;
+            .map(|limits| limits.map(validate::key_limits).transpose())
+            .transpose()?
+            .map(Option::flatten);
         let expires_at = changes
             .expires_at
             .map(|end| end.map(whole_microseconds).transpose())
@@ -101,7 +103,7 @@ impl Platform {
         self.change_key(account, id, |key| {
             key.description = description.unwrap_or_else(|| key.description.clone());
             key.status = changes.status.unwrap_or(key.status);
-            key.limits = limits.unwrap_or(key.limits);
+            key.limits = limits.unwrap_or_else(|| key.limits.take());
             key.expires_at = expires_at.unwrap_or(key.expires_at);
         })
         .await

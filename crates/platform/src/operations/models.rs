@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use silica_storage::{
-    CatalogueModel, Limits, ModelFeature, ModelStatus, ModelType, Price, Scope, SubType, catalogue,
-};
+use silica_billing::{Limits, Price};
+use silica_storage::{CatalogueModel, ModelFeature, ModelStatus, ModelType, Scope, SubType, catalogue};
 use silica_types::ModelName;
 
 use crate::validate::{self, invalid};

@@ -1,6 +1,4 @@
-use silica_platform::{
-    AuthError, Caller, KeyChanges, KeyStatus, LimitMetrics, Limits, NewKey, PlatformError,
-};
+use silica_platform::{AuthError, Caller, KeyChanges, KeyLimits, KeyStatus, NewKey, PlatformError};
 use silica_testkit::on_each_database;
 use silica_types::{AccountId, SystemClock};
 
@@ -71,8 +69,8 @@ on_each_database! {
     async fn description_and_limits_are_stored_and_changed(database) {
         let platform = open(database).await;
         let owner = account(&platform, "ada@example.org").await;
-        let limits = Limits::Metrics(LimitMetrics { requests_per_minute: Some(5), ..LimitMetrics::default() });
-        let new = NewKey { description: "for CI".to_owned(), limits: Some(limits), expires_at: None };
+        let limits = KeyLimits { requests_per_minute: Some(5), ..KeyLimits::default() };
+        let new = NewKey { description: "for CI".to_owned(), limits: Some(limits.clone()), expires_at: None };
         let created = platform.create_key(owner.id, new).await.unwrap();
         let changes = KeyChanges { description: Some("for tests".to_owned()), ..KeyChanges::default() };
         platform.update_key(owner.id, created.record.id, changes).await.unwrap();

@@ -10,7 +10,7 @@ use silica_protocol::ErrorBody;
 use super::KeyView;
 use crate::auth::Operator;
 use crate::path::AccountPath;
-use crate::wire::LimitsBody;
+use crate::wire::KeyLimitsBody;
 use crate::{AdminState, failure};
 
 /// The key to make.
@@ -22,7 +22,7 @@ pub(crate) struct CreateKey {
     description: Option<String>,
     /// Limits of the key below those of its account.
     #[serde(default)]
-    limits: Option<LimitsBody>,
+    limits: Option<KeyLimitsBody>,
     /// When the key stops working; absent means never.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]

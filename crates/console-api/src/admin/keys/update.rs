@@ -10,7 +10,7 @@ use silica_protocol::ErrorBody;
 use super::KeyView;
 use crate::auth::Operator;
 use crate::path::KeyPath;
-use crate::wire::{LimitsBody, given};
+use crate::wire::{KeyLimitsBody, given};
 use crate::{AdminState, failure};
 
 /// What to change; an absent field stays as it is.
@@ -30,8 +30,8 @@ pub(crate) struct UpdateKey {
     status: Option<KeyStatus>,
     /// Limits of the key; `null` removes them.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<LimitsBody>)]
-    limits: Option<Option<LimitsBody>>,
+    #[schema(value_type = Option<KeyLimitsBody>)]
+    limits: Option<Option<KeyLimitsBody>>,
     /// When the key stops working; `null` means never.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -1,0 +1,196 @@
+//! Metering: what a call must pass before it runs, and how it is paid when it ends.
+//!
+//! [`Meter::begin`] counts the request, [`Entry::reserve`] takes the worst case from limits and
+//! wallet, [`Reservation::settle`] books what was used. Everything here is in memory; the
+//! journal carries settled calls to disk and [`Meter::apply_loop`] from there to the database.
+
+mod applier;
+mod calendar;
+mod reservation;
+mod upkeep;
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use silica_billing::{
+    CapReached, ClassTables, Insufficient, LimitCounters, LimitReached, LimitSet, Metric, Moment, Scope,
+    SpendCaps, Standing, Subject,
+};
+use silica_journal::{Closed, Journal};
+use silica_types::SharedClock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::{Caller, CatalogueModel, Platform, PlatformError};
+use calendar::Calendar;
+
+pub use reservation::{CallFacts, Reservation, Settled};
+
+/// How a [`Meter`] measures.
+#[derive(Debug)]
+pub struct MeterOptions {
+    /// Where days and months begin, for day limits, bills and monthly caps.
+    pub zone: TimeZone,
+    /// The limits of the classes by usage level.
+    pub tables: ClassTables,
+    /// Calls that may run at once; more are refused. Bounds what the journal must still take when
+    /// its disk is full.
+    pub max_calls: usize,
+    /// Days that single calls stay in the ledger; `None` keeps them for ever. Roll-ups stay anyway.
+    pub retention_days: Option<u32>,
+}
+
+/// Admits and settles the calls of one process. Cheap to clone: clones share everything.
+#[derive(Clone)]
+pub struct Meter(Arc<Shared>);
+
+struct Shared {
+    platform: Platform,
+    journal: Journal,
+    counters: Arc<dyn LimitCounters>,
+    caps: SpendCaps,
+    tables: ClassTables,
+    calendar: Calendar,
+    clock: SharedClock,
+    started: Instant,
+    places: Arc<Semaphore>,
+    retention_days: Option<u32>,
+}
+
+/// Why a call is not admitted. Nothing was charged and no engine was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Settled calls could not be kept now, so none is begun.
+    #[error("the usage journal takes no calls")]
+    Journal(#[source] Closed),
+    /// As many calls run as may.
+    #[error("too many calls are running")]
+    Busy,
+    /// The key's own list does not name the model.
+    #[error("the key may not call this model")]
+    ModelNotAllowed,
+    /// A rate limit of the account or of the key.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
+    /// The key has spent its month.
+    #[error(transparent)]
+    SpendCap(#[from] CapReached),
+    /// The buckets do not hold the worst case.
+    #[error(transparent)]
+    Balance(#[from] Insufficient),
+}
+
+/// A request that was counted and may go on to its reservation.
+pub struct Entry {
+    meter: Meter,
+    caller: Caller,
+    model: Arc<CatalogueModel>,
+    /// The account on this model first, then the key where it has limits of its own.
+    scopes: Vec<Scope>,
+    place: OwnedSemaphorePermit,
+}
+
+impl Meter {
+    /// Brings the database up to date with the journal, then restores what is counted by day and
+    /// month.
+    ///
+    /// # Errors
+    /// [`PlatformError`] when the database or the journal cannot be read.
+    pub async fn open(
+        platform: Platform,
+        journal: Journal,
+        counters: Arc<dyn LimitCounters>,
+        options: MeterOptions,
+    ) -> Result<Self, PlatformError> {
+        let clock = SharedClock::clone(&platform.shared.clock);
+        let meter = Self(Arc::new(Shared {
+            platform,
+            journal,
+            counters,
+            caps: SpendCaps::new(),
+            tables: options.tables,
+            calendar: Calendar::new(options.zone),
+            clock,
+            started: Instant::now(),
+            places: Arc::new(Semaphore::new(options.max_calls.min(Semaphore::MAX_PERMITS))),
+            retention_days: options.retention_days,
+        }));
+        meter.replay().await?;
+        meter.restore().await?;
+        Ok(meter)
+    }
+
+    /// Counts a request that is about to be served. From here on it counts against the request
+    /// limits, whatever becomes of it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; a refused request is not counted.
+    pub async fn begin(&self, caller: &Caller, model: &Arc<CatalogueModel>) -> Result<Entry, Refusal> {
+        let shared = &*self.0;
+        shared.journal.gate().map_err(Refusal::Journal)?;
+        let limits = caller.limits.as_deref();
+        if limits.is_some_and(|limits| !limits.allows_model(&model.id)) {
+            return Err(Refusal::ModelNotAllowed);
+        }
+        let place = Arc::clone(&shared.places)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Busy)?;
+        let scopes = self.scopes(caller, model);
+        shared.counters.begin(&scopes, self.moment()).await?;
+        Ok(Entry {
+            meter: self.clone(),
+            caller: caller.clone(),
+            model: Arc::clone(model),
+            scopes,
+            place,
+        })
+    }
+
+    /// The journal that settled calls go to.
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    fn scopes(&self, caller: &Caller, model: &CatalogueModel) -> Vec<Scope> {
+        let level = self.0.platform.level_of(caller);
+        let limits = model
+            .limits
+            .map(|limits| self.0.tables.resolve(&limits, level))
+            .unwrap_or_default();
+        let mut scopes = Vec::with_capacity(2);
+        scopes.push(Scope {
+            subject: Subject::Model {
+                account: caller.account,
+                model: model.id.clone(),
+            },
+            limits,
+        });
+        if let Some(own) = caller.limits.as_deref() {
+            let limits = LimitSet::default()
+                .with(Metric::Rpm, own.requests_per_minute)
+                .with(Metric::Tpm, own.tokens_per_minute);
+            scopes.push(Scope {
+                subject: Subject::Key(caller.key),
+                limits,
+            });
+        }
+        scopes
+    }
+
+    fn moment(&self) -> Moment {
+        let shared = &*self.0;
+        shared
+            .calendar
+            .moment(shared.clock.now(), shared.started.elapsed())
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Meter").finish_non_exhaustive()
+    }
+}
+
+/// What a response says about the limits of its call.
+pub type Standings = Vec<Standing>;

@@ -1,0 +1,223 @@
+//! The worst case, taken before a call runs, and its settlement.
+
+use jiff::Timestamp;
+use silica_billing::{
+    CallStatus, Hold, LimitCounters as _, Need, Payer, Price, PriceVersion, SpendHold, Taken, Units, UsageEvent,
+};
+use silica_journal::Commit;
+use silica_types::{Money, RequestId, TraceId, UsageSource};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Entry, Meter, Refusal, Standings};
+use crate::Caller;
+
+/// What names a call in the ledger.
+#[derive(Debug, Clone)]
+pub struct CallFacts {
+    /// Its id.
+    pub id: RequestId,
+    /// The trace id of its response.
+    pub trace: TraceId,
+    /// When it began.
+    pub started_at: Timestamp,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled {
+    /// What it used.
+    pub units: Units,
+    /// Who counted that.
+    pub source: UsageSource,
+    /// How it ended.
+    pub status: CallStatus,
+}
+
+/// What was taken for one call. Ends in exactly one settlement or release; dropping it releases.
+#[must_use = "dropping a reservation gives everything back"]
+pub struct Reservation {
+    standings: Standings,
+    open: Option<Open>,
+}
+
+/// What must be given back or booked.
+struct Open {
+    meter: Meter,
+    caller: Caller,
+    model: silica_types::ModelName,
+    facts: CallFacts,
+    price: Option<(PriceVersion, Price)>,
+    hold: Hold,
+    cap: Option<SpendHold>,
+    taken: Option<Taken>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Entry {
+    /// Takes the worst case of a call: tokens and images from the limits, the key's monthly cap,
+    /// and its price from the wallet. All or nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the first limit that is reached, the cap, or the balance, in this order.
+    pub async fn reserve(self, facts: CallFacts, most: Units, mode: Option<&str>) -> Result<Reservation, Refusal> {
+        let Self {
+            meter,
+            caller,
+            model,
+            scopes,
+            place,
+        } = self;
+        let shared = &*meter.0;
+        let (now, moment) = (shared.clock.now(), meter.moment());
+        let price = model
+            .schedule
+            .at(now, mode)
+            .map(|entry| (entry.version, entry.in_force().clone()));
+        let amount = price
+            .as_ref()
+            .map_or(Ok(Money::ZERO), |(_, price)| price.cost(&most))
+            // What cannot be written as an amount is more than anybody has.
+            .unwrap_or(Money::from_nano(i64::MAX));
+        let taken = shared.counters.take(&scopes, need(&most), moment).await?;
+        // Given back by its drop when the wallet refuses.
+        let mut open = Limited {
+            meter: meter.clone(),
+            taken: Some(taken),
+        };
+        let cap = caller
+            .limits
+            .as_deref()
+            .and_then(|limits| limits.monthly_spend)
+            .map(|cap| shared.caps.reserve(caller.key, cap, amount, moment.day.month()))
+            .transpose()?;
+        let payer = if model.charge_only {
+            Payer::ChargeOnly
+        } else {
+            Payer::Any
+        };
+        let hold = shared
+            .platform
+            .wallets()
+            .reserve(caller.account, amount, payer, now)?;
+        let standings = match scopes.first() {
+            Some(scope) => shared.counters.standing(scope, moment).await,
+            None => Standings::new(),
+        };
+        let taken = open.taken.take();
+        Ok(Reservation {
+            standings,
+            open: Some(Open {
+                model: model.id.clone(),
+                meter: meter.clone(),
+                caller,
+                facts,
+                price,
+                hold,
+                cap,
+                taken,
+                _place: place,
+            }),
+        })
+    }
+}
+
+/// Tokens and images that were taken before the rest of the reservation stands.
+struct Limited {
+    meter: Meter,
+    taken: Option<Taken>,
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        if let Some(taken) = self.taken.take() {
+            let moment = self.meter.moment();
+            self.meter.0.counters.correct(taken, Need::default(), moment);
+        }
+    }
+}
+
+impl Reservation {
+    /// How the account stood with its limits on this model when the call was admitted.
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// Books what the call used. The answer may end when the returned commit has resolved.
+    /// `None` when the reservation has ended before.
+    pub fn settle(&mut self, settled: &Settled) -> Option<(Money, Commit)> {
+        self.open.take().map(|open| open.settle(settled))
+    }
+
+    /// Gives everything back, as if the call had not been; the request itself stays counted.
+    pub fn release(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.release();
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Open {
+    fn settle(self, settled: &Settled) -> (Money, Commit) {
+        let shared = &*self.meter.0;
+        let (now, moment) = (shared.clock.now(), self.meter.moment());
+        let cost = self
+            .price
+            .as_ref()
+            .map_or(Ok(Money::ZERO), |(_, price)| price.cost(&settled.units));
+        let amount = cost.unwrap_or_else(|error| {
+            tracing::error!(error = %error, request.id = %self.facts.id, "usage beyond any amount; its reservation is charged");
+            self.hold.reserved()
+        });
+        if let Some(taken) = self.taken {
+            shared.counters.correct(taken, need(&settled.units), moment);
+        }
+        if let Some(cap) = self.cap {
+            cap.settle(amount);
+        }
+        // The hold was open: it lives in here only.
+        let paid = self.hold.settle(amount, now).unwrap_or_default();
+        let event = UsageEvent {
+            id: self.facts.id,
+            account: self.caller.account,
+            key: self.caller.key,
+            model: self.model,
+            units: settled.units,
+            source: settled.source,
+            price: self.price.map(|(version, _)| version),
+            amount,
+            shortfall: paid.shortfall,
+            parts: paid.parts,
+            trace: self.facts.trace,
+            status: settled.status,
+            started_at: self.facts.started_at,
+            settled_at: now,
+            day: moment.day,
+        };
+        (amount, shared.journal.append(event))
+    }
+
+    fn release(self) {
+        let Self {
+            meter, hold, taken, ..
+        } = self;
+        hold.release();
+        if let Some(taken) = taken {
+            let moment = meter.moment();
+            meter.0.counters.correct(taken, Need::default(), moment);
+        }
+    }
+}
+
+/// What the token and image limits count of some units.
+const fn need(units: &Units) -> Need {
+    Need {
+        tokens: units.tokens(),
+        images: units.images.saturating_add(units.videos),
+    }
+}
