@@ -1,1 +1,27 @@
-//! Engines behind HTTP: OpenAI-compatible servers.
+//! Engines behind HTTP: servers that speak OpenAI's chat completions (vLLM, SGLang, llama-server,
+//! hosted services).
+//!
+//! [`RemoteEngine`] implements the port [`silica_engine::ChatEngine`]. Every request goes upstream
+//! as a stream, plain ones too, so that an answer that is cut can be counted from what was
+//! forwarded. Where the upstream reports usage, its numbers count; until then they are estimated
+//! (module `estimate`), and [`silica_types::UsageSource`] says which.
+//!
+//! This crate never retries, follows redirects, asks a proxy, or logs texts and keys.
+
+mod address;
+mod answer;
+mod client;
+mod endpoint;
+mod engine;
+mod error;
+mod estimate;
+mod options;
+mod sse;
+mod stream;
+mod tally;
+mod tool_calls;
+mod wire;
+
+pub use engine::RemoteEngine;
+pub use error::{AddressError, OptionsError, RemoteError};
+pub use options::RemoteOptions;

@@ -1,0 +1,186 @@
+//! From the frames of an answer to the events of the port: a state machine without I/O.
+
+use std::collections::VecDeque;
+
+use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason};
+use silica_types::{SharedClock, TokenCount};
+
+use crate::RemoteError;
+use crate::estimate::frame_tokens;
+use crate::tally::Tally;
+use crate::tool_calls::ToolCalls;
+use crate::wire::{Chunk, ChunkChoice, ChunkDelta};
+
+/// One answer in the making. The last choice's `Finished` is held back until [`Answer::finish`],
+/// because the engine reports its usage after it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    choices: Vec<Choice>,
+    tally: Tally,
+    clock: SharedClock,
+    /// The most alternatives of a token; `None` when log-probabilities were not asked for.
+    logprobs: Option<u8>,
+    ready: VecDeque<ChatEvent>,
+    has_started: bool,
+    /// The last choice to finish.
+    held: Option<(u32, FinishReason)>,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    is_finished: bool,
+    tool_calls: ToolCalls,
+}
+
+/// What a frame adds to a choice.
+struct Addition {
+    choice: u32,
+    deltas: Vec<Delta>,
+    finish: Option<FinishReason>,
+}
+
+impl Answer {
+    /// Begins an answer of this many choices to a prompt of about this many tokens.
+    pub(crate) fn new(choices: u32, prompt: TokenCount, logprobs: Option<u8>, clock: SharedClock) -> Self {
+        Self {
+            choices: (0..choices).map(|_| Choice::default()).collect(),
+            tally: Tally::new(prompt),
+            clock,
+            logprobs,
+            ready: VecDeque::new(),
+            has_started: false,
+            held: None,
+        }
+    }
+
+    /// Takes one frame, which adds to the events of [`Answer::next_event`].
+    ///
+    /// # Errors
+    /// When the frame reports a failure or makes no sense; the answer is then cut.
+    pub(crate) fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError> {
+        let mut chunk: Chunk = serde_json::from_slice(data).map_err(|error| RemoteError::json(&error))?;
+        if let Some(code) = chunk.failure() {
+            return Err(RemoteError::Reported { code });
+        }
+        let mut additions = Vec::new();
+        for choice in chunk.choices.take().unwrap_or_default() {
+            additions.push(self.addition(choice)?);
+        }
+        // The frame's own report covers the text in it, so all of its events show it.
+        if let Some(usage) = chunk.usage() {
+            self.tally.report(usage);
+        }
+        if !std::mem::replace(&mut self.has_started, true) {
+            self.push(ChatEventKind::Started);
+        }
+        for addition in additions {
+            let choice = addition.choice;
+            for delta in addition.deltas {
+                self.push(ChatEventKind::Delta { choice, delta });
+            }
+            if let Some(reason) = addition.finish {
+                self.end(choice, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event, if one is ready.
+    pub(crate) fn next_event(&mut self) -> Option<ChatEvent> {
+        self.ready.pop_front()
+    }
+
+    /// Whether every choice has finished; only the usage may still come.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Lets go of the last event with the usage as it now is. Does nothing to an answer that is
+    /// not complete.
+    pub(crate) fn finish(&mut self) {
+        if let Some((choice, reason)) = self.held.take() {
+            self.push(ChatEventKind::Finished { choice, reason });
+        }
+    }
+
+    fn push(&mut self, kind: ChatEventKind) {
+        let usage = self.tally.usage();
+        self.ready.push_back(ChatEvent { usage, kind });
+    }
+
+    /// Reads what a frame adds to one choice, and counts it.
+    fn addition(&mut self, mut wire: ChunkChoice) -> Result<Addition, RemoteError> {
+        let index = usize::try_from(wire.index).unwrap_or(usize::MAX);
+        let choice = self
+            .choices
+            .get_mut(index)
+            .ok_or(RemoteError::frame("a choice that was not asked for"))?;
+        let finish = match wire.finish() {
+            None => None,
+            Some(Ok(reason)) => Some(reason),
+            Some(Err(())) => return Err(RemoteError::Reported { code: None }),
+        };
+        let mut delta = wire.delta.take().unwrap_or_default();
+        let reasoning = delta.reasoning();
+        let mut deltas = choice.deltas(&mut delta, &self.clock)?;
+        let size: usize = deltas.iter().map(delta_bytes).sum();
+        let reasoning_tokens = frame_tokens(reasoning.len());
+        let tokens = frame_tokens(size + reasoning.len());
+        self.tally.forward(tokens, reasoning_tokens.min(tokens));
+        if !reasoning.is_empty() {
+            deltas.insert(0, Delta::Reasoning { text: reasoning });
+        }
+        if choice.is_finished && !deltas.is_empty() {
+            return Err(RemoteError::frame("text after the end of its choice"));
+        }
+        if let (Some(most), Some(entries)) = (self.logprobs, wire.logprobs.take())
+            && let Some(Delta::Content { logprobs, .. }) = deltas
+                .iter_mut()
+                .find(|delta| matches!(delta, Delta::Content { .. }))
+        {
+            *logprobs = entries.into_entries(most);
+        }
+        Ok(Addition {
+            choice: wire.index,
+            deltas,
+            // A second end of a choice says nothing new.
+            finish: finish.filter(|_| !choice.is_finished),
+        })
+    }
+
+    fn end(&mut self, choice: u32, reason: FinishReason) {
+        let index = usize::try_from(choice).unwrap_or(usize::MAX);
+        if let Some(choice) = self.choices.get_mut(index) {
+            choice.is_finished = true;
+        }
+        if self.choices.iter().all(|choice| choice.is_finished) {
+            self.held = Some((choice, reason));
+        } else {
+            self.push(ChatEventKind::Finished { choice, reason });
+        }
+    }
+}
+
+impl Choice {
+    /// Answer text and tool calls of a frame.
+    fn deltas(&mut self, wire: &mut ChunkDelta, clock: &SharedClock) -> Result<Vec<Delta>, RemoteError> {
+        let mut deltas = Vec::new();
+        if let Some(text) = wire.content.take().filter(|text| !text.is_empty()) {
+            let logprobs = Vec::new();
+            deltas.push(Delta::Content { text, logprobs });
+        }
+        for piece in wire.tool_calls.take().unwrap_or_default() {
+            deltas.extend(self.tool_calls.piece(piece, clock)?);
+        }
+        Ok(deltas)
+    }
+}
+
+/// The bytes that the model wrote.
+fn delta_bytes(delta: &Delta) -> usize {
+    match delta {
+        Delta::Content { text, .. } | Delta::Reasoning { text } => text.len(),
+        Delta::ToolCallStarted { name, .. } => name.len(),
+        Delta::ToolCallArguments { fragment, .. } => fragment.len(),
+    }
+}

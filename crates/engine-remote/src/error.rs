@@ -1,0 +1,156 @@
+//! What may be wrong with an engine elsewhere, and how the port sees it.
+//!
+//! No error carries a text that the upstream wrote about a request, except the one that is meant
+//! for the client: such texts quote prompts, and errors are logged.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::StatusCode;
+use silica_engine::EngineError;
+
+/// Options that no engine can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The address cannot be read.
+    #[error("the engine's url is not valid")]
+    Url(#[source] url::ParseError),
+    /// The address cannot be turned into a request's target.
+    #[error("the engine's url is not valid")]
+    Target(#[source] http::uri::InvalidUri),
+    /// Neither `http` nor `https`.
+    #[error("the engine's url must begin with http:// or https://, not {0}:")]
+    Scheme(String),
+    /// The address has a part that it must not have.
+    #[error("the engine's url must have no {0}")]
+    Extra(&'static str),
+    /// The address names no host.
+    #[error("the engine's url has no host")]
+    Host,
+    /// The address is a number that is refused.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The key cannot be sent in a header.
+    #[error("the engine's api key has characters that no header can carry")]
+    ApiKey,
+    /// The model's name at the engine is empty.
+    #[error("the engine's upstream model is empty")]
+    Model,
+    /// A limit of no time at all.
+    #[error("the engine's {0} limit must not be zero")]
+    Limit(&'static str),
+    /// TLS cannot be set up.
+    #[error("tls cannot be set up")]
+    Tls(#[source] rustls::Error),
+}
+
+/// Why a host is not connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// An address that is not public, and the operator has not allowed private ones.
+    #[error("{0} is not a public address; set allow_private to use an engine there")]
+    Private(IpAddr),
+    /// The name has no address.
+    #[error("the host has no address")]
+    None,
+    /// The name cannot be looked up.
+    #[error("the host's addresses cannot be found")]
+    Lookup(#[source] std::io::Error),
+    /// Nobody answered about the name.
+    #[error("the host's addresses were not found within {0:?}")]
+    Silent(Duration),
+}
+
+/// Why an engine elsewhere did not answer, or stopped answering.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// No connection, or one that broke before the answer's head.
+    #[error("the engine cannot be reached")]
+    Unreachable(#[source] hyper_util::client::legacy::Error),
+    /// Nothing came for so long.
+    #[error("the engine was silent for {0:?}")]
+    Silent(Duration),
+    /// A refusal that is not the request's fault.
+    #[error("the engine answered with status {0}")]
+    Status(StatusCode),
+    /// A success that is no stream of events.
+    #[error("the engine's answer is no event stream")]
+    NoEventStream,
+    /// The connection broke in the middle of the answer.
+    #[error("the connection to the engine broke")]
+    Broken(#[source] hyper::Error),
+    /// The stream ended before every choice was finished.
+    #[error("the engine's stream ended before the answer was complete")]
+    Truncated,
+    /// A frame longer than this many bytes.
+    #[error("the engine sent a frame of more than {0} bytes")]
+    FrameTooLong(usize),
+    /// A frame that is not what it should be. The fault's text is not kept: it may quote the answer.
+    #[error("the engine sent a malformed frame ({what} at column {column})")]
+    Malformed {
+        /// The kind of fault.
+        what: &'static str,
+        /// Where in the frame, in bytes from 1; 0 when it is no single place.
+        column: usize,
+    },
+    /// The engine said in its stream that it failed.
+    #[error("the engine reported a failure{}", code.map(|code| format!(" with code {code}")).unwrap_or_default())]
+    Reported {
+        /// Its code, if it gave a number.
+        code: Option<i64>,
+    },
+}
+
+impl RemoteError {
+    /// Wraps a fault of a frame's JSON.
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
+        use serde_json::error::Category;
+        let what = match error.classify() {
+            Category::Io | Category::Eof => "it ends too early",
+            Category::Syntax => "no JSON",
+            Category::Data => "a value of the wrong type",
+        };
+        Self::Malformed {
+            what,
+            column: error.column(),
+        }
+    }
+
+    /// A frame that says what it must not.
+    pub(crate) const fn frame(what: &'static str) -> Self {
+        Self::Malformed { what, column: 0 }
+    }
+
+    /// Tells the port. Two of its errors carry no cause, so the cause is logged here.
+    pub(crate) fn into_engine_error(self, engine: &str) -> EngineError {
+        let told = match &self {
+            Self::Unreachable(_) => EngineError::Unavailable,
+            Self::Status(status) => match status.as_u16() {
+                429 => EngineError::QueueFull,
+                502..=504 => EngineError::Unavailable,
+                _ => return EngineError::failed(self),
+            },
+            _ => return EngineError::failed(self),
+        };
+        let causes = causes(&self);
+        tracing::warn!(
+            engine.name = engine,
+            error = causes,
+            "{engine} took no call: {causes}"
+        );
+        told
+    }
+}
+
+/// An error and its causes in one line.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

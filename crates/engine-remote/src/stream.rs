@@ -1,0 +1,171 @@
+//! Reads an answer from its connection, with a limit on every wait.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::BodyExt as _;
+use hyper::body::Body;
+use silica_engine::{ChatEvent, ChatStream};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::answer::Answer;
+use crate::sse::EventDecoder;
+use crate::{RemoteError, RemoteOptions};
+
+/// What ends a stream that is whole.
+const DONE: &[u8] = b"[DONE]";
+
+/// How long the end of the body may take after the last event. A body that was read to its end
+/// gives its connection back; waiting longer than that is worth costs more than a new connection.
+const LAST_BYTES_LIMIT: Duration = Duration::from_millis(20);
+
+/// The longest waits, see [`RemoteOptions`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) first_frame: Duration,
+    pub(crate) stall: Duration,
+    pub(crate) usage: Duration,
+}
+
+impl Limits {
+    pub(crate) const fn of(options: &RemoteOptions) -> Self {
+        Self {
+            first_frame: options.first_frame_limit,
+            stall: options.stall_limit,
+            usage: options.usage_limit,
+        }
+    }
+}
+
+/// Turns the body of an answer into events. Dropping the stream drops the body, which closes the
+/// connection, which stops the engine.
+pub(crate) fn events<B>(
+    body: B,
+    answer: Answer,
+    limits: Limits,
+    first_frame_by: Instant,
+    engine: String,
+) -> ChatStream
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+{
+    let reader = Reader {
+        body,
+        decoder: EventDecoder::default(),
+        answer,
+        limits,
+        silent_until: (first_frame_by, limits.first_frame),
+        has_ended: false,
+    };
+    Box::pin(stream::unfold(
+        (reader, engine),
+        |(mut reader, engine)| async move {
+            let event = reader.next().await?;
+            let event = event.map_err(|error| error.into_engine_error(&engine));
+            Some((event, (reader, engine)))
+        },
+    ))
+}
+
+struct Reader<B> {
+    body: B,
+    decoder: EventDecoder,
+    answer: Answer,
+    limits: Limits,
+    /// When the next frame must be there, and how long a wait that is.
+    silent_until: (Instant, Duration),
+    has_ended: bool,
+}
+
+impl<B> Reader<B>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    async fn next(&mut self) -> Option<Result<ChatEvent, RemoteError>> {
+        loop {
+            if let Some(event) = self.answer.next_event() {
+                return Some(Ok(event));
+            }
+            if self.has_ended {
+                return None;
+            }
+            if let Err(error) = self.advance().await {
+                self.has_ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Reads one frame into the answer, or notes the end.
+    async fn advance(&mut self) -> Result<(), RemoteError> {
+        let (by, wait) = self.silent_until;
+        let frame = match timeout_at(by, self.frame()).await {
+            Ok(frame) => frame,
+            Err(_) => Err(RemoteError::Silent(wait)),
+        };
+        let was_complete = self.answer.is_complete();
+        let advanced = match frame {
+            Ok(Some(data)) => self.answer.frame(&data).map(|()| true),
+            Ok(None) if was_complete => Ok(false),
+            Ok(None) => Err(RemoteError::Truncated),
+            Err(error) => Err(error),
+        };
+        match advanced {
+            Ok(true) if self.answer.is_complete() => {
+                // Counted from the last choice's end, however many frames follow it.
+                if !was_complete {
+                    self.silent_until = (Instant::now() + self.limits.usage, self.limits.usage);
+                }
+                Ok(())
+            }
+            Ok(true) => {
+                self.silent_until = (Instant::now() + self.limits.stall, self.limits.stall);
+                Ok(())
+            }
+            // Nothing that goes wrong after the last choice's end makes the answer less whole.
+            Ok(false) | Err(_) if was_complete => {
+                self.has_ended = true;
+                self.answer.finish();
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next frame of the answer, `None` at its end.
+    async fn frame(&mut self) -> Result<Option<Vec<u8>>, RemoteError> {
+        loop {
+            if let Some(data) = self.decoder.next_event()? {
+                return Ok(self.unless_done(data).await);
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    // Trailers say nothing here.
+                    if let Ok(data) = frame.into_data() {
+                        self.decoder.feed(data);
+                    }
+                }
+                Some(Err(error)) => return Err(RemoteError::Broken(error)),
+                None => return Ok(self.decoder.last_event().filter(|data| data != DONE)),
+            }
+        }
+    }
+
+    /// A frame, or `None` and a body read to its end when it is the mark of the end.
+    async fn unless_done(&mut self, data: Vec<u8>) -> Option<Vec<u8>> {
+        if data != DONE {
+            return Some(data);
+        }
+        // Bounded by time and, through the decoder's neighbourhood, to the few bytes that are due.
+        let rest = async {
+            if let Some(Ok(frame)) = self.body.frame().await {
+                return frame.is_trailers();
+            }
+            true
+        };
+        let _ = timeout(LAST_BYTES_LIMIT, rest).await;
+        None
+    }
+}

@@ -1,0 +1,7 @@
+//! The wire shapes of OpenAI's chat completions, as a client writes and reads them.
+
+mod chunk;
+mod request;
+
+pub(crate) use chunk::{Chunk, ChunkChoice, ChunkDelta, ToolCallPiece};
+pub(crate) use request::ChatBody;

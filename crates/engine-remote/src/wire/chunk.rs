@@ -1,0 +1,250 @@
+//! A frame of the answer. Servers differ in what they leave out or set to `null`, so nearly
+//! everything may be missing; unknown fields are passed over.
+
+use serde::Deserialize;
+use silica_engine::{FinishReason, TextLogprob, TopLogprob, Usage};
+use silica_types::{TokenCount, UsageSource};
+
+/// One frame.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Chunk {
+    pub(crate) choices: Option<Vec<ChunkChoice>>,
+    usage: Option<UsageReport>,
+    /// There instead of choices when the engine failed.
+    pub(crate) error: Option<Fault>,
+    /// `error` in the frames of servers that put the fault's fields at the top.
+    object: Option<String>,
+    code: Option<serde_json::Value>,
+}
+
+/// What the engine says of its failure. Its message is not read: it may quote the request.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Fault {
+    Described { code: Option<serde_json::Value> },
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChunkChoice {
+    #[serde(default)]
+    pub(crate) index: u32,
+    pub(crate) delta: Option<ChunkDelta>,
+    pub(crate) logprobs: Option<ChunkLogprobs>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ChunkDelta {
+    pub(crate) content: Option<String>,
+    reasoning_content: Option<String>,
+    /// The name that newer servers give to `reasoning_content`; some send both.
+    reasoning: Option<String>,
+    pub(crate) tool_calls: Option<Vec<ToolCallPiece>>,
+}
+
+/// A piece of a tool call.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ToolCallPiece {
+    pub(crate) index: Option<u32>,
+    pub(crate) id: Option<String>,
+    function: Option<FunctionPiece>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct FunctionPiece {
+    name: Option<String>,
+    arguments: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChunkLogprobs {
+    content: Option<Vec<TokenEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TokenEntry {
+    #[serde(flatten)]
+    token: TopEntry,
+    top_logprobs: Option<Vec<TopEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TopEntry {
+    token: String,
+    logprob: f32,
+    bytes: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct UsageReport {
+    prompt_tokens: Option<u32>,
+    completion_tokens: Option<u32>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+    /// Where services of this name put `cached_tokens`.
+    prompt_cache_hit_tokens: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u32>,
+}
+
+impl Chunk {
+    /// The code of the failure that this frame reports; `None` when it reports none.
+    pub(crate) fn failure(&self) -> Option<Option<i64>> {
+        let number = |code: &Option<serde_json::Value>| code.as_ref().and_then(serde_json::Value::as_i64);
+        match &self.error {
+            Some(Fault::Described { code }) => Some(number(code)),
+            Some(Fault::Other(_)) => Some(None),
+            None => (self.object.as_deref() == Some("error")).then(|| number(&self.code)),
+        }
+    }
+
+    /// What the engine reports as consumed so far; `None` when it says nothing of the prompt.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        let report = self.usage.as_ref()?;
+        let prompt = TokenCount(report.prompt_tokens?);
+        let completion = TokenCount(report.completion_tokens.unwrap_or(0));
+        let details = report.prompt_tokens_details.as_ref();
+        let cached = details
+            .and_then(|details| details.cached_tokens)
+            .or(report.prompt_cache_hit_tokens)
+            .unwrap_or(0);
+        let details = report.completion_tokens_details.as_ref();
+        let reasoning = details.and_then(|details| details.reasoning_tokens).unwrap_or(0);
+        Some(Usage {
+            prompt,
+            // Parts are never more than the whole, whatever a server makes of them.
+            cached: TokenCount(cached).min(prompt),
+            completion,
+            reasoning: TokenCount(reasoning).min(completion),
+            source: UsageSource::Engine,
+        })
+    }
+}
+
+impl ChunkChoice {
+    /// Why the choice ended, if it did. `Some(Err)` when it did not end by itself.
+    pub(crate) fn finish(&self) -> Option<Result<FinishReason, ()>> {
+        Some(Ok(match self.finish_reason.as_deref()? {
+            // Not a reason: some servers send an empty text where others send null.
+            "" => return None,
+            "length" => FinishReason::Length,
+            "tool_calls" | "function_call" => FinishReason::ToolCalls,
+            "abort" | "error" => return Some(Err(())),
+            // The text is whole, whatever the word for it ("eos", "stop_sequence", "content_filter").
+            _ => FinishReason::Stop,
+        }))
+    }
+}
+
+impl ChunkDelta {
+    /// Reasoning text, empty when there is none.
+    pub(crate) fn reasoning(&mut self) -> String {
+        let texts = [self.reasoning_content.take(), self.reasoning.take()];
+        texts
+            .into_iter()
+            .flatten()
+            .find(|text| !text.is_empty())
+            .unwrap_or_default()
+    }
+}
+
+impl ToolCallPiece {
+    /// The function's name and the piece of its arguments, both empty when missing.
+    pub(crate) fn function(&mut self) -> (String, String) {
+        let FunctionPiece { name, arguments } = self.function.take().unwrap_or_default();
+        (name.unwrap_or_default(), arguments.unwrap_or_default())
+    }
+}
+
+impl ChunkLogprobs {
+    /// One entry a token, each with at most `most` alternatives.
+    pub(crate) fn into_entries(self, most: u8) -> Vec<TextLogprob> {
+        let entries = self.content.unwrap_or_default();
+        let entry = |entry: TokenEntry| {
+            let top = entry.top_logprobs.unwrap_or_default();
+            TextLogprob {
+                token: top_logprob(entry.token),
+                top: top.into_iter().take(usize::from(most)).map(top_logprob).collect(),
+            }
+        };
+        entries.into_iter().map(entry).collect()
+    }
+}
+
+fn top_logprob(entry: TopEntry) -> TopLogprob {
+    TopLogprob {
+        bytes: entry.bytes.unwrap_or_else(|| entry.token.clone().into_bytes()),
+        text: entry.token,
+        logprob: entry.logprob.min(0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(text: &str) -> Chunk {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn usage_is_read_with_details_under_either_name_and_never_more_than_the_whole() {
+        let usage = chunk(
+            r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,
+            "prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":9}}}"#,
+        );
+        let usage = usage.usage().unwrap();
+        assert_eq!((usage.prompt, usage.completion), (TokenCount(10), TokenCount(5)));
+        assert_eq!((usage.cached, usage.reasoning), (TokenCount(4), TokenCount(5)));
+        assert_eq!(usage.source, UsageSource::Engine);
+        let usage = chunk(r#"{"usage":{"prompt_tokens":10,"prompt_cache_hit_tokens":99}}"#);
+        assert_eq!(usage.usage().unwrap().cached, TokenCount(10));
+    }
+
+    #[test]
+    fn a_missing_null_or_empty_usage_reports_nothing() {
+        for text in [r"{}", r#"{"usage":null}"#, r#"{"usage":{}}"#] {
+            assert!(chunk(text).usage().is_none(), "{text}");
+        }
+        assert!(serde_json::from_str::<Chunk>(r#"{"usage":{"prompt_tokens":-1}}"#).is_err());
+    }
+
+    #[test]
+    fn failures_are_seen_in_each_form() {
+        for (text, code) in [
+            (r#"{"error":{"message":"x","code":500}}"#, Some(500)),
+            (r#"{"error":{"message":"x","code":"bad"}}"#, None),
+            (r#"{"error":"x"}"#, None),
+            (r#"{"object":"error","message":"x","code":400}"#, Some(400)),
+        ] {
+            assert_eq!(chunk(text).failure(), Some(code), "{text}");
+        }
+        assert_eq!(
+            chunk(r#"{"error":null,"object":"chat.completion.chunk"}"#).failure(),
+            None
+        );
+    }
+
+    #[test]
+    fn words_for_the_end_are_read() {
+        let finish = |word: &str| {
+            let text = format!(r#"{{"index":0,"delta":{{}},"finish_reason":{word}}}"#);
+            serde_json::from_str::<ChunkChoice>(&text).unwrap().finish()
+        };
+        assert_eq!(finish("null"), None);
+        assert_eq!(finish(r#""""#), None);
+        assert_eq!(finish(r#""eos""#), Some(Ok(FinishReason::Stop)));
+        assert_eq!(finish(r#""length""#), Some(Ok(FinishReason::Length)));
+        assert_eq!(finish(r#""tool_calls""#), Some(Ok(FinishReason::ToolCalls)));
+        assert_eq!(finish(r#""abort""#), Some(Err(())));
+    }
+}
