@@ -5,21 +5,24 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use silica_platform::{AuthError, Caller, Platform};
 
-use crate::Failure;
+use crate::{Failure, TrustedProxies};
 
-/// The account and key of an authenticated request.
+/// The account and key of an authenticated request. Its address is that of [`PeerAddress`](crate::PeerAddress),
+/// or what trusted proxies say.
 #[derive(Debug, Clone)]
 pub struct CallerAuth(pub Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for CallerAuth
 where
     Platform: FromRef<S>,
+    TrustedProxies: FromRef<S>,
 {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let key = bearer_token(&parts.headers).ok_or(AuthError::Missing)?;
-        Ok(Self(Platform::from_ref(state).authenticate(key)?))
+        let address = TrustedProxies::from_ref(state).client_of(parts);
+        Ok(Self(Platform::from_ref(state).identify(key, address).await?))
     }
 }
 

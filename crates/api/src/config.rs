@@ -6,7 +6,7 @@ use http::HeaderValue;
 use silica_protocol::ErrorDialect;
 use silica_types::TokenCount;
 
-use crate::BodyLimits;
+use crate::{BodyLimits, TrustedProxies};
 
 /// Settings of the public API.
 #[derive(Debug, Clone)]
@@ -21,11 +21,13 @@ pub struct ApiConfig {
     pub default_max_tokens: TokenCount,
     /// How long a client of a stream may take no frame before its call ends.
     pub stream_stall_limit: Duration,
+    /// The proxies whose word about a client's address is believed.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ApiConfig {
     /// The current dialect, bodies up to 16 MiB within 30 seconds, CORS open, 512 tokens
-    /// (contract section 3.1, February 2025), and a minute for clients that stop reading.
+    /// (contract section 3.1, February 2025), a minute for clients that stop reading, and no proxy.
     fn default() -> Self {
         Self {
             dialect: ErrorDialect::default(),
@@ -36,6 +38,7 @@ impl Default for ApiConfig {
             cors: CorsOrigins::Any,
             default_max_tokens: TokenCount(512),
             stream_stall_limit: Duration::from_mins(1),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

@@ -20,6 +20,10 @@ pub(crate) fn platform(error: PlatformError) -> Failure {
             | Conflict::ModelDeployed { .. },
         ) => ApiError::with_message(ErrorCode::Conflict, text),
         PlatformError::Storage(source) => storage(&source),
+        PlatformError::Replay(source) => {
+            tracing::error!(error = %error_chain(&*source), "settled calls cannot be applied");
+            ErrorCode::Internal.into()
+        }
         PlatformError::Random(source) => {
             tracing::error!(error = %source, "the operating system gives no random bytes");
             ErrorCode::Internal.into()

@@ -1,5 +1,7 @@
 //! What the domain refuses, and why a key opens nothing.
 
+use std::error::Error;
+
 use silica_storage::{Conflict, StorageError};
 
 /// A refused or failed operation on accounts, keys, models or deployments.
@@ -27,6 +29,9 @@ pub enum PlatformError {
     /// The database failed.
     #[error("the database is not available")]
     Storage(#[source] StorageError),
+    /// The settled calls that the last run left in the usage journal cannot be applied.
+    #[error("settled calls of the last run cannot be applied to the database")]
+    Replay(#[source] Box<dyn Error + Send + Sync>),
     /// The operating system gave no random bytes for a key.
     #[error("the operating system has no random bytes")]
     Random(#[source] rand::rngs::SysError),
@@ -56,4 +61,19 @@ pub enum AuthError {
     /// The key is good, but its account is disabled (403 with code 30002 on the wire).
     #[error("the account is disabled")]
     AccountDisabled,
+    /// The key is good, but not for the client's address (403 with code 30013 on the wire).
+    #[error("the key may not be used from this address")]
+    AddressNotAllowed,
+}
+
+/// Joins an error with its causes. Storage's errors hold no values of rows, only their places.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }

@@ -1,7 +1,9 @@
 //! Keys: their text, and the table in memory that opens accounts.
 
+mod lookup;
 mod table;
 mod text;
 
-pub(crate) use table::KeyTable;
+pub(crate) use lookup::Lookups;
+pub(crate) use table::{AccountState, KeyTable};
 pub(crate) use text::{generate, hash, hint};

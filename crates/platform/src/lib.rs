@@ -17,7 +17,7 @@ pub use catalogue::Catalogue;
 pub use error::{AuthError, PlatformError};
 pub use operations::{
     AccountChanges, CreatedKey, FirstOperatorError, KeyChanges, NewAccount, NewDeployment, NewKey, NewModel,
-    NewReplica,
+    NewReplica, level_in_force,
 };
 pub use platform::{Caller, Platform};
 pub use silica_billing::{KeyLimits, LimitClass, LimitMetrics, Limits, Price, PriceAmount, UsageLevel};

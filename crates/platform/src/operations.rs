@@ -6,7 +6,7 @@ mod first_operator;
 mod keys;
 mod models;
 
-pub use accounts::{AccountChanges, NewAccount};
+pub use accounts::{AccountChanges, NewAccount, level_in_force};
 pub use deployments::{NewDeployment, NewReplica};
 pub use first_operator::FirstOperatorError;
 pub use keys::{CreatedKey, KeyChanges, NewKey};

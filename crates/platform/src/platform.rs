@@ -1,27 +1,54 @@
 //! [`Platform`]: the state in memory that calls read, in front of the storage that changes write.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use silica_billing::{KeyLimits, UsageLevel};
 use silica_storage::Storage;
 use silica_types::{AccountId, ApiKeyId, SharedClock};
 use tokio::sync::watch;
 
-use crate::keys::{self, KeyTable};
+use crate::keys::{self, AccountState, KeyTable, Lookups};
 use crate::refresh::Unreadable;
 use crate::{AuthError, Catalogue, PlatformError};
 
 /// Who makes a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// The account that is limited and billed.
     pub account: AccountId,
     /// The key that opened it.
     pub key: ApiKeyId,
+    /// What the key may do less than its account; `None` when it has no limits of its own.
+    pub limits: Option<Arc<KeyLimits>>,
+    /// What else a call needs to know of the account; follows its changes.
+    pub(crate) state: Arc<AccountState>,
 }
+
+impl Caller {
+    /// Makes a caller that no key was asked for: an account at its lowest level, without limits.
+    pub fn new(account: AccountId, key: ApiKeyId) -> Self {
+        Self {
+            account,
+            key,
+            limits: None,
+            state: Arc::default(),
+        }
+    }
+}
+
+/// Callers are the same when account, key and limits are; the account's state is not compared.
+impl PartialEq for Caller {
+    fn eq(&self, other: &Self) -> bool {
+        (self.account, self.key, &self.limits) == (other.account, other.key, &other.limits)
+    }
+}
+
+impl Eq for Caller {}
 
 /// Accounts, keys, catalogue and deployments of one process. Cheap to clone: clones share everything.
 ///
@@ -36,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Storage,
     pub(crate) clock: SharedClock,
     pub(crate) keys: KeyTable,
+    pub(crate) lookups: Lookups,
     catalogue: ArcSwap<Catalogue>,
     catalogue_state: Mutex<CatalogueState>,
     generation: watch::Sender<u64>,
@@ -65,6 +93,7 @@ impl Platform {
             storage,
             clock,
             keys: KeyTable::new(),
+            lookups: Lookups::default(),
             catalogue: ArcSwap::default(),
             catalogue_state: Mutex::default(),
             generation: watch::Sender::new(0),
@@ -78,17 +107,48 @@ impl Platform {
         Ok(platform)
     }
 
-    /// Finds out who presents a key. Works in memory, whatever the database does.
+    /// Finds out who presents a key, from what is in memory. A key with an address list is refused;
+    /// see [`Platform::identify`].
     ///
     /// # Errors
     /// [`AuthError`]: see its variants.
     pub fn authenticate(&self, presented_key: &str) -> Result<Caller, AuthError> {
+        self.open_account(presented_key, None)?.ok_or(AuthError::Invalid)
+    }
+
+    /// Finds out who presents a key at `address`; `None` when the address is not known, which
+    /// keys with an address list do not take.
+    ///
+    /// A known key is judged in memory, whatever the database does. For an unknown one the
+    /// database is asked, within half a second and at a bounded rate: another process may have
+    /// made it a moment ago.
+    ///
+    /// # Errors
+    /// [`AuthError`]: see its variants.
+    pub async fn identify(&self, presented_key: &str, address: Option<IpAddr>) -> Result<Caller, AuthError> {
+        if let Some(caller) = self.open_account(presented_key, address)? {
+            return Ok(caller);
+        }
+        self.look_again().await;
+        self.open_account(presented_key, address)?
+            .ok_or(AuthError::Invalid)
+    }
+
+    /// The usage level of a caller's account as it is now.
+    pub fn level_of(&self, caller: &Caller) -> UsageLevel {
+        caller.state.level()
+    }
+
+    fn open_account(
+        &self,
+        presented_key: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Caller>, AuthError> {
         if presented_key.is_empty() {
             return Err(AuthError::Missing);
         }
-        self.shared
-            .keys
-            .open(&keys::hash(presented_key), self.shared.clock.now())
+        let now = self.shared.clock.now();
+        self.shared.keys.open(&keys::hash(presented_key), now, address)
     }
 
     /// Returns the current catalogue.

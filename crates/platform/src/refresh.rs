@@ -10,6 +10,7 @@ use silica_storage::{
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::error::chain;
 use crate::{Catalogue, Platform, PlatformError};
 
 /// Four looks a second keep every change well within the promised second.
@@ -72,6 +73,16 @@ impl Platform {
         }
     }
 
+    /// Reads what others changed because of a key that is not in memory: it may be one that another
+    /// process made a moment ago. Waits half a second at most.
+    ///
+    /// All keys are in memory, so the change counter answers for any number of unknown ones.
+    pub(crate) async fn look_again(&self) {
+        let look = async || self.refresh(Unreadable::Disable).await;
+        // That the database is down is for the loop to log.
+        self.shared.lookups.look(look).await;
+    }
+
     /// Reads the rows that changed since the last time.
     pub(crate) async fn refresh(&self, unreadable: Unreadable) -> Result<(), PlatformError> {
         let shared = &self.shared;
@@ -117,7 +128,8 @@ impl Platform {
                 .collect();
             shared.install_catalogue(current.catalogue, Catalogue::new(models, deployments));
         }
-        shared.seen.store(current.latest, Ordering::Release);
+        // Two may read at once: the loop, and a look for an unknown key.
+        shared.seen.fetch_max(current.latest, Ordering::AcqRel);
         Ok(())
     }
 }
@@ -143,16 +155,4 @@ fn report(health: Health, outcome: Result<Result<(), PlatformError>, tokio::time
             Health::Down
         }
     }
-}
-
-/// Joins an error with its causes. Storage's errors hold no values of rows, only their places.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

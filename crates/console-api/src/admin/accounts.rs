@@ -7,7 +7,7 @@ pub(crate) mod update;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use silica_platform::{Account, AccountStatus, UsageLevel};
+use silica_platform::{Account, AccountStatus, UsageLevel, level_in_force};
 use silica_types::AccountId;
 
 /// An account as the operator sees it.
@@ -57,8 +57,7 @@ impl From<&Account> for AccountView {
             name: account.name.clone(),
             status: account.status,
             verified: account.verified,
-            // Nothing is charged yet, so nobody has spent enough for more.
-            level: account.level_override.unwrap_or(UsageLevel::L0),
+            level: level_in_force(account),
             level_override: account.level_override,
             created_at: account.created_at,
             updated_at: account.updated_at,

@@ -1,9 +1,8 @@
 //! Limits of a key: `{"models":[…],"monthly_spend":"50.00","ips":["10.0.0.0/8"],"RPM":60,"TPM":10000}`.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use silica_api::parse_network;
 use silica_platform::KeyLimits;
 use silica_protocol::ApiError;
 use silica_types::{ModelName, Money};
@@ -58,23 +57,15 @@ impl TryFrom<KeyLimitsBody> for KeyLimits {
             addresses: addresses
                 .iter()
                 .enumerate()
-                .map(|(index, text)| read(index, text))
+                .map(|(index, text)| {
+                    parse_network(text)
+                        .map_err(|error| ApiError::invalid(format!("limits.ips[{index}]: {error}")))
+                })
                 .collect::<Result<_, _>>()?,
             requests_per_minute: body.requests_per_minute,
             tokens_per_minute: body.tokens_per_minute,
         })
     }
-}
-
-/// Reads an address (`192.0.2.7`) or a network (`10.0.0.0/8`).
-fn read(index: usize, text: &str) -> Result<IpNet, ApiError> {
-    let network = text.parse().ok();
-    let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    network.ok_or_else(|| {
-        ApiError::invalid(format!(
-            "limits.ips[{index}]: not an address or a network; write 192.0.2.7 or 10.0.0.0/8"
-        ))
-    })
 }
 
 /// Shows a network of one address as the address.

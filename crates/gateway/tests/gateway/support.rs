@@ -97,10 +97,7 @@ impl Fixture {
         model: &str,
         request: ChatRequest,
     ) -> Result<silica_gateway::Call, silica_gateway::GatewayError> {
-        let caller = Caller {
-            account: AccountId::new(&SystemClock),
-            key: ApiKeyId::new(&SystemClock),
-        };
+        let caller = Caller::new(AccountId::new(&SystemClock), ApiKeyId::new(&SystemClock));
         let trace = TraceId::from_caller("trace-1").unwrap();
         self.gateway.chat(&caller, model, &trace, request).await
     }

@@ -1,15 +1,17 @@
 //! The table of keys in memory: from the hash of a key to the account that it opens.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use silica_billing::{KeyLimits, UsageLevel};
 use silica_storage::{Account, AccountStatus, ApiKey, KeyHash, KeyStatus};
 use silica_types::{AccountId, ApiKeyId};
 use subtle::ConstantTimeEq;
 
-use crate::{AuthError, Caller};
+use crate::{AuthError, Caller, level_in_force};
 
 /// Readers of different keys meet at a lock in one of so many cases; a power of two.
 const SHARDS: usize = 32;
@@ -24,10 +26,21 @@ pub(crate) struct KeyTable {
 }
 
 /// What a call needs to know of an account, shared by all its keys.
-#[derive(Default)]
-struct AccountState {
+/// Changes with the account while calls hold it.
+#[derive(Debug, Default)]
+pub(crate) struct AccountState {
     disabled: AtomicBool,
+    /// The index of the level in [`UsageLevel::ALL`].
+    level: AtomicUsize,
     revision: Mutex<i64>,
+}
+
+impl AccountState {
+    /// The usage level that is in force now.
+    pub(crate) fn level(&self) -> UsageLevel {
+        let index = self.level.load(Ordering::Acquire);
+        UsageLevel::ALL.get(index).copied().unwrap_or(UsageLevel::L0)
+    }
 }
 
 struct Entry {
@@ -36,6 +49,7 @@ struct Entry {
     account_id: AccountId,
     account: Arc<AccountState>,
     status: KeyStatus,
+    limits: Option<Arc<KeyLimits>>,
     expires_at: Option<Timestamp>,
     revision: i64,
 }
@@ -49,16 +63,24 @@ impl KeyTable {
         }
     }
 
-    /// Finds the account that a key opens at the time `now`.
+    /// Finds the account that a key opens at the time `now` for a client at `address`; `None` when
+    /// the key is unknown. A key with an address list opens nothing for a client of unknown address.
     ///
     /// The search goes by the SHA-256 of the key, so its timing tells nothing that helps to guess
     /// a key. The comparison below takes the same time for an unknown key, which meets zeros.
-    pub(crate) fn open(&self, hash: &KeyHash, now: Timestamp) -> Result<Caller, AuthError> {
+    pub(crate) fn open(
+        &self,
+        hash: &KeyHash,
+        now: Timestamp,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Caller>, AuthError> {
         let shard = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
         let found = shard.get(hash);
         let stored = found.map_or(&[0_u8; 32], |entry| &entry.hash.0);
         let equal = bool::from(stored.ct_eq(&hash.0));
-        let entry = found.filter(|_| equal).ok_or(AuthError::Invalid)?;
+        let Some(entry) = found.filter(|_| equal) else {
+            return Ok(None);
+        };
         let expired = entry.expires_at.is_some_and(|end| end <= now);
         if entry.status != KeyStatus::Normal || expired {
             return Err(AuthError::Invalid);
@@ -66,28 +88,45 @@ impl KeyTable {
         if entry.account.disabled.load(Ordering::Acquire) {
             return Err(AuthError::AccountDisabled);
         }
-        Ok(Caller {
+        if let Some(limits) = &entry.limits
+            && !address.map_or(limits.addresses.is_empty(), |address| {
+                limits.allows_address(address)
+            })
+        {
+            return Err(AuthError::AddressNotAllowed);
+        }
+        Ok(Some(Caller {
             account: entry.account_id,
             key: entry.key,
-        })
+            limits: entry.limits.clone(),
+            state: Arc::clone(&entry.account),
+        }))
     }
 
     /// Takes over an account as the change `revision` left it.
     pub(crate) fn apply_account(&self, revision: i64, account: &Account) {
-        self.set_account(revision, account.id, account.status == AccountStatus::Disabled);
+        let disabled = account.status == AccountStatus::Disabled;
+        let level = level_in_force(account);
+        self.set_account(revision, account.id, |state| {
+            state.disabled.store(disabled, Ordering::Release);
+            let index = UsageLevel::ALL.iter().position(|known| *known == level);
+            state.level.store(index.unwrap_or(0), Ordering::Release);
+        });
     }
 
     /// Disables an account that the change `revision` left in a state that cannot be read.
     pub(crate) fn disable_account(&self, revision: i64, id: AccountId) {
-        self.set_account(revision, id, true);
+        self.set_account(revision, id, |state| {
+            state.disabled.store(true, Ordering::Release);
+        });
     }
 
-    fn set_account(&self, revision: i64, id: AccountId, disabled: bool) {
+    fn set_account(&self, revision: i64, id: AccountId, change: impl FnOnce(&AccountState)) {
         let state = self.account_state(id);
         let mut newest = state.revision.lock().unwrap_or_else(PoisonError::into_inner);
         if revision >= *newest {
             *newest = revision;
-            state.disabled.store(disabled, Ordering::Release);
+            change(&state);
         }
     }
 
@@ -100,6 +139,7 @@ impl KeyTable {
             account_id: key.account,
             account: self.account_state(key.account),
             status: key.status,
+            limits: key.limits.clone().map(Arc::new),
             expires_at: key.expires_at,
             revision,
         };
@@ -181,7 +221,13 @@ mod tests {
     }
 
     fn open(table: &KeyTable, text: &str) -> Result<Caller, AuthError> {
-        table.open(&keys::hash(text), Timestamp::UNIX_EPOCH)
+        open_from(table, text, None)
+    }
+
+    fn open_from(table: &KeyTable, text: &str, address: Option<&str>) -> Result<Caller, AuthError> {
+        let address = address.map(|text| text.parse().unwrap());
+        let opened = table.open(&keys::hash(text), Timestamp::UNIX_EPOCH, address)?;
+        opened.ok_or(AuthError::Invalid)
     }
 
     #[test]
@@ -228,9 +274,68 @@ mod tests {
                 ..key("sk-a", &account, KeyStatus::Normal)
             },
         );
-        let at = |second| table.open(&keys::hash("sk-a"), Timestamp::from_second(second).unwrap());
-        assert!(at(99).is_ok());
+        let at = |second| table.open(&keys::hash("sk-a"), Timestamp::from_second(second).unwrap(), None);
+        assert!(at(99).unwrap().is_some());
         assert_eq!(at(100), Err(AuthError::Invalid));
+    }
+
+    #[test]
+    fn keys_with_an_address_list_open_from_there_only() {
+        let table = KeyTable::new();
+        let account = account(AccountStatus::Normal);
+        let limits = |addresses: &[&str]| KeyLimits {
+            addresses: addresses.iter().map(|network| network.parse().unwrap()).collect(),
+            ..KeyLimits::default()
+        };
+        for (text, limits) in [
+            ("sk-a", limits(&["10.0.0.0/8", "2001:db8::7/128"])),
+            ("sk-b", limits(&[])),
+        ] {
+            let limited = ApiKey {
+                limits: Some(limits),
+                ..key(text, &account, KeyStatus::Normal)
+            };
+            table.apply_key(1, &limited);
+        }
+        for address in ["10.255.0.1", "::ffff:10.0.0.1", "2001:db8::7"] {
+            assert!(open_from(&table, "sk-a", Some(address)).is_ok(), "{address}");
+        }
+        for address in [
+            Some("11.0.0.1"),
+            Some("::ffff:11.0.0.1"),
+            Some("2001:db8::8"),
+            Some("::1"),
+            None,
+        ] {
+            assert_eq!(
+                open_from(&table, "sk-a", address),
+                Err(AuthError::AddressNotAllowed),
+                "{address:?}"
+            );
+        }
+        assert!(open_from(&table, "sk-b", None).is_ok());
+    }
+
+    #[test]
+    fn callers_follow_the_level_of_their_account() {
+        let table = KeyTable::new();
+        let account = account(AccountStatus::Normal);
+        table.apply_key(1, &key("sk-a", &account, KeyStatus::Normal));
+        let caller = open(&table, "sk-a").unwrap();
+        assert_eq!(caller.state.level(), UsageLevel::L0);
+        let raised = Account {
+            level_override: Some(UsageLevel::L4),
+            ..account.clone()
+        };
+        table.apply_account(3, &raised);
+        table.apply_account(2, &account);
+        assert_eq!(caller.state.level(), UsageLevel::L4);
+        table.disable_account(4, account.id);
+        assert_eq!(
+            caller.state.level(),
+            UsageLevel::L4,
+            "an unreadable row changes no level"
+        );
     }
 
     proptest! {

@@ -120,6 +120,11 @@ impl Platform {
     }
 }
 
+/// Returns the usage level of an account: the operator's, else the lowest.
+pub fn level_in_force(account: &Account) -> UsageLevel {
+    account.level_override.unwrap_or(UsageLevel::L0)
+}
+
 /// Looks up an account that the caller named.
 pub(super) async fn must_exist(source: &impl Source, id: AccountId) -> Result<Account, PlatformError> {
     let account = accounts::find(source, id).await?;

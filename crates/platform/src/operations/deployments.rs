@@ -1,14 +1,18 @@
 //! Deployments.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use silica_storage::{Conflict, Deployment, EngineKind, ReplicaSpec, RoutingPolicy, Scope, deployments};
 use silica_types::{ModelName, Secret};
+use url::Url;
 
 use crate::validate::{self, invalid, unknown};
 use crate::{Platform, PlatformError};
+
+const URL_BYTES: usize = 2048;
+const UPSTREAM_MODEL_BYTES: usize = 256;
 
 /// A deployment as an operator gives it; it replaces one of the same name as a whole.
 #[derive(Debug, Clone, Default)]
@@ -158,25 +162,8 @@ fn check_replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, PlatformE
     let field = |name: &str| format!("replicas[{index}].{name}");
     let engine: EngineKind = new.engine.parse().map_err(unknown(field("engine")))?;
     match engine {
-        EngineKind::Candle => {
-            let path = new.path.as_deref().filter(|path| !path.as_os_str().is_empty());
-            let Some(path) = path else {
-                return Err(invalid(
-                    field("path"),
-                    "the engine candle needs the folder of its model",
-                ));
-            };
-            // Servers that share a database may run in different folders, and so may the next start.
-            if !path.is_absolute() {
-                let shown: String = path.display().to_string().chars().take(256).collect();
-                return Err(invalid(
-                    field("path"),
-                    format!(
-                        "{shown:?} is relative; give the folder's absolute path, such as /srv/models/name"
-                    ),
-                ));
-            }
-        }
+        EngineKind::Candle => check_folder(&field, new.path.as_deref())?,
+        EngineKind::OpenAi => check_server(&field, &new)?,
     }
     Ok(ReplicaSpec {
         engine,
@@ -191,4 +178,54 @@ fn check_replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, PlatformE
             .map(|value| validate::positive(field("max_concurrency"), value))
             .transpose()?,
     })
+}
+
+fn check_folder(field: &impl Fn(&str) -> String, path: Option<&Path>) -> Result<(), PlatformError> {
+    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
+        return Err(invalid(
+            field("path"),
+            "the engine candle needs the folder of its model",
+        ));
+    };
+    // Servers that share a database may run in different folders, and so may the next start.
+    if !path.is_absolute() {
+        let shown: String = path.display().to_string().chars().take(256).collect();
+        return Err(invalid(
+            field("path"),
+            format!("{shown:?} is relative; give the folder's absolute path, such as /srv/models/name"),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the server of a remote engine. The texts are not repeated: people put keys into URLs.
+fn check_server(field: &impl Fn(&str) -> String, new: &NewReplica) -> Result<(), PlatformError> {
+    let url = new.url.as_deref().filter(|url| url.len() <= URL_BYTES);
+    let parsed = url.and_then(|url| Url::parse(url).ok());
+    let usable = parsed.is_some_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if !usable {
+        return Err(invalid(
+            field("url"),
+            "the engine openai needs the base URL of its server, such as https://host.example/v1, without a user, a query or a fragment",
+        ));
+    }
+    let named = new.upstream_model.as_deref().is_some_and(|model| {
+        !model.is_empty() && model.len() <= UPSTREAM_MODEL_BYTES && !model.chars().any(char::is_control)
+    });
+    if !named {
+        return Err(invalid(
+            field("upstream_model"),
+            format!(
+                "the engine openai needs the model's name at its server, at most {UPSTREAM_MODEL_BYTES} bytes"
+            ),
+        ));
+    }
+    Ok(())
 }

@@ -17,7 +17,7 @@ on_each_database! {
         let owner = account(&platform, "ada@example.org").await;
         let created = key(&platform, owner.id).await;
         let caller = platform.authenticate(created.key.expose()).unwrap();
-        assert_eq!(caller, Caller { account: owner.id, key: created.record.id });
+        assert_eq!(caller, Caller::new(owner.id, created.record.id));
         assert!(created.key.expose().ends_with(&created.record.hint));
     }
 

@@ -18,7 +18,8 @@ on_each_database! {
         let error = platform.create_account(new).await.unwrap_err();
         assert!(matches!(error, PlatformError::Storage(_)), "{error:?}");
         assert!(platform.authenticate(created.key.expose()).is_ok(), "a good key never gets a 401");
-        assert_eq!(platform.authenticate("sk-unknown"), Err(AuthError::Invalid));
+        assert!(platform.identify(created.key.expose(), None).await.is_ok());
+        assert_eq!(platform.identify("sk-unknown", None).await, Err(AuthError::Invalid));
         assert!(platform.catalogue().deployment_of("m/a").is_some());
     }
 

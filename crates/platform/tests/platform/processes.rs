@@ -1,4 +1,6 @@
-use silica_platform::{AccountChanges, AccountStatus, AuthError, CreatedKey, Platform};
+use silica_platform::{
+    AccountChanges, AccountStatus, AuthError, CreatedKey, KeyLimits, NewKey, Platform, UsageLevel,
+};
 use silica_testkit::database::TestDatabase;
 use silica_testkit::on_each_database;
 use tokio::task::JoinHandle;
@@ -32,6 +34,38 @@ on_each_database! {
         within_the_promise(async || other.authenticate(text) == Err(AuthError::Invalid)).await;
         drop(guard);
         task.await.unwrap();
+    }
+
+    async fn key_of_another_process_opens_at_once_by_a_look_at_the_database(database) {
+        let (platform, other) = (open(database).await, open_other(database).await);
+        let owner = account(&platform, "ada@example.org").await;
+        let created = key(&platform, owner.id).await;
+        let text = created.key.expose();
+        assert_eq!(other.authenticate(text), Err(AuthError::Invalid), "nothing polls here");
+        assert_eq!(other.identify(text, None).await.unwrap().account, owner.id);
+        assert!(other.authenticate(text).is_ok());
+        assert_eq!(other.identify("sk-unknown", None).await, Err(AuthError::Invalid));
+        assert_eq!(other.identify("", None).await, Err(AuthError::Missing));
+    }
+
+    async fn address_list_and_level_of_another_process_are_in_force(database) {
+        let (platform, other) = (open(database).await, open_other(database).await);
+        let owner = account(&platform, "ada@example.org").await;
+        let limits = KeyLimits { addresses: vec!["10.0.0.0/8".parse().unwrap()], ..KeyLimits::default() };
+        let new = NewKey { limits: Some(limits.clone()), ..NewKey::default() };
+        let created = platform.create_key(owner.id, new).await.unwrap();
+        let text = created.key.expose();
+        let inside = Some("10.1.2.3".parse().unwrap());
+        let caller = other.identify(text, inside).await.unwrap();
+        assert_eq!(caller.limits.as_deref(), Some(&limits));
+        for outside in [Some("11.1.2.3".parse().unwrap()), None] {
+            assert_eq!(other.identify(text, outside).await, Err(AuthError::AddressNotAllowed));
+        }
+        assert_eq!(other.level_of(&caller), UsageLevel::L0);
+        let raise = AccountChanges { level_override: Some(Some(UsageLevel::L3)), ..AccountChanges::default() };
+        platform.update_account(owner.id, raise).await.unwrap();
+        other.identify("sk-unknown", None).await.unwrap_err();
+        assert_eq!(other.level_of(&caller), UsageLevel::L3);
     }
 
     async fn catalogue_of_another_process_is_in_force_within_a_second(database) {

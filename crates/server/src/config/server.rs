@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use silica_api::{InvalidNetwork, TrustedProxies};
 
 use super::{ByteSize, HumanDuration, InvalidValue, at_least_one};
 
@@ -30,6 +31,9 @@ pub(crate) struct ServerConfig {
     /// Fewer where the system's limit on open files allows fewer, with a place in sixteen kept
     /// for the operator's listener.
     pub(crate) max_connections: u32,
+    /// Addresses and networks of reverse proxies, such as `10.0.0.0/8`. Their `X-Forwarded-For` tells
+    /// the client's address, which keys may be bound to. Empty: the connection's own address counts.
+    pub(super) trusted_proxies: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -42,14 +46,28 @@ impl Default for ServerConfig {
             idle_timeout: HumanDuration(Duration::from_secs(75)),
             write_timeout: HumanDuration(Duration::from_mins(1)),
             max_connections: 8192,
+            trusted_proxies: Vec::new(),
         }
     }
 }
 
 impl ServerConfig {
+    /// The trusted proxies as the API takes them.
+    ///
+    /// # Errors
+    /// When an entry is neither an address nor a network.
+    pub(crate) fn trusted_proxies(&self) -> Result<TrustedProxies, InvalidNetwork> {
+        TrustedProxies::parse(&self.trusted_proxies)
+    }
+
     pub(super) fn validate(&self) -> Result<(), InvalidValue> {
         at_least_one("server.max_connections", u64::from(self.max_connections))?;
         at_least_one("server.max_body", self.max_body.bytes())?;
+        let invalid = |error: InvalidNetwork| InvalidValue {
+            key: "server.trusted_proxies",
+            message: error.to_string(),
+        };
+        self.trusted_proxies().map(drop).map_err(invalid)?;
         self.body_timeout.not_zero("server.body_timeout")?;
         self.idle_timeout.not_zero("server.idle_timeout")?;
         self.write_timeout.not_zero("server.write_timeout")

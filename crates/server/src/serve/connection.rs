@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use silica_api::PeerAddress;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -28,10 +29,11 @@ const HTTP2_PING_AFTER: Duration = Duration::from_secs(30);
 /// and given up after this long without one.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves one connection until the client leaves, it is idle for too long, or `shutdown`.
+/// Serves one connection of `peer` until the client leaves, it is idle for too long, or `shutdown`.
 /// `tasks` runs the streams of HTTP/2 connections.
 pub(super) async fn serve(
     stream: TcpStream,
+    peer: PeerAddress,
     router: Router,
     limits: Limits,
     shutdown: Shutdown,
@@ -40,7 +42,9 @@ pub(super) async fn serve(
     let idle = limits.idle;
     let stream = Patient::new(stream, limits.write);
     let activity = Activity::default();
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        // Keys may be bound to addresses.
+        request.extensions_mut().insert(peer);
         let running = activity.begin();
         let router = router.clone();
         async move {

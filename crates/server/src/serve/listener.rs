@@ -82,9 +82,9 @@ impl Listener {
                 () = shutdown.cut.cancelled() => break,
                 accepted = self.accept(&places, &mut failing) => accepted,
             };
-            let Some((place, stream)) = accepted else { continue };
+            let Some((place, stream, peer)) = accepted else { continue };
             let connection =
-                connection::serve(stream, router.clone(), limits, shutdown.clone(), tasks.clone());
+                connection::serve(stream, peer.into(), router.clone(), limits, shutdown.clone(), tasks.clone());
             tasks.spawn(async move {
                 connection.await;
                 drop(place);
@@ -102,17 +102,17 @@ impl Listener {
         &self,
         places: &Arc<Semaphore>,
         failing: &mut bool,
-    ) -> Option<(OwnedSemaphorePermit, TcpStream)> {
+    ) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
         let place = Arc::clone(places).acquire_owned().await.ok()?;
         match self.socket.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if std::mem::take(failing) {
                     tracing::info!("connections are accepted again on {}", self.address);
                 }
                 if let Err(error) = prepare(&stream) {
                     tracing::debug!(%error, "cannot set the options of a connection");
                 }
-                Some((place, stream))
+                Some((place, stream, peer))
             }
             Err(error) => {
                 if !std::mem::replace(failing, true) {
