@@ -48,6 +48,14 @@ impl BillingDay {
         self.0 / 100
     }
 
+    /// Returns how many days later this day is than another; zero when it is not later.
+    pub fn days_since(self, earlier: Self) -> u32 {
+        let (Some(later), Some(earlier)) = (self.date(), earlier.date()) else {
+            return 0;
+        };
+        u32::try_from(later.duration_since(earlier).as_secs() / 86_400).unwrap_or(0)
+    }
+
     /// Returns the calendar date; `None` only for a number that never was a day.
     pub fn date(self) -> Option<Date> {
         let year = i16::try_from(self.0 / 10_000).ok()?;
@@ -59,7 +67,13 @@ impl BillingDay {
 
 impl fmt::Display for BillingDay {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:04}-{:02}-{:02}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
+        write!(
+            formatter,
+            "{:04}-{:02}-{:02}",
+            self.0 / 10_000,
+            self.0 / 100 % 100,
+            self.0 % 100
+        )
     }
 }
 
@@ -67,7 +81,9 @@ impl FromStr for BillingDay {
     type Err = InvalidBillingDay;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse::<Date>().map(Self::from_date).map_err(|_| InvalidBillingDay)
+        text.parse::<Date>()
+            .map(Self::from_date)
+            .map_err(|_| InvalidBillingDay)
     }
 }
 
@@ -81,6 +97,19 @@ mod tests {
         let day = |text: &str| BillingDay::of(text.parse().unwrap(), &zone).to_string();
         assert_eq!(day("2025-02-13T15:59:59.999Z"), "2025-02-13");
         assert_eq!(day("2025-02-13T16:00:00Z"), "2025-02-14");
+    }
+
+    #[test]
+    fn days_are_counted_over_the_ends_of_months_and_years() {
+        let days = |later: i32, earlier: i32| {
+            let day = |number| BillingDay::from_number(number).unwrap();
+            day(later).days_since(day(earlier))
+        };
+        assert_eq!(days(20_250_301, 20_250_228), 1);
+        assert_eq!(days(20_260_101, 20_251_231), 1);
+        assert_eq!(days(20_250_213, 20_240_213), 366);
+        assert_eq!(days(20_250_213, 20_250_213), 0);
+        assert_eq!(days(20_250_212, 20_250_213), 0);
     }
 
     #[test]

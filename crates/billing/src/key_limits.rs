@@ -36,6 +36,10 @@ impl KeyLimits {
     /// Whether the key may be used from an address. IPv4 addresses in IPv6 clothes
     /// (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2) count as what they are.
     pub fn allows_address(&self, address: IpAddr) -> bool {
-        self.addresses.is_empty() || self.addresses.iter().any(|net| net.contains(&address.to_canonical()))
+        self.addresses.is_empty()
+            || self
+                .addresses
+                .iter()
+                .any(|net| net.contains(&address.to_canonical()))
     }
 }

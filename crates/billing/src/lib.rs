@@ -9,13 +9,24 @@ mod day;
 mod event;
 mod key_limits;
 mod limits;
+mod once;
 mod price;
+mod shards;
+mod spend;
+mod sync;
 mod units;
+mod wallet;
 
 pub use bucket::{Bucket, BucketKind};
 pub use day::{BillingDay, InvalidBillingDay};
 pub use event::{BucketPart, CallStatus, PriceVersion, UsageEvent};
 pub use key_limits::KeyLimits;
-pub use limits::{LimitClass, LimitMetrics, Limits, UsageLevel};
-pub use price::{InvalidPriceAmount, Price, PriceAmount};
+pub use limits::{
+    ClassTables, Counted, InvalidClassTables, LimitClass, LimitCounters, LimitMetrics, LimitReached,
+    LimitSet, Limits, MemoryCounters, Metric, Moment, Need, Scope, Span, Standing, Subject, SubjectKind,
+    Taken, TakenPart, UsageLevel,
+};
+pub use price::{CostOverflow, InvalidPriceAmount, Price, PriceAmount, PriceEntry, PriceSchedule};
+pub use spend::{CapReached, SpendCaps, SpendHold};
 pub use units::Units;
+pub use wallet::{Balances, Hold, Insufficient, Payer, Settlement, Wallets};

@@ -1,10 +1,20 @@
 //! Prices: exact decimals in CNY, kept as text in the database and on the wire.
 
+mod cost;
+mod schedule;
+mod wide;
+
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use cost::CostOverflow;
+pub use schedule::{PriceEntry, PriceSchedule};
 
 /// An amount of CNY per unit: an exact decimal, zero or more, with the digits as they were given
 /// (`0.70` stays `0.70`).
@@ -96,45 +106,4 @@ pub struct Price {
     /// For a second of audio or video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_second: Option<PriceAmount>,
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn digits_are_kept_as_given() {
-        for text in ["0", "0.70", "1.260", "21.420000000000000000000001"] {
-            assert_eq!(text.parse::<PriceAmount>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn signs_exponents_and_lost_digits_are_refused() {
-        for text in [
-            "",
-            "-1",
-            "+1",
-            "1e3",
-            ".5",
-            "5.",
-            "1.2.3",
-            "1_000",
-            " 1",
-            "0.00000000000000000000000000001",
-        ] {
-            assert!(text.parse::<PriceAmount>().is_err(), "{text:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_parses_or_is_refused_and_what_parses_prints_back(text in "[0-9.eE+_ -]{0,32}") {
-            if let Ok(amount) = text.parse::<PriceAmount>() {
-                prop_assert_eq!(amount.to_string().parse::<PriceAmount>().unwrap(), amount);
-            }
-        }
-    }
 }

@@ -18,6 +18,16 @@ code_enum! {
         E = "E",
         /// Video models.
         Video = "video",
+        /// Free chat models; the same at every level, like all that follow.
+        FreeChat = "free-chat",
+        /// DeepSeek-R1 and DeepSeek-V3.
+        DeepSeek = "deepseek",
+        /// Free embedding and reranker models.
+        FreeEmbedding = "free-embedding",
+        /// Free image models.
+        FreeImage = "free-image",
+        /// Paid image models.
+        PaidImage = "paid-image",
     }
 }
 

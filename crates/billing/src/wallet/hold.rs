@@ -1,0 +1,88 @@
+//! The money that one running call may spend.
+
+use jiff::Timestamp;
+use silica_types::Money;
+
+use crate::BucketPart;
+use crate::once::Once;
+use crate::sync::{Arc, Mutex, lock};
+
+use super::purse::{Insufficient, Payer, Purse};
+
+/// Money held for one call, until it is settled or released; whichever comes first is the only
+/// one that counts. Dropping it releases.
+#[derive(Debug)]
+#[must_use = "a hold that is dropped is released"]
+pub struct Hold {
+    purse: Arc<Mutex<Purse>>,
+    parts: Vec<BucketPart>,
+    payer: Payer,
+    stage: Once,
+}
+
+/// What a settled call paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// What each bucket pays, in the order of spending; a bucket that pays nothing is absent.
+    pub parts: Vec<BucketPart>,
+    /// What no bucket could pay. The parts and this add up to the amount of the call.
+    pub shortfall: Money,
+}
+
+impl Hold {
+    pub(crate) fn reserve(
+        purse: Arc<Mutex<Purse>>,
+        most: Money,
+        payer: Payer,
+        now: Timestamp,
+    ) -> Result<Self, Insufficient> {
+        let parts = if most > Money::ZERO {
+            lock(&purse).reserve(most, payer, now)?
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            purse,
+            parts,
+            payer,
+            stage: Once::new(),
+        })
+    }
+
+    /// Ends the hold by paying `amount`: from what is held, then from what the buckets have free
+    /// at `now`, and the rest is shortfall. What was held beyond the amount is free again. An
+    /// amount below zero counts as zero.
+    ///
+    /// `None` when the hold was settled or released before; then nothing happens.
+    pub fn settle(&self, amount: Money, now: Timestamp) -> Option<Settlement> {
+        if !self.stage.end() {
+            return None;
+        }
+        if self.parts.is_empty() && amount <= Money::ZERO {
+            return Some(Settlement {
+                parts: Vec::new(),
+                shortfall: Money::ZERO,
+            });
+        }
+        let (parts, shortfall) = lock(&self.purse).settle(&self.parts, amount, self.payer, now);
+        Some(Settlement { parts, shortfall })
+    }
+
+    /// Ends the hold without a payment. Does nothing when it was settled or released before.
+    pub fn release(&self) {
+        if self.stage.end() && !self.parts.is_empty() {
+            lock(&self.purse).release(&self.parts);
+        }
+    }
+
+    /// Returns how much was held at the begin.
+    pub fn reserved(&self) -> Money {
+        self.parts.iter().map(|part| part.amount).sum()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
