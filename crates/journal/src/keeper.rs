@@ -1,0 +1,202 @@
+//! The keeper thread: checkpoints, the watch on the disk, the reserve.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::gate::Reason;
+use crate::journal::Shared;
+use crate::reserve::{self, Checkpoint};
+use crate::{JournalOptions, store};
+
+/// How often the disk is looked at.
+const ROUND: Duration = Duration::from_millis(250);
+/// How long to wait before space that could not be had is asked for again.
+const RESERVE_PAUSE: Duration = Duration::from_secs(2);
+/// How long readers may keep a checkpoint waiting; the writer waits with it.
+const READERS_PATIENCE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    connection: Connection,
+    options: JournalOptions,
+    reserve: Reserve,
+    /// Whether the last look at the disk failed, so that it is logged once.
+    blind: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reserve {
+    Whole,
+    /// Calls in flight have used it, or it was never there; `Instant` of the last try to get it.
+    Short(Option<Instant>),
+}
+
+impl Keeper {
+    /// Makes the reserve and sets the gate as it is now, before the first call.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        connection: Connection,
+        options: JournalOptions,
+    ) -> rusqlite::Result<Self> {
+        connection.busy_timeout(READERS_PATIENCE)?;
+        let mut keeper = Self {
+            shared,
+            connection,
+            options,
+            reserve: Reserve::Short(None),
+            blind: false,
+        };
+        keeper.round();
+        Ok(keeper)
+    }
+
+    /// Works until the writer has ended.
+    pub(crate) fn run(mut self) {
+        while self.shared.bell.wait(ROUND) == Call::Round {
+            self.round();
+        }
+    }
+
+    fn round(&mut self) {
+        self.checkpoint();
+        self.measure();
+        self.refill();
+        self.watch_disk();
+    }
+
+    fn checkpoint(&self) {
+        let threshold = self.shared.checkpoint_bytes / store::PAGE_SIZE;
+        let waiting = self.shared.pages_written.load(Ordering::Relaxed);
+        // A commit that failed for want of space can go on at the beginning of the WAL.
+        let starved = self.shared.gate.check() == Err(crate::Closed::DiskFull) && waiting > 0;
+        if waiting < threshold && !starved {
+            return;
+        }
+        let result = (|| {
+            // Most of the work and of the waiting for the disk happens beside the writer ...
+            reserve::checkpoint(&self.connection, Checkpoint::Passive)?;
+            // ... and the rest while it stands still: under load a checkpoint that lets it write
+            // would never reach the end of the WAL, which then grows for ever.
+            let _writing = self.shared.writing();
+            reserve::checkpoint(&self.connection, Checkpoint::Restart)
+        })();
+        match result {
+            Ok(true) => self.shared.pages_written.store(0, Ordering::Relaxed),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(error = %error, "a checkpoint of the usage journal failed; it is tried again");
+            }
+        }
+    }
+
+    /// Compares what waits, and what is free in the file, with what they may be.
+    fn measure(&mut self) {
+        let Ok(room) = store::room(&self.connection) else {
+            return;
+        };
+        let most = self.options.max_size;
+        // Once closed it opens well below the border, not at each event that is forgotten.
+        if room.used > most {
+            self.shared.gate.set(Reason::Backlog, true, None);
+        } else if room.used <= most - most / 8 {
+            self.shared.gate.set(Reason::Backlog, false, None);
+        }
+        if self.reserve == Reserve::Whole && room.free < self.options.preallocate / 2 {
+            self.reserve = Reserve::Short(None);
+        }
+    }
+
+    fn refill(&mut self) {
+        let Reserve::Short(tried) = self.reserve else {
+            return;
+        };
+        if tried.is_some_and(|at| at.elapsed() < RESERVE_PAUSE) || self.is_below_min_free() {
+            return;
+        }
+        let filled = {
+            let _writing = self.shared.writing();
+            reserve::fill(&self.connection, self.options.preallocate)
+        };
+        self.reserve = match filled {
+            Ok(()) => Reserve::Whole,
+            Err(error) => {
+                self.shared.gate.set(Reason::LowSpace, true, Some(&error));
+                Reserve::Short(Some(Instant::now()))
+            }
+        };
+    }
+
+    fn is_below_min_free(&self) -> bool {
+        store::free_bytes(&self.options.path).is_ok_and(|free| free < self.options.min_free)
+    }
+
+    fn watch_disk(&mut self) {
+        let least = self.options.min_free;
+        let free = match store::free_bytes(&self.options.path) {
+            Ok(free) => free,
+            Err(error) => {
+                if !std::mem::replace(&mut self.blind, true) {
+                    tracing::warn!(error = %error, "cannot see how much space the usage journal's disk has");
+                }
+                return;
+            }
+        };
+        self.blind = false;
+        if free < least {
+            self.shared.gate.set(Reason::LowSpace, true, None);
+        } else if free >= least.saturating_add(least / 8) && !self.has_failed_to_refill() {
+            self.shared.gate.set(Reason::LowSpace, false, None);
+        }
+    }
+
+    fn has_failed_to_refill(&self) -> bool {
+        matches!(self.reserve, Reserve::Short(Some(_)))
+    }
+}
+
+/// Wakes the keeper before its round is due.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    state: Mutex<BellState>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct BellState {
+    ringing: bool,
+    stopped: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Round,
+    Stop,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        self.change(|state| state.ringing = true);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.change(|state| state.stopped = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BellState)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.rung.notify_one();
+    }
+
+    fn wait(&self, longest: Duration) -> Call {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = self
+            .rung
+            .wait_timeout_while(state, longest, |state| !state.ringing && !state.stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.ringing = false;
+        if state.stopped { Call::Stop } else { Call::Round }
+    }
+}

@@ -1,0 +1,207 @@
+//! Opening the journal's file: nothing is written to a file that is not whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{
+    APPLICATION_ID, FORMAT, Lock, PAGE_SIZE, Position, beside, connect, create_private, decode, set_private,
+};
+use crate::carve::Carved;
+use crate::{Damage, JournalError, JournalOptions, row};
+
+/// An open journal that was found whole.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) lock: Lock,
+    pub(crate) connection: Connection,
+    /// Events that wait.
+    pub(crate) waiting: u64,
+    pub(crate) position: Position,
+}
+
+/// Opens the file, creates it when it is new, and checks every page and row of it.
+pub(crate) fn open(options: &JournalOptions) -> Result<Store, JournalError> {
+    let path = &options.path;
+    let lock = Lock::take(path)?;
+    check_files(path)?;
+    create_private(path)?;
+    set_private(path)?;
+    let connection =
+        connect(path, options.durability).map_err(|error| JournalError::sqlite("open", path, error))?;
+    if is_new(&connection, path)? {
+        create_schema(&connection, 0).map_err(|error| JournalError::sqlite("create", path, error))?;
+    }
+    check_pages(&connection, path)?;
+    let mark = read_mark(&connection, path)?;
+    let last = check_rows(&connection, path, mark)?;
+    let last = recover(&connection, path, Position { last, mark })?;
+    Ok(Store {
+        lock,
+        connection,
+        waiting: last - mark,
+        position: Position { last, mark },
+    })
+}
+
+fn check_files(path: &Path) -> Result<(), JournalError> {
+    if exists(&beside(path, ".salvaged"))? {
+        return Err(JournalError::SalvageUnfinished {
+            path: path.to_owned(),
+        });
+    }
+    if length(path)? == 0 && length(&beside(path, "-wal"))? > 0 {
+        return Err(JournalError::corrupt(path, Damage::MissingFile));
+    }
+    Ok(())
+}
+
+pub(crate) fn exists(path: &Path) -> Result<bool, JournalError> {
+    path.try_exists()
+        .map_err(|error| JournalError::file("look at", path, error))
+}
+
+pub(crate) fn length(path: &Path) -> Result<u64, JournalError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(JournalError::file("look at", path, error)),
+    }
+}
+
+/// Tells a file without a schema from a journal, and refuses everything else.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool, JournalError> {
+    let number = |sql: &str| -> Result<i64, JournalError> {
+        connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|error| JournalError::sqlite("open", path, error))
+    };
+    match number("PRAGMA application_id")? {
+        APPLICATION_ID => {}
+        0 if number("SELECT count(*) FROM sqlite_schema")? == 0 => return Ok(true),
+        _ => {
+            return Err(JournalError::NotAJournal {
+                path: path.to_owned(),
+            });
+        }
+    }
+    let found = number("PRAGMA user_version")?;
+    if found > FORMAT {
+        return Err(JournalError::NewerFormat {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        });
+    }
+    Ok(false)
+}
+
+/// Creates the tables in an empty file, with the mark at `forgotten`.
+pub(crate) fn create_schema(connection: &Connection, forgotten: u64) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_SIZE.cast_signed())?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    let schema = format!(
+        "BEGIN IMMEDIATE;
+         CREATE TABLE events (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+         CREATE TABLE mark (id INTEGER PRIMARY KEY CHECK (id = 0), body BLOB NOT NULL) STRICT;
+         CREATE TABLE reserve (id INTEGER PRIMARY KEY, space BLOB NOT NULL) STRICT;
+         INSERT INTO mark (id, body) VALUES (0, x'');
+         PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {FORMAT};"
+    );
+    let result = connection
+        .execute_batch(&schema)
+        .and_then(|()| super::set_mark(connection, forgotten))
+        .and_then(|()| super::execute(connection, "COMMIT"));
+    if result.is_err() && !connection.is_autocommit() {
+        super::execute(connection, "ROLLBACK")?;
+    }
+    result
+}
+
+fn check_pages(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| JournalError::sqlite("check", path, error))?;
+    if found == "ok" {
+        Ok(())
+    } else {
+        Err(JournalError::corrupt(path, Damage::Check(found)))
+    }
+}
+
+/// Reads up to which event all are forgotten.
+pub(crate) fn read_mark(connection: &Connection, path: &Path) -> Result<u64, JournalError> {
+    let body: Vec<u8> = connection
+        .query_row("SELECT body FROM mark", [], |row| row.get(0))
+        .map_err(|error| JournalError::sqlite("read", path, error))?;
+    row::decode_mark(&body).map_err(|source| JournalError::corrupt(path, Damage::Row { sequence: 0, source }))
+}
+
+/// Checks every row; returns the number of the last, or the mark.
+fn check_rows(connection: &Connection, path: &Path, mark: u64) -> Result<u64, JournalError> {
+    let failed = |error| JournalError::sqlite("check", path, error);
+    let mut statement = connection
+        .prepare("SELECT sequence, body FROM events ORDER BY sequence")
+        .map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut last = mark;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let sequence: i64 = row.get(0).map_err(failed)?;
+        decode(sequence, row.get_ref(1).map_err(failed)?)
+            .map_err(|source| JournalError::corrupt(path, Damage::Row { sequence, source }))?;
+        check_gap(last, sequence.cast_unsigned(), path)?;
+        last += 1;
+    }
+    Ok(last)
+}
+
+/// Numbers are given without gaps and taken away from the lowest on.
+fn check_gap(last: u64, sequence: u64, path: &Path) -> Result<(), JournalError> {
+    if sequence == last + 1 {
+        return Ok(());
+    }
+    let gap = Damage::Gap {
+        from: last + 1,
+        through: sequence.saturating_sub(1),
+    };
+    Err(JournalError::corrupt(path, gap))
+}
+
+/// Takes the events that stand in the WAL beyond what SQLite believes of it.
+///
+/// SQLite ends the WAL at the first frame whose checksum is wrong, without a word. That is right for
+/// a transaction that a kill cut off, and silently loses committed ones when the file was damaged.
+/// Every row that is whole was settled, so both are booked. Returns the number of the last event.
+fn recover(connection: &Connection, path: &Path, position: Position) -> Result<u64, JournalError> {
+    let wal = beside(path, "-wal");
+    let mut carved = Carved::default();
+    carved
+        .add_wal(&wal)
+        .map_err(|error| JournalError::file("read", &wal, error))?;
+    let newer: BTreeMap<_, _> = carved
+        .events
+        .into_iter()
+        .filter(|(sequence, _)| *sequence > position.last)
+        .collect();
+    if newer.is_empty() {
+        return Ok(position.last);
+    }
+    let mut end = position.last;
+    for sequence in newer.keys() {
+        check_gap(end, *sequence, path)?;
+        end += 1;
+    }
+    let events: Vec<_> = newer.into_values().collect();
+    super::insert_all(connection, position, &events)
+        .map_err(|error| JournalError::sqlite("recover the end of", path, error))?;
+    tracing::warn!(
+        journal.path = %path.display(),
+        journal.events = events.len(),
+        "the usage journal was cut off while it was written; {} calls were taken from its end",
+        events.len()
+    );
+    Ok(end)
+}

@@ -1,0 +1,170 @@
+//! The writer thread: group commit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::gate::Reason;
+use crate::journal::Shared;
+use crate::queue::{Orders, Pending};
+use crate::store::{self, PAGE_SIZE, Position};
+
+/// Events in one group; bounds how long one transaction keeps the others waiting.
+const LARGEST_GROUP: usize = 512;
+/// After a failed commit, the first pause and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long a closing journal tries to commit what failed before.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    connection: Connection,
+    position: Position,
+    /// Taken from the queue, not committed yet.
+    batch: Vec<Pending>,
+    forget: Option<u64>,
+    stopping: bool,
+    /// The row that is written; kept for its room.
+    buffer: Vec<u8>,
+    failing: Option<Failing>,
+}
+
+/// Since when commits fail, and how long to wait before the next try.
+struct Failing {
+    pause: Duration,
+    /// From when on the closing journal has been trying in vain.
+    closing_since: Option<Instant>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, connection: Connection, position: Position) -> Self {
+        Self {
+            shared,
+            connection,
+            position,
+            batch: Vec::new(),
+            forget: None,
+            stopping: false,
+            buffer: Vec::new(),
+            failing: None,
+        }
+    }
+
+    /// Works until the journal is closed and everything is committed.
+    pub(crate) fn run(mut self) {
+        loop {
+            let orders = self.shared.queue.take(&mut self.batch);
+            self.follow(orders);
+            if self.work_off().is_err() || (self.stopping && self.shared.queue.end_if_empty()) {
+                return;
+            }
+        }
+    }
+
+    fn follow(&mut self, orders: Orders) {
+        self.forget = self.forget.max(orders.forget);
+        self.stopping = orders.stopping;
+    }
+
+    /// Commits all that was taken, however long it takes; fails only when a closing journal gives up.
+    fn work_off(&mut self) -> Result<(), GaveUp> {
+        while !self.batch.is_empty() || self.forget.is_some() {
+            match self.commit_group() {
+                Ok(()) => self.recovered(),
+                Err(error) => {
+                    self.failed(&error)?;
+                    let orders = self.shared.queue.take_more(&mut self.batch);
+                    self.follow(orders);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_group(&mut self) -> rusqlite::Result<()> {
+        let size = self.batch.len().min(LARGEST_GROUP);
+        // After a failure apart, so that a damaged old page does not keep new events out.
+        let forget = match self.failing {
+            Some(_) if size > 0 => None,
+            _ => self.forget,
+        };
+        let group = &self.batch[..size];
+        let writing = self.shared.writing();
+        let forgotten = store::commit(&self.connection, self.position, group, forget, &mut self.buffer)?;
+        drop(writing);
+        self.position.last += size as u64;
+        if let Some(through) = forget {
+            self.position.mark = through;
+            self.forget = None;
+            self.shared.backlog.fetch_sub(forgotten, Ordering::Relaxed);
+        }
+        for pending in self.batch.drain(..size) {
+            pending.committed();
+        }
+        if size > 0 {
+            self.shared.committed.notify_one();
+        }
+        self.count_pages(size as u64 + forgotten);
+        Ok(())
+    }
+
+    /// Asks for a checkpoint when the WAL may have grown enough for one.
+    fn count_pages(&self, rows: u64) {
+        // Rows are short: four and more share a page, and each commit rewrites a few.
+        let pages = 3 + rows / 4;
+        let threshold = self.shared.checkpoint_bytes / PAGE_SIZE;
+        let before = self.shared.pages_written.fetch_add(pages, Ordering::Relaxed);
+        if before < threshold && before + pages >= threshold {
+            self.shared.bell.ring();
+        }
+    }
+
+    fn recovered(&mut self) {
+        if self.failing.take().is_some() {
+            self.shared.gate.set(Reason::CommitFull, false, None);
+            self.shared.gate.set(Reason::CommitFailed, false, None);
+        }
+    }
+
+    fn failed(&mut self, error: &rusqlite::Error) -> Result<(), GaveUp> {
+        let reason = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Reason::CommitFull,
+            _ => Reason::CommitFailed,
+        };
+        self.shared.gate.set(reason, true, Some(error));
+        // A checkpoint lets the next commit use the WAL from its beginning.
+        self.shared.bell.ring();
+        let failing = self.failing.get_or_insert(Failing {
+            pause: FIRST_PAUSE,
+            closing_since: None,
+        });
+        if self.stopping {
+            let since = failing.closing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= CLOSING_PATIENCE {
+                return Err(GaveUp);
+            }
+        }
+        let pause = failing.pause;
+        failing.pause = (pause * 2).min(LONGEST_PAUSE);
+        self.shared.queue.pause(pause);
+        Ok(())
+    }
+}
+
+/// A closing journal could not commit what it had.
+struct GaveUp;
+
+/// However the thread ends, nobody may wait for it any more.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.gate.set(Reason::ShutDown, true, None);
+        self.batch.append(&mut self.shared.queue.end());
+        for pending in &self.batch {
+            pending.report_lost();
+        }
+        self.shared.bell.stop();
+    }
+}
