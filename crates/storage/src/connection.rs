@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::database_url::Target;
 use crate::error::driver;
+use crate::ledger::Partitions;
 use crate::migrations::Migrator;
 use crate::transaction::{Executor, Source, write_options};
 use crate::{DatabaseUrl, StorageError};
@@ -55,6 +56,7 @@ pub struct Storage {
 struct Pools {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    partitions: Partitions,
 }
 
 impl Storage {
@@ -124,6 +126,10 @@ impl Storage {
     pub(crate) fn reader(&self) -> &DatabaseConnection {
         &self.pools.reader
     }
+
+    pub(crate) fn partitions(&self) -> &Partitions {
+        &self.pools.partitions
+    }
 }
 
 impl Source for Storage {
@@ -187,6 +193,7 @@ async fn connect_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
     Ok(Pools {
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        partitions: Partitions::default(),
     })
 }
 
@@ -254,5 +261,6 @@ async fn open_postgres(options: PgConnectOptions) -> Result<Pools, sqlx::Error> 
     Ok(Pools {
         reader: connection.clone(),
         writer: connection,
+        partitions: Partitions::default(),
     })
 }

@@ -70,6 +70,15 @@ pub enum Conflict {
         /// The model.
         model: String,
     },
+    /// The idempotency key marks an earlier credit of the account that was another one.
+    #[error("the idempotency key belongs to another credit of the account")]
+    IdempotencyKeyReused,
+    /// The bucket would hold more than an amount of money can say.
+    #[error("bucket {bucket} cannot hold that much")]
+    BalanceTooLarge {
+        /// The bucket.
+        bucket: String,
+    },
     /// A row that the change refers to does not exist.
     #[error("{what} {row} does not exist")]
     NoSuchReference {

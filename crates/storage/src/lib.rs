@@ -1,8 +1,9 @@
 //! SeaORM entities, migrations and repositories for SQLite and PostgreSQL.
 //!
 //! Owns the schema and the SQL; everything else sees [`Storage`], the records and the functions of
-//! [`accounts`], [`api_keys`], [`catalogue`], [`deployments`] and [`revisions`]. It makes no ids,
-//! reads no clock and checks no rule of the domain: it stores what it is given.
+//! [`accounts`], [`api_keys`], [`catalogue`], [`deployments`] and [`revisions`], and for money
+//! [`prices`], [`credits`], [`buckets`], [`ledger`] and [`bills`]. It makes no ids, reads no clock and
+//! checks no rule of the domain: it stores what it is given.
 //!
 //! # Change numbers
 //! Every [`Write`] takes the next number of the one-row table `revisions` and stores it in the
@@ -23,8 +24,13 @@ pub use connection::Storage;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{Conflict, StorageError};
 pub use records::{
-    Account, AccountStatus, ApiKey, CatalogueModel, Deployment, EngineKind, KeyHash, KeyStatus, ModelFeature,
-    ModelStatus, ModelType, ReplicaSpec, RoutingPolicy, SubType,
+    Account, AccountStatus, ApiKey, Applied, AppliedBucket, BillTotals, CatalogueModel, Credit, Credited,
+    DayUsage, Deployment, Discrepancy, EngineKind, InvalidLedgerCursor, KeyHash, KeyStatus, LedgerCall,
+    LedgerCause, LedgerCursor, LedgerRow, ModelFeature, ModelStatus, ModelType, PriceRecord, ReplicaSpec,
+    RoutingPolicy, SubType,
 };
-pub use repositories::{Changed, Page, UnreadableRow, accounts, api_keys, catalogue, deployments, revisions};
+pub use repositories::{
+    Changed, Page, UnreadableRow, accounts, api_keys, bills, buckets, catalogue, credits, deployments,
+    ledger, prices, revisions,
+};
 pub use transaction::{Executor, Scope, Snapshot, Source, Write};

@@ -4,14 +4,16 @@
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 mod m20261123_190000_create_accounts_and_catalogue;
+mod m20261123_220000_create_ledger;
 
 /// Every migration, oldest first.
 pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(
-            m20261123_190000_create_accounts_and_catalogue::Migration,
-        )]
+        vec![
+            Box::new(m20261123_190000_create_accounts_and_catalogue::Migration),
+            Box::new(m20261123_220000_create_ledger::Migration),
+        ]
     }
 }

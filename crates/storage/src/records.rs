@@ -2,10 +2,21 @@
 
 mod account;
 mod api_key;
+mod bill;
+mod credit;
 mod deployment;
+mod ledger;
 mod model;
+mod price;
 
 pub use account::{Account, AccountStatus};
 pub use api_key::{ApiKey, KeyHash, KeyStatus};
+pub use bill::{BillTotals, DayUsage};
+pub use credit::{Credit, Credited};
 pub use deployment::{Deployment, EngineKind, ReplicaSpec, RoutingPolicy};
+pub use ledger::{
+    Applied, AppliedBucket, Discrepancy, InvalidLedgerCursor, LedgerCall, LedgerCause, LedgerCursor,
+    LedgerRow,
+};
 pub use model::{CatalogueModel, ModelFeature, ModelStatus, ModelType, SubType};
+pub use price::PriceRecord;

@@ -2,10 +2,15 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod bills;
+pub mod buckets;
 pub mod catalogue;
 mod convert;
+pub mod credits;
 pub mod deployments;
+pub mod ledger;
 mod page;
+pub mod prices;
 pub mod revisions;
 
 pub use page::{Changed, Page, UnreadableRow};

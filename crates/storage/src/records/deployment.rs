@@ -11,6 +11,8 @@ code_enum! {
     EngineKind, "engine", {
         /// The embedded engine.
         Candle = "candle",
+        /// A server elsewhere that speaks the protocol of OpenAI.
+        OpenAi = "openai",
     }
 }
 

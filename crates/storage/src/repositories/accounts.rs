@@ -6,7 +6,7 @@ use sea_orm::{
 use silica_types::AccountId;
 
 use super::convert::Row;
-use super::{Changed, Page, UnreadableRow};
+use super::page::{Changed, Page, changed};
 use crate::entities::account::{Column, Entity, Model};
 use crate::error::{Constraint, broken_constraint, driver};
 use crate::{Account, Conflict, Source, StorageError, Write};
@@ -123,13 +123,7 @@ pub async fn changed_since(
     let rows = rows.map_err(driver("list changed accounts", TABLE))?;
     Ok(rows
         .into_iter()
-        .map(|row| {
-            let (id, revision) = (AccountId::from_uuid(row.id), row.revision);
-            match from_row(row) {
-                Ok(row) => Ok((revision, row)),
-                Err(source) => Err(UnreadableRow { id, revision, source }),
-            }
-        })
+        .map(|row| changed(AccountId::from_uuid(row.id), row.revision, from_row(row)))
         .collect())
 }
 

@@ -16,6 +16,14 @@ pub struct UnreadableRow<I> {
     pub source: StorageError,
 }
 
+/// Wraps what reading a changed row gave, so that one that cannot be read does not hide the others.
+pub(crate) fn changed<T, I>(id: I, revision: i64, read: Result<T, StorageError>) -> Changed<T, I> {
+    match read {
+        Ok(row) => Ok((revision, row)),
+        Err(source) => Err(UnreadableRow { id, revision, source }),
+    }
+}
+
 /// A part of a list, with the place where the next one begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T, C> {

@@ -1,4 +1,5 @@
-use silica_storage::{AccountStatus, Conflict, StorageError, UsageLevel, accounts};
+use silica_billing::UsageLevel;
+use silica_storage::{AccountStatus, Conflict, StorageError, accounts};
 use silica_testkit::on_each_database;
 
 use super::records::{account, begin, later};

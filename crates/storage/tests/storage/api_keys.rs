@@ -1,10 +1,9 @@
-use silica_storage::{
-    Conflict, KeyHash, KeyStatus, LimitClass, Limits, Storage, StorageError, accounts, api_keys,
-};
+use silica_billing::KeyLimits;
+use silica_storage::{Conflict, KeyHash, KeyStatus, Storage, StorageError, accounts, api_keys};
 use silica_testkit::on_each_database;
 use silica_types::AccountId;
 
-use super::records::{account, begin, key, later};
+use super::records::{account, begin, key, later, name};
 
 async fn stored_account(storage: &Storage) -> AccountId {
     let stored = account("ada@example.org");
@@ -19,7 +18,13 @@ on_each_database! {
         let storage = database.storage();
         let account = stored_account(&storage).await;
         let mut stored = key(account, 7);
-        stored.limits = Some(Limits::Class { class: LimitClass::Xl });
+        stored.limits = Some(KeyLimits {
+            models: vec![name("m/a")],
+            monthly_spend: Some("12.50".parse().unwrap()),
+            addresses: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+            requests_per_minute: Some(u64::MAX),
+            tokens_per_minute: Some(0),
+        });
         stored.expires_at = Some(later());
         let write = begin(&storage).await;
         api_keys::insert(&write, &stored).await.unwrap();

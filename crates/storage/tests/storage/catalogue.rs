@@ -1,6 +1,5 @@
-use silica_storage::{
-    CatalogueModel, LimitMetrics, Limits, ModelFeature, ModelStatus, ModelType, Price, SubType, catalogue,
-};
+use silica_billing::{LimitMetrics, Limits, Price};
+use silica_storage::{CatalogueModel, ModelFeature, ModelStatus, ModelType, SubType, catalogue};
 use silica_testkit::on_each_database;
 
 use super::records::{begin_catalogue, later, model, name, time};

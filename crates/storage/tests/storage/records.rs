@@ -1,9 +1,10 @@
 //! Records to store.
 
 use jiff::Timestamp;
+use silica_billing::Price;
 use silica_storage::{
     Account, AccountStatus, ApiKey, CatalogueModel, Deployment, EngineKind, KeyHash, KeyStatus, ModelStatus,
-    Price, ReplicaSpec, RoutingPolicy, Scope, Storage, SubType, Write,
+    ReplicaSpec, RoutingPolicy, Scope, Storage, SubType, Write,
 };
 use silica_types::{AccountId, ApiKeyId, ManualClock, ModelName};
 

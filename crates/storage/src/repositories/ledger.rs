@@ -1,0 +1,21 @@
+//! The ledger: settled calls, credits and ended vouchers, with their sums.
+//!
+//! Rows are appended and never changed. What sums them up (balances, `usage_days`, `bucket_days`) is
+//! changed in the same transaction, and [`verify`] compares the two. Every transaction locks in one
+//! order: the change counter if it takes a number, then buckets by id, then rows, then sums by key.
+
+mod apply;
+mod booking;
+mod list;
+mod partitions;
+mod prune;
+pub(super) mod rows;
+mod verify;
+
+pub use apply::apply;
+pub use list::list;
+pub(crate) use partitions::Partitions;
+pub use prune::prune;
+pub use verify::{verify, verify_day};
+
+pub(super) const TABLE: &str = "ledger";

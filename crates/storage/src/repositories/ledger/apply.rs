@@ -1,0 +1,227 @@
+//! Books settled calls, in batches.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Iterable, QueryFilter,
+    QuerySelect, TransactionTrait,
+};
+use silica_billing::UsageEvent;
+use silica_types::{Money, RequestId};
+use uuid::Uuid;
+
+use super::booking::{Booking, CallId, book, settled, unique};
+use super::{TABLE, partitions, rows};
+use crate::entities::{bucket, bucket_day, ledger_row, usage_day};
+use crate::error::driver;
+use crate::repositories::buckets;
+use crate::transaction::write_options;
+use crate::{Applied, AppliedBucket, Storage, StorageError};
+
+/// Rows of one statement: 18 values each stay below the 32,766 that SQLite takes.
+const CHUNK: usize = 1000;
+/// How often a batch is tried that another process is booking at the same time.
+const ATTEMPTS: usize = 5;
+const FAILED: &str = "book settled calls";
+
+/// Books settled calls: their rows, what they take from buckets, and the sums, in one transaction.
+///
+/// Calls that were booked before change nothing. A bucket that no longer holds what a call settled
+/// on it gives what it has, and the rest is booked as shortfall. Takes no number of a change.
+///
+/// Rows that [`super::prune`] has deleted no longer tell that their calls were booked: whoever
+/// keeps settled calls elsewhere must have them booked before days that old are pruned.
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`]. Whether the batch was booked is
+/// unknown when the commit fails; it is safe to try again.
+pub async fn apply(storage: &Storage, events: &[UsageEvent]) -> Result<Applied, StorageError> {
+    if events.is_empty() {
+        return Ok(Applied::default());
+    }
+    partitions::ensure(storage, events.iter().map(|event| event.day)).await?;
+    let unique = unique(events);
+    // As a rule no call is known, so the first try does not ask.
+    for attempt in 0..ATTEMPTS {
+        if let Some(applied) = book_batch(storage, &unique, attempt > 0).await? {
+            return Ok(Applied {
+                known: events.len() - applied.new,
+                ..applied
+            });
+        }
+    }
+    let source = DbErr::Custom("another process was booking the same calls".to_owned());
+    Err(StorageError::Driver {
+        action: FAILED,
+        source,
+    })
+}
+
+/// Books a batch; `None` when some of its calls are known already and that was not looked up.
+async fn book_batch(
+    storage: &Storage,
+    events: &[&UsageEvent],
+    look_up: bool,
+) -> Result<Option<Applied>, StorageError> {
+    let transaction = storage
+        .writer()
+        .begin_with_options(write_options())
+        .await
+        .map_err(driver(FAILED, TABLE))?;
+    let settled = settled(events);
+    let ids: Vec<Uuid> = settled.keys().copied().collect();
+    let mut buckets = buckets::lock(&transaction, &ids).await?;
+    let known = if look_up {
+        known(&transaction, events).await?
+    } else {
+        HashSet::new()
+    };
+    let booking = book(events, &known, &mut buckets);
+    if !store(&transaction, &booking, &mut buckets).await? {
+        transaction.rollback().await.map_err(driver(FAILED, TABLE))?;
+        return Ok(None);
+    }
+    transaction.commit().await.map_err(driver(FAILED, TABLE))?;
+    summary(&booking, &settled, &buckets).map(Some)
+}
+
+/// Writes everything; `false` when a row was there already.
+async fn store(
+    transaction: &DatabaseTransaction,
+    booking: &Booking<'_>,
+    buckets: &mut [bucket::Model],
+) -> Result<bool, StorageError> {
+    let mut appended = 0;
+    for chunk in booking.rows.chunks(CHUNK) {
+        let result = transaction
+            .execute(&rows::append(chunk.iter().cloned()))
+            .await
+            .map_err(driver(FAILED, TABLE))?;
+        appended += result.rows_affected();
+    }
+    if appended != u64::try_from(booking.rows.len()).unwrap_or(u64::MAX) {
+        return Ok(false);
+    }
+    let is_changed = |bucket: &bucket::Model| booking.taken.get(&bucket.id).is_some_and(|taken| *taken > 0);
+    let mut changed = Vec::new();
+    for bucket in buckets.iter_mut().filter(|bucket| is_changed(bucket)) {
+        bucket.version += 1;
+        changed.push(bucket.clone());
+    }
+    buckets::store_balances(transaction, &changed).await?;
+    for statement in usage_statements(booking) {
+        let result = transaction.execute(&statement).await;
+        result.map_err(driver(FAILED, "usage_days"))?;
+    }
+    for statement in spending_statements(booking) {
+        let result = transaction.execute(&statement).await;
+        result.map_err(driver(FAILED, "bucket_days"))?;
+    }
+    Ok(true)
+}
+
+fn summary(
+    booking: &Booking<'_>,
+    settled: &BTreeMap<Uuid, Money>,
+    buckets: &[bucket::Model],
+) -> Result<Applied, StorageError> {
+    let buckets = buckets.iter().map(|bucket| {
+        let taken = booking.taken.get(&bucket.id).copied().unwrap_or_default();
+        Ok(AppliedBucket {
+            settled: settled.get(&bucket.id).copied().unwrap_or_default(),
+            taken: Money::from_nano(taken),
+            bucket: buckets::from_row(bucket)?,
+        })
+    });
+    Ok(Applied {
+        buckets: buckets.collect::<Result<_, StorageError>>()?,
+        new: booking.calls,
+        known: 0,
+    })
+}
+
+/// Looks up which calls are booked already, a day and account at a time: the rows' key begins so.
+async fn known(
+    transaction: &DatabaseTransaction,
+    events: &[&UsageEvent],
+) -> Result<HashSet<CallId>, StorageError> {
+    let mut groups: BTreeMap<(i32, Uuid), Vec<Uuid>> = BTreeMap::new();
+    for event in events {
+        let group = groups.entry((event.day.number(), event.account.as_uuid()));
+        group.or_default().push(event.id.as_uuid());
+    }
+    let mut known = HashSet::new();
+    for ((day, account), ids) in groups {
+        for ids in ids.chunks(CHUNK) {
+            let found: Vec<Uuid> = ledger_row::Entity::find()
+                .select_only()
+                .column(ledger_row::Column::EventId)
+                .filter(ledger_row::Column::Day.eq(day))
+                .filter(ledger_row::Column::AccountId.eq(account))
+                .filter(ledger_row::Column::EventId.is_in(ids.iter().copied()))
+                .filter(ledger_row::Column::Position.eq(0))
+                .into_tuple()
+                .all(transaction)
+                .await
+                .map_err(driver(FAILED, TABLE))?;
+            let account = silica_types::AccountId::from_uuid(account);
+            known.extend(found.into_iter().map(|id| (account, RequestId::from_uuid(id))));
+        }
+    }
+    Ok(known)
+}
+
+fn usage_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
+    let key = [
+        usage_day::Column::AccountId,
+        usage_day::Column::Day,
+        usage_day::Column::KeyId,
+        usage_day::Column::Model,
+    ];
+    let mut add = OnConflict::columns(key);
+    for column in usage_day::Column::iter().skip(key.len()) {
+        add.value(
+            column,
+            Expr::col((usage_day::Entity, column)).add(Expr::col(("excluded", column))),
+        );
+    }
+    let usage: Vec<_> = booking.usage.iter().collect();
+    let chunks = usage.chunks(CHUNK).map(|chunk| {
+        let mut statement = Query::insert()
+            .into_table(usage_day::Entity)
+            .columns(usage_day::Column::iter())
+            .on_conflict(add.clone())
+            .take();
+        for ((account, day, key, model), numbers) in chunk {
+            let key: [Expr; 4] = [(*account).into(), (*day).into(), (*key).into(), (*model).into()];
+            let numbers = numbers.iter().map(|number| Expr::from(*number));
+            statement.values_panic(key.into_iter().chain(numbers));
+        }
+        statement
+    });
+    chunks.collect()
+}
+
+fn spending_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
+    use bucket_day::{Column, Entity};
+
+    let sum = Expr::col((Entity, Column::SpentNano)).add(Expr::col(("excluded", Column::SpentNano)));
+    let add = OnConflict::columns([Column::BucketId, Column::Day])
+        .value(Column::SpentNano, sum)
+        .to_owned();
+    let spending: Vec<_> = booking.spending.iter().filter(|(_, spent)| **spent > 0).collect();
+    let chunks = spending.chunks(CHUNK).map(|chunk| {
+        let mut statement = Query::insert()
+            .into_table(Entity)
+            .columns(Column::iter())
+            .on_conflict(add.clone())
+            .take();
+        for ((bucket, day), spent) in chunk {
+            let row: [Expr; 3] = [(*bucket).into(), (*day).into(), (**spent).into()];
+            statement.values_panic(row);
+        }
+        statement
+    });
+    chunks.collect()
+}

@@ -1,0 +1,176 @@
+//! PostgreSQL's partitions of the ledger, one a day. SQLite has none.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sea_orm::sea_query::Table;
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, Statement, TransactionTrait,
+};
+use silica_billing::BillingDay;
+use tokio::time::Instant;
+
+use super::TABLE;
+use crate::error::driver;
+use crate::transaction::write_options;
+use crate::{Storage, StorageError};
+
+const PREFIX: &str = "ledger_";
+/// The partition for rows of days that have none of their own.
+pub(super) const REST: &str = "ledger_rest";
+/// How many days ahead partitions are made, so that making one seldom meets rows that it must move.
+const AHEAD: usize = 2;
+/// A new partition needs the whole ledger to itself for a moment. When readers leave no such
+/// moment, the rows go to the rest, and after this time it is tried again.
+const PAUSE: Duration = Duration::from_mins(1);
+/// How long others may be made to wait for that moment.
+const LOCK_LIMIT: &str = "SET LOCAL lock_timeout = '500ms'";
+/// The number of the advisory lock under which one process at a time changes partitions.
+const LOCK: i64 = 0x5111_CA01;
+/// PostgreSQL's code of a lock that was not to be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// What this process knows of the partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Partitions(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    made: BTreeSet<BillingDay>,
+    pause_until: Option<Instant>,
+}
+
+impl Partitions {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the days whose partitions this process has not seen yet.
+    fn missing(&self, days: impl Iterator<Item = BillingDay>) -> BTreeSet<BillingDay> {
+        let state = self.state();
+        if state.pause_until.is_some_and(|until| Instant::now() < until) {
+            return BTreeSet::new();
+        }
+        let mut missing: BTreeSet<BillingDay> = days.filter(|day| !state.made.contains(day)).collect();
+        let last = missing.last().and_then(|day| day.date());
+        let ahead = last.map(|last| last.series(jiff::Span::new().days(1)).skip(1).take(AHEAD));
+        missing.extend(ahead.into_iter().flatten().map(BillingDay::from_date));
+        missing
+    }
+}
+
+/// Makes the partitions of the days and of the next ones, if they are missing.
+pub(super) async fn ensure(
+    storage: &Storage,
+    days: impl Iterator<Item = BillingDay>,
+) -> Result<(), StorageError> {
+    if storage.writer().get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let missing = storage.partitions().missing(days);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    match make(storage, &missing).await {
+        Ok(()) => storage.partitions().state().made.extend(missing),
+        // The rows can do without; only deleting them later takes longer.
+        Err(error) if is_lock_timeout(&error) => {
+            storage.partitions().state().pause_until = Some(Instant::now() + PAUSE);
+        }
+        Err(error) => return Err(driver("make partitions of the ledger", TABLE)(error)),
+    }
+    Ok(())
+}
+
+async fn make(storage: &Storage, days: &BTreeSet<BillingDay>) -> Result<(), DbErr> {
+    let transaction = begin(storage, LOCK_LIMIT).await?;
+    let existing = list(&transaction).await?;
+    let mut days = days.difference(&existing).peekable();
+    if days.peek().is_none() {
+        return transaction.commit().await;
+    }
+    // All at once: locks that grow step by step are how two processes wait for each other for ever.
+    transaction
+        .execute_unprepared("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
+        .await?;
+    hold_table(&transaction).await?;
+    for day in days {
+        let day = day.number();
+        run(
+            &transaction,
+            "INSERT INTO ledger_held SELECT * FROM ledger_rest WHERE day = $1",
+            day,
+        )
+        .await?;
+        run(&transaction, "DELETE FROM ledger_rest WHERE day = $1", day).await?;
+        let partition = Table::create()
+            .table(name(day))
+            .partition_of(TABLE)
+            .values_from_to([day], [day + 1])
+            .take();
+        transaction.execute(&partition).await?;
+    }
+    give_back(&transaction).await?;
+    transaction.commit().await
+}
+
+/// Begins a change of partitions; `limit` is a statement that bounds how long it waits for locks.
+pub(super) async fn begin(storage: &Storage, limit: &str) -> Result<DatabaseTransaction, DbErr> {
+    let transaction = storage.writer().begin_with_options(write_options()).await?;
+    transaction.execute_unprepared(limit).await?;
+    let lock = "SELECT pg_advisory_xact_lock($1)";
+    let lock = Statement::from_sql_and_values(DbBackend::Postgres, lock, [LOCK.into()]);
+    transaction.execute_raw(lock).await?;
+    Ok(transaction)
+}
+
+/// Makes the table in which rows wait until their new place exists.
+pub(super) async fn hold_table(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    let sql = "CREATE TEMPORARY TABLE ledger_held (LIKE ledger) ON COMMIT DROP";
+    transaction.execute_unprepared(sql).await.map(drop)
+}
+
+/// Puts the held rows to where they belong now.
+pub(super) async fn give_back(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    let sql = "INSERT INTO ledger SELECT * FROM ledger_held";
+    transaction.execute_unprepared(sql).await.map(drop)
+}
+
+/// Runs a statement that takes a day.
+pub(super) async fn run(transaction: &DatabaseTransaction, sql: &str, day: i32) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [day.into()]);
+    transaction.execute_raw(statement).await.map(drop)
+}
+
+/// Lists the days that have partitions.
+pub(super) async fn list(connection: &impl ConnectionTrait) -> Result<BTreeSet<BillingDay>, DbErr> {
+    let sql = "SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+               WHERE i.inhparent = 'ledger'::regclass";
+    let rows = connection
+        .query_all_raw(Statement::from_string(DbBackend::Postgres, sql))
+        .await?;
+    let mut days = BTreeSet::new();
+    for row in rows {
+        let name: String = row.try_get("", "name")?;
+        let day = name.strip_prefix(PREFIX).and_then(|day| day.parse().ok());
+        days.extend(day.and_then(|day| BillingDay::from_number(day).ok()));
+    }
+    Ok(days)
+}
+
+/// The name of a day's partition.
+pub(super) fn name(day: i32) -> String {
+    format!("{PREFIX}{day}")
+}
+
+fn is_lock_timeout(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error
+    else {
+        return false;
+    };
+    let code = inner
+        .as_database_error()
+        .and_then(sea_orm::sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
+}
