@@ -19,51 +19,50 @@ use crate::AddressError;
 
 /// What IANA's registry of special IPv4 addresses calls not globally reachable, multicast and the
 /// reserved rest. Clouds serve credentials at 169.254.169.254 and 100.100.100.200.
-const NOT_PUBLIC_V4: [Ipv4Net; 16] = [
-    v4(0, 0, 0, 0, 8),
-    v4(10, 0, 0, 0, 8),
-    v4(100, 64, 0, 0, 10),
-    v4(127, 0, 0, 0, 8),
-    v4(169, 254, 0, 0, 16),
-    v4(172, 16, 0, 0, 12),
-    v4(192, 0, 0, 0, 24),
-    v4(192, 0, 2, 0, 24),
-    v4(192, 88, 99, 0, 24),
-    v4(192, 168, 0, 0, 16),
-    v4(198, 18, 0, 0, 15),
-    v4(198, 51, 100, 0, 24),
-    v4(203, 0, 113, 0, 24),
-    v4(224, 0, 0, 0, 4),
-    v4(240, 0, 0, 0, 4),
-    v4(255, 255, 255, 255, 32),
+const NOT_PUBLIC_V4: [Ipv4Net; 15] = [
+    v4(Ipv4Addr::UNSPECIFIED, 8),
+    v4(Ipv4Addr::new(10, 0, 0, 0), 8),
+    v4(Ipv4Addr::new(100, 64, 0, 0), 10),
+    v4(Ipv4Addr::new(127, 0, 0, 0), 8),
+    v4(Ipv4Addr::new(169, 254, 0, 0), 16),
+    v4(Ipv4Addr::new(172, 16, 0, 0), 12),
+    v4(Ipv4Addr::new(192, 0, 0, 0), 24),
+    v4(Ipv4Addr::new(192, 0, 2, 0), 24),
+    v4(Ipv4Addr::new(192, 88, 99, 0), 24),
+    v4(Ipv4Addr::new(192, 168, 0, 0), 16),
+    v4(Ipv4Addr::new(198, 18, 0, 0), 15),
+    v4(Ipv4Addr::new(198, 51, 100, 0), 24),
+    v4(Ipv4Addr::new(203, 0, 113, 0), 24),
+    v4(Ipv4Addr::new(224, 0, 0, 0), 4),
+    v4(Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
 /// Global unicast: the only IPv6 addresses that may be public.
-const PUBLIC_V6: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
+const PUBLIC_V6: Ipv6Net = v6(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 /// The parts of [`PUBLIC_V6`] that are not: protocol assignments with Teredo, and documentation.
 const NOT_PUBLIC_V6: [Ipv6Net; 3] = [
-    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
-    v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
-    v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
+    v6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    v6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    v6(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
 /// Prefixes whose last 32 bits are an IPv4 address that is reached through them: mapped addresses
 /// and NAT64.
 const CARRIERS: [Ipv6Net; 2] = [
-    v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),
-    v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96),
+    v6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96),
+    v6(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96),
 ];
 
 /// 6to4: the IPv4 address follows the prefix.
-const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16);
+const SIX_TO_FOUR: Ipv6Net = v6(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
 
-const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
+const fn v4(address: Ipv4Addr, length: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(address, length)
 }
 
-const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], length: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), length)
+const fn v6(address: Ipv6Addr, length: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(address, length)
 }
 
 /// Whether an address belongs to the public internet.

@@ -59,9 +59,10 @@ impl Answer {
     /// When the frame reports a failure or makes no sense; the answer is then cut.
     pub(crate) fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError> {
         let mut chunk: Chunk = serde_json::from_slice(data).map_err(|error| RemoteError::json(&error))?;
-        if let Some(code) = chunk.failure() {
-            return Err(RemoteError::Reported { code });
+        if let Some(failure) = chunk.failure() {
+            return Err(failure);
         }
+        let mut started = self.tally.usage();
         let mut additions = Vec::new();
         for choice in chunk.choices.take().unwrap_or_default() {
             additions.push(self.addition(choice)?);
@@ -69,9 +70,13 @@ impl Answer {
         // The frame's own report covers the text in it, so all of its events show it.
         if let Some(usage) = chunk.usage() {
             self.tally.report(usage);
+            started = usage;
         }
         if !std::mem::replace(&mut self.has_started, true) {
-            self.push(ChatEventKind::Started);
+            self.ready.push_back(ChatEvent {
+                usage: started,
+                kind: ChatEventKind::Started,
+            });
         }
         for addition in additions {
             let choice = addition.choice;
@@ -184,3 +189,6 @@ fn delta_bytes(delta: &Delta) -> usize {
         Delta::ToolCallArguments { fragment, .. } => fragment.len(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use crate::address::GuardedResolver;
 use crate::{OptionsError, RemoteError, RemoteOptions, endpoint};
 
 /// How long a connection waits for its next request. Shorter than servers keep theirs (uvicorn,
-/// below vLLM and SGLang: 5 s), so that no request meets a connection that is being closed.
+/// below vLLM and `SGLang`: 5 s), so that no request meets a connection that is being closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// The most of a refusal that is read, in bytes.

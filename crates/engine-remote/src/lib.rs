@@ -1,4 +1,4 @@
-//! Engines behind HTTP: servers that speak OpenAI's chat completions (vLLM, SGLang, llama-server,
+//! Engines behind HTTP: servers that speak OpenAI's chat completions (vLLM, `SGLang`, llama-server,
 //! hosted services).
 //!
 //! [`RemoteEngine`] implements the port [`silica_engine::ChatEngine`]. Every request goes upstream

@@ -158,7 +158,7 @@ where
         if data != DONE {
             return Some(data);
         }
-        // Bounded by time and, through the decoder's neighbourhood, to the few bytes that are due.
+        // One frame is all that is due: the end of the body.
         let rest = async {
             if let Some(Ok(frame)) = self.body.frame().await {
                 return frame.is_trailers();

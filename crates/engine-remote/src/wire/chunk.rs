@@ -5,13 +5,15 @@ use serde::Deserialize;
 use silica_engine::{FinishReason, TextLogprob, TopLogprob, Usage};
 use silica_types::{TokenCount, UsageSource};
 
+use crate::RemoteError;
+
 /// One frame.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Chunk {
     pub(crate) choices: Option<Vec<ChunkChoice>>,
     usage: Option<UsageReport>,
     /// There instead of choices when the engine failed.
-    pub(crate) error: Option<Fault>,
+    error: Option<Fault>,
     /// `error` in the frames of servers that put the fault's fields at the top.
     object: Option<String>,
     code: Option<serde_json::Value>,
@@ -20,7 +22,7 @@ pub(crate) struct Chunk {
 /// What the engine says of its failure. Its message is not read: it may quote the request.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Fault {
+enum Fault {
     Described { code: Option<serde_json::Value> },
     Other(serde::de::IgnoredAny),
 }
@@ -97,14 +99,16 @@ struct CompletionDetails {
 }
 
 impl Chunk {
-    /// The code of the failure that this frame reports; `None` when it reports none.
-    pub(crate) fn failure(&self) -> Option<Option<i64>> {
+    /// The failure that this frame reports instead of choices, if it does.
+    pub(crate) fn failure(&self) -> Option<RemoteError> {
         let number = |code: &Option<serde_json::Value>| code.as_ref().and_then(serde_json::Value::as_i64);
-        match &self.error {
-            Some(Fault::Described { code }) => Some(number(code)),
-            Some(Fault::Other(_)) => Some(None),
-            None => (self.object.as_deref() == Some("error")).then(|| number(&self.code)),
-        }
+        let code = match &self.error {
+            Some(Fault::Described { code }) => number(code),
+            Some(Fault::Other(_)) => None,
+            None if self.object.as_deref() == Some("error") => number(&self.code),
+            None => return None,
+        };
+        Some(RemoteError::Reported { code })
     }
 
     /// What the engine reports as consumed so far; `None` when it says nothing of the prompt.
@@ -226,12 +230,14 @@ mod tests {
             (r#"{"error":"x"}"#, None),
             (r#"{"object":"error","message":"x","code":400}"#, Some(400)),
         ] {
-            assert_eq!(chunk(text).failure(), Some(code), "{text}");
+            let failure = chunk(text).failure();
+            assert!(
+                matches!(failure, Some(RemoteError::Reported { code: it }) if it == code),
+                "{text}"
+            );
         }
-        assert_eq!(
-            chunk(r#"{"error":null,"object":"chat.completion.chunk"}"#).failure(),
-            None
-        );
+        let sound = chunk(r#"{"error":null,"object":"chat.completion.chunk"}"#);
+        assert!(sound.failure().is_none());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct ChatBody<'a> {
     top_logprobs: Option<u8>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Typed<FunctionBody<'a>>>,
-    /// What vLLM, SGLang and llama-server hand to the chat template.
+    /// What vLLM, `SGLang` and llama-server hand to the chat template.
     #[serde(skip_serializing_if = "Option::is_none")]
     chat_template_kwargs: Option<TemplateArguments>,
 }

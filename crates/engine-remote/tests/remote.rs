@@ -1,0 +1,8 @@
+//! The engine against a scripted server.
+
+#[cfg(test)]
+mod remote {
+    mod answers;
+    mod faults;
+    mod support;
+}
