@@ -1,4 +1,6 @@
-//! Finds rows in the bytes of a damaged file, whatever its tree looks like.
+//! Finds rows in the bytes of files, whatever SQLite thinks of them.
+
+mod wal;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -8,10 +10,6 @@ use silica_billing::UsageEvent;
 
 use crate::row::{MAGIC, MARK_MAGIC, Row};
 use crate::store::PAGE_SIZE;
-
-/// Header of the WAL, and of each page in it.
-const WAL_HEADER: u64 = 32;
-const FRAME_HEADER: u64 = 24;
 
 /// What was found: also rows that are forgotten, more than once, in no order.
 #[derive(Debug, Default)]
@@ -24,28 +22,21 @@ pub(crate) struct Carved {
 impl Carved {
     /// Looks through the database file, when there is one.
     pub(crate) fn add_database(&mut self, path: &Path) -> io::Result<()> {
-        open(path)?.map_or(Ok(()), |file| self.add_pages(file, 0))
-    }
-
-    /// Looks through the WAL file, when there is one.
-    pub(crate) fn add_wal(&mut self, path: &Path) -> io::Result<()> {
         let Some(mut file) = open(path)? else {
             return Ok(());
         };
-        io::copy(&mut (&mut file).take(WAL_HEADER), &mut io::sink())?;
-        self.add_pages(file, FRAME_HEADER)
-    }
-
-    fn add_pages(&mut self, mut file: impl Read, header: u64) -> io::Result<()> {
         let mut page = Vec::new();
-        loop {
-            io::copy(&mut (&mut file).take(header), &mut io::sink())?;
-            page.clear();
-            if (&mut file).take(PAGE_SIZE).read_to_end(&mut page)? == 0 {
-                return Ok(());
-            }
+        while read_up_to(&mut file, PAGE_SIZE, &mut page)? > 0 {
             self.add_page(&page);
         }
+        Ok(())
+    }
+
+    /// Looks through the transactions in the WAL file that were committed since it was last begun
+    /// anew, when there is one.
+    pub(crate) fn add_wal(&mut self, path: &Path) -> io::Result<()> {
+        let Some(file) = open(path)? else { return Ok(()) };
+        wal::for_each_committed_page(file, |page| self.add_page(page))
     }
 
     fn add_page(&mut self, page: &[u8]) {
@@ -72,4 +63,10 @@ fn open(path: &Path) -> io::Result<Option<BufReader<File>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Replaces `buffer` by the next bytes; fewer than `length` only at the end of the file.
+fn read_up_to(file: &mut impl Read, length: u64, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    buffer.clear();
+    file.take(length).read_to_end(buffer)
 }

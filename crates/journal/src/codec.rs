@@ -261,3 +261,6 @@ fn put_unsigned(mut value: u64, out: &mut Vec<u8>) {
 fn put_signed(value: i64, out: &mut Vec<u8>) {
     put_unsigned(((value << 1) ^ (value >> 63)).cast_unsigned(), out);
 }
+
+#[cfg(test)]
+mod tests;

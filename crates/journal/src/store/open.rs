@@ -170,11 +170,11 @@ fn check_gap(last: u64, sequence: u64, path: &Path) -> Result<(), JournalError> 
     Err(JournalError::corrupt(path, gap))
 }
 
-/// Takes the events that stand in the WAL beyond what SQLite believes of it.
+/// Takes the committed events that stand in the WAL beyond what SQLite believes of it.
 ///
 /// SQLite ends the WAL at the first frame whose checksum is wrong, without a word. That is right for
-/// a transaction that a kill cut off, and silently loses committed ones when the file was damaged.
-/// Every row that is whole was settled, so both are booked. Returns the number of the last event.
+/// a transaction that was cut off, and silently loses all that came after when the file was damaged.
+/// Returns the number of the last event.
 fn recover(connection: &Connection, path: &Path, position: Position) -> Result<u64, JournalError> {
     let wal = beside(path, "-wal");
     let mut carved = Carved::default();
@@ -200,7 +200,7 @@ fn recover(connection: &Connection, path: &Path, position: Position) -> Result<u
     tracing::warn!(
         journal.path = %path.display(),
         journal.events = events.len(),
-        "the usage journal was cut off while it was written; {} calls were taken from its end",
+        "the write-ahead log of the usage journal is damaged; {} calls were recovered from behind the damage",
         events.len()
     );
     Ok(end)
