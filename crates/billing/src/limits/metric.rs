@@ -133,3 +133,52 @@ impl From<&KeyLimits> for LimitSet {
             .with(Metric::Tpm, limits.tokens_per_minute)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_number_refuses_rather_than_lifts_the_limit() {
+        let metrics = LimitMetrics {
+            tokens_per_minute: Some(-7),
+            ..LimitMetrics::default()
+        };
+        assert_eq!(LimitSet::from(metrics), LimitSet::NONE.with(Metric::Tpm, Some(0)));
+    }
+
+    #[test]
+    fn the_tightest_of_two_sets_takes_each_metrics_lower_limit() {
+        let one = LimitSet::NONE
+            .with(Metric::Rpm, Some(5))
+            .with(Metric::Tpm, Some(9));
+        let other = LimitSet::NONE
+            .with(Metric::Rpm, Some(7))
+            .with(Metric::Rpd, Some(100));
+        let expected = one.with(Metric::Rpd, Some(100));
+        assert_eq!(one.tightest(other), expected);
+        assert_eq!(other.tightest(one), expected);
+        assert!(LimitSet::NONE.tightest(LimitSet::NONE).is_unlimited());
+    }
+
+    #[test]
+    fn names_and_numbers_of_metrics_agree_with_the_rules() {
+        let names = LimitMetrics::default().named().map(|(name, _)| name);
+        assert_eq!(
+            Metric::ALL
+                .iter()
+                .map(|metric| metric.as_str())
+                .collect::<Vec<_>>(),
+            names
+        );
+    }
+
+    #[test]
+    fn a_keys_own_limits_are_requests_and_tokens_per_minute() {
+        let limits = KeyLimits {
+            requests_per_minute: Some(3),
+            ..KeyLimits::default()
+        };
+        assert_eq!(LimitSet::from(&limits), LimitSet::NONE.with(Metric::Rpm, Some(3)));
+    }
+}

@@ -61,7 +61,7 @@ impl Price {
             .all(|amount| amount.get().is_zero())
     }
 
-    const fn amounts(&self) -> [Option<PriceAmount>; 11] {
+    pub const fn amounts(&self) -> [Option<PriceAmount>; 11] {
         [
             self.input,
             self.output,

@@ -249,6 +249,11 @@ impl Purse {
         engaged.extend(ended.filter(|slot| slot.is_engaged()).map(|slot| slot.id));
     }
 
+    #[cfg(test)]
+    pub(crate) fn buckets(&self) -> usize {
+        self.slots.len()
+    }
+
     fn slot(&mut self, id: BucketId) -> Option<&mut Slot> {
         self.slots.iter_mut().find(|slot| slot.id == id)
     }

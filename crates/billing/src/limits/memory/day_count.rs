@@ -63,10 +63,8 @@ impl DayCount {
             return None;
         }
         // Days that the debt leaves too little of are waited for as well.
-        let blocked = (self.debt.saturating_add(amount))
-            .saturating_sub(self.limit)
-            .checked_div(self.limit)
-            .unwrap_or(0);
+        let missing = self.debt.saturating_add(amount).saturating_sub(self.limit);
+        let blocked = missing.div_ceil(self.limit.max(1));
         Some(later(at.until_midnight, blocked))
     }
 
