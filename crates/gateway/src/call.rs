@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use jiff::Timestamp;
 use silica_engine::{ChatEvent, ChatEventKind, ChatStream};
+use silica_platform::{Commit, Standing};
 use silica_types::RequestId;
 
 use crate::GatewayError;
@@ -22,8 +23,17 @@ pub struct Call {
     record: CallRecord,
     created: Timestamp,
     unfinished: u32,
-    /// `None` once the call is over, which lets the engine and its seat go at once.
-    running: Option<Running>,
+    stage: Stage,
+}
+
+/// Where a call stands.
+enum Stage {
+    /// The engine works.
+    Running(Running),
+    /// The engine is done and its seat is free; the last event waits until the settlement lasts.
+    Settling { commit: Commit, last: ChatEvent },
+    /// The last event was given.
+    Over,
 }
 
 struct Running {
@@ -44,7 +54,7 @@ impl Call {
             record,
             created,
             unfinished: choices,
-            running: Some(Running { stream, _seat: seat }),
+            stage: Stage::Running(Running { stream, _seat: seat }),
         }
     }
 
@@ -58,19 +68,30 @@ impl Call {
         self.created
     }
 
-    fn observe(&mut self, event: &ChatEvent) {
-        self.record.observe(event);
+    /// How the account stood with its limits on the model when the call was admitted.
+    pub fn standings(&self) -> &[Standing] {
+        self.record.standings().map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes notice of an event; the last one is kept back until the call's settlement lasts.
+    fn observe(&mut self, event: ChatEvent) -> Option<ChatEvent> {
+        self.record.observe(&event);
         if let ChatEventKind::Finished { .. } = event.kind {
             self.unfinished = self.unfinished.saturating_sub(1);
             if self.unfinished == 0 {
-                self.running = None;
-                self.record.complete();
+                // Lets the engine and its seat go at once.
+                self.stage = Stage::Over;
+                if let Some(commit) = self.record.complete() {
+                    self.stage = Stage::Settling { commit, last: event };
+                    return None;
+                }
             }
         }
+        Some(event)
     }
 
     fn fail(&mut self, error: GatewayError) -> Poll<Option<Result<ChatEvent, GatewayError>>> {
-        self.running = None;
+        self.stage = Stage::Over;
         self.record.fail(&error);
         Poll::Ready(Some(Err(error)))
     }
@@ -80,17 +101,29 @@ impl Stream for Call {
     type Item = Result<ChatEvent, GatewayError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(running) = &mut self.running else {
-            return Poll::Ready(None);
-        };
-        match running.stream.as_mut().poll_next(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(event))) => {
-                self.observe(&event);
-                Poll::Ready(Some(Ok(event)))
+        loop {
+            match &mut self.stage {
+                Stage::Over => return Poll::Ready(None),
+                Stage::Settling { commit, .. } => {
+                    let committed = ready!(Pin::new(commit).poll(context));
+                    let Stage::Settling { last, .. } = std::mem::replace(&mut self.stage, Stage::Over) else {
+                        return Poll::Ready(None);
+                    };
+                    return match committed {
+                        Ok(()) => Poll::Ready(Some(Ok(last))),
+                        Err(error) => self.fail(GatewayError::NotSettled(error)),
+                    };
+                }
+                Stage::Running(running) => match ready!(running.stream.as_mut().poll_next(context)) {
+                    Some(Ok(event)) => {
+                        if let Some(event) = self.observe(event) {
+                            return Poll::Ready(Some(Ok(event)));
+                        }
+                    }
+                    Some(Err(error)) => return self.fail(error.into()),
+                    None => return self.fail(GatewayError::Cut),
+                },
             }
-            Poll::Ready(Some(Err(error))) => self.fail(error.into()),
-            Poll::Ready(None) => self.fail(GatewayError::Cut),
         }
     }
 }

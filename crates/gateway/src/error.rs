@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use silica_engine::{EngineError, Feature};
-use silica_platform::EngineKind;
+use silica_platform::{EngineKind, JournalError, Refusal};
 
 /// Why a call was not answered, or not to its end. `silica-api` maps each to a code of the
 /// contract, in one place.
@@ -25,6 +25,12 @@ pub enum GatewayError {
     /// Every replica runs as many calls as it may.
     #[error("every replica of the model is busy")]
     Overloaded,
+    /// The call was not admitted; nothing was charged.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The answer is there, but its usage could not be made to last, so it must not end as complete.
+    #[error("the call could not be settled")]
+    NotSettled(#[source] JournalError),
     /// The engine's stream ended before all choices were finished.
     #[error("the engine's answer was cut short")]
     Cut,
@@ -42,6 +48,9 @@ pub enum LoadError {
     /// The replica has no folder.
     #[error("engine {0} needs a path")]
     PathMissing(EngineKind),
+    /// The replica has no address.
+    #[error("engine {0} needs a url")]
+    UrlMissing(EngineKind),
     /// The engine refused the model; the source names the file at fault.
     #[error("the engine cannot load the model")]
     Engine(#[source] Box<dyn Error + Send + Sync>),

@@ -2,13 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use silica_engine::{ChatRequest, Continuation, Feature, ToolChoice};
-use silica_platform::{Caller, CatalogueModel, Deployment, ModelFeature, ModelStatus, Platform, SubType};
+use silica_engine::{ChatRequest, ChatStream, Continuation, Feature, ToolChoice};
+use silica_platform::{
+    CallFacts, Caller, CatalogueModel, Deployment, Meter, ModelFeature, ModelStatus, Platform, SubType, Units,
+};
 use silica_types::{RequestId, SharedClock, TokenCount, TraceId};
 
 use crate::record::CallRecord;
 use crate::registry::Registry;
-use crate::replica::{Loaded, Replica};
+use crate::replica::{Loaded, Replica, Seat};
 use crate::routes::Routes;
 use crate::{Call, DeployError, EngineLoader, GatewayError, error_chain};
 
@@ -18,6 +20,7 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     platform: Platform,
+    meter: Meter,
     loader: Arc<dyn EngineLoader>,
     clock: SharedClock,
     registry: Registry,
@@ -33,10 +36,11 @@ pub struct Prepared(Arc<Loaded>);
 
 impl Gateway {
     /// Makes a gateway without routes; see [`Gateway::reconcile`].
-    pub fn new(platform: Platform, loader: Arc<dyn EngineLoader>, clock: SharedClock) -> Self {
+    pub fn new(platform: Platform, meter: Meter, loader: Arc<dyn EngineLoader>, clock: SharedClock) -> Self {
         let (registry, routes) = (Registry::default(), Routes::default());
         Self(Arc::new(Inner {
             platform,
+            meter,
             loader,
             clock,
             registry,
@@ -174,11 +178,12 @@ impl Gateway {
         }
     }
 
-    /// Starts a chat. Dropping the future or the call cancels it; either way it is accounted for
-    /// once, from the moment a model was found.
+    /// Starts a chat: counts the request, builds its prompt, reserves its worst case, runs it.
+    /// Dropping the future or the call cancels it; either way it is accounted for once, from the
+    /// moment a model was found.
     ///
     /// # Errors
-    /// Anything known before the engine has begun to answer.
+    /// Anything known before the engine has begun to answer. What was reserved is given back.
     pub async fn chat(
         &self,
         caller: &Caller,
@@ -187,21 +192,15 @@ impl Gateway {
         request: ChatRequest,
     ) -> Result<Call, GatewayError> {
         let model = self.chat_model(model)?;
-        let mut record = CallRecord::begin(RequestId::new(&*self.0.clock), caller, &model.id, trace);
         let created = self.0.clock.now();
-        let choices = request.choices;
-        let started = async {
-            check_features(&model, &request)?;
-            let loaded = self
-                .0
-                .routes
-                .of_model(model.id.as_str())
-                .ok_or(GatewayError::NotLoaded)?;
-            let seat = loaded.seat().ok_or(GatewayError::Overloaded)?;
-            let stream = seat.engine().chat(within_context(&model, request)).await?;
-            Ok((seat, stream))
+        let facts = CallFacts {
+            id: RequestId::new(&*self.0.clock),
+            trace: trace.clone(),
+            started_at: created,
         };
-        match started.await {
+        let mut record = CallRecord::begin(facts, caller, &model.id);
+        let choices = request.choices;
+        match self.start(&mut record, caller, &model, request).await {
             Ok((seat, stream)) => Ok(Call::new(record, created, choices, stream, seat)),
             Err(error) => {
                 record.fail(&error);
@@ -210,20 +209,30 @@ impl Gateway {
         }
     }
 
-    /// Counts the prompt tokens of a chat without running it.
-    ///
-    /// # Errors
-    /// As [`Gateway::chat`].
-    pub async fn count(&self, model: &str, request: &ChatRequest) -> Result<TokenCount, GatewayError> {
-        let model = self.chat_model(model)?;
-        check_features(&model, request)?;
+    async fn start(
+        &self,
+        record: &mut CallRecord,
+        caller: &Caller,
+        model: &Arc<CatalogueModel>,
+        request: ChatRequest,
+    ) -> Result<(Seat, ChatStream), GatewayError> {
+        let entry = self.0.meter.begin(caller, model).await?;
+        check_features(model, &request)?;
         let loaded = self
             .0
             .routes
             .of_model(model.id.as_str())
             .ok_or(GatewayError::NotLoaded)?;
-        let engine = loaded.any_engine().ok_or(GatewayError::NotLoaded)?;
-        Ok(engine.count(request).await?)
+        let seat = loaded.seat().ok_or(GatewayError::Overloaded)?;
+        let prepared = seat.engine().prepare(within_context(model, request)).await?;
+        let most = Units {
+            prompt_tokens: prepared.prompt_tokens().get().into(),
+            completion_tokens: prepared.completion_limit().get().into(),
+            ..Units::default()
+        };
+        record.reserved(entry.reserve(record.facts(), most, None).await?);
+        let stream = prepared.start().await?;
+        Ok((seat, stream))
     }
 }
 

@@ -1,8 +1,10 @@
-//! The account of one call: metrics and one summary line, exactly once, however it ends.
+//! The account of one call: settlement, metrics and one summary line, exactly once, however it ends.
 
 use silica_engine::{ChatEvent, ChatEventKind, EngineError, Usage};
-use silica_platform::Caller;
-use silica_types::{ModelName, RequestId, TraceId};
+use silica_platform::{
+    CallFacts, CallStatus, Caller, Commit, Refusal, Reservation, Settled, Standings, Units,
+};
+use silica_types::{ModelName, Money, RequestId};
 use tokio::time::Instant;
 
 use crate::{GatewayError, error_chain};
@@ -16,6 +18,8 @@ enum Outcome {
     Cancelled,
     /// The engine refused, failed or was not there.
     Failed,
+    /// The call was not admitted: a limit, the balance, a key's own rule.
+    Refused,
 }
 
 impl Outcome {
@@ -24,6 +28,15 @@ impl Outcome {
             Self::Complete => "complete",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+
+    const fn status(self) -> CallStatus {
+        match self {
+            Self::Complete => CallStatus::Complete,
+            Self::Cancelled => CallStatus::Cancelled,
+            Self::Failed | Self::Refused => CallStatus::Failed,
         }
     }
 }
@@ -31,10 +44,10 @@ impl Outcome {
 /// Watches a call and books it when it ends. Dropped without an end, it books a cancellation;
 /// a second end changes nothing.
 pub(crate) struct CallRecord {
-    id: RequestId,
+    facts: CallFacts,
     caller: Caller,
     model: ModelName,
-    trace: TraceId,
+    reservation: Option<Reservation>,
     usage: Usage,
     begun: Instant,
     started: Option<Instant>,
@@ -44,12 +57,12 @@ pub(crate) struct CallRecord {
 
 impl CallRecord {
     /// Begins the account; from here on something is booked.
-    pub(crate) fn begin(id: RequestId, caller: &Caller, model: &ModelName, trace: &TraceId) -> Self {
+    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &ModelName) -> Self {
         Self {
-            id,
+            facts,
             caller: caller.clone(),
             model: model.clone(),
-            trace: trace.clone(),
+            reservation: None,
             usage: Usage::default(),
             begun: Instant::now(),
             started: None,
@@ -59,7 +72,21 @@ impl CallRecord {
     }
 
     pub(crate) fn id(&self) -> RequestId {
-        self.id
+        self.facts.id
+    }
+
+    pub(crate) fn facts(&self) -> CallFacts {
+        self.facts.clone()
+    }
+
+    /// Takes over what was reserved for the call; it is settled or given back with the call's end.
+    pub(crate) fn reserved(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
+    }
+
+    /// How the account stands with its limits; nothing for a call that was not admitted.
+    pub(crate) fn standings(&self) -> Option<&Standings> {
+        self.reservation.as_ref().map(Reservation::standings)
     }
 
     /// Takes notice of an event.
@@ -77,9 +104,10 @@ impl CallRecord {
         }
     }
 
-    /// Books a complete call.
-    pub(crate) fn complete(&mut self) {
-        self.book(Outcome::Complete);
+    /// Books a complete call. Its answer may end when the commit has resolved; `None` when there
+    /// is nothing to wait for.
+    pub(crate) fn complete(&mut self) -> Option<Commit> {
+        self.book(Outcome::Complete)
     }
 
     /// Books a call that was refused or failed. Failures of the engine are logged here, where
@@ -87,21 +115,49 @@ impl CallRecord {
     pub(crate) fn fail(&mut self, error: &GatewayError) {
         if is_fault_of_the_server(error) {
             tracing::error!(
-                trace.id = %self.trace,
-                request.id = %self.id,
+                trace.id = %self.facts.trace,
+                request.id = %self.facts.id,
                 model.name = %self.model,
                 error = %error_chain(error),
                 "call of {} failed",
                 self.model
             );
         }
-        self.book(Outcome::Failed);
+        let refused = matches!(error, GatewayError::Refused(_));
+        self.book(if refused {
+            Outcome::Refused
+        } else {
+            Outcome::Failed
+        });
     }
 
-    fn book(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.is_booked, true) {
-            return;
+    /// Settles what the engine has used. A call that ended before the engine began costs nothing.
+    fn settle(&mut self, outcome: Outcome) -> Option<(Money, Commit)> {
+        let reservation = self.reservation.as_mut()?;
+        if self.started.is_none() {
+            reservation.release();
+            return None;
         }
+        let usage = self.usage;
+        reservation.settle(&Settled {
+            units: Units {
+                prompt_tokens: usage.prompt.get().into(),
+                cached_tokens: usage.cached.get().into(),
+                completion_tokens: usage.completion.get().into(),
+                reasoning_tokens: usage.reasoning.get().into(),
+                ..Units::default()
+            },
+            source: usage.source,
+            status: outcome.status(),
+        })
+    }
+
+    fn book(&mut self, outcome: Outcome) -> Option<Commit> {
+        if std::mem::replace(&mut self.is_booked, true) {
+            return None;
+        }
+        let settled = self.settle(outcome);
+        let amount = settled.as_ref().map_or(Money::ZERO, |(amount, _)| *amount);
         let usage = self.usage;
         metrics::counter!("silica_calls_total", "model" => self.label(), "outcome" => outcome.as_str())
             .increment(1);
@@ -113,8 +169,8 @@ impl CallRecord {
             |at: Instant| u64::try_from(at.duration_since(self.begun).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             route = "chat",
-            trace.id = %self.trace,
-            request.id = %self.id,
+            trace.id = %self.facts.trace,
+            request.id = %self.facts.id,
             account.id = %self.caller.account,
             key.id = %self.caller.key,
             model.name = %self.model,
@@ -123,6 +179,7 @@ impl CallRecord {
             cached_tokens = usage.cached.get(),
             completion_tokens = usage.completion.get(),
             reasoning_tokens = usage.reasoning.get(),
+            cost = %amount,
             prompt_ms = self.started.map(since_begun),
             first_token_ms = self.first_token.map(since_begun),
             total_ms = since_begun(Instant::now()),
@@ -130,6 +187,7 @@ impl CallRecord {
             self.model,
             outcome.as_str()
         );
+        settled.map(|(_, commit)| commit)
     }
 
     /// The model as a metric label. Only catalogue names come here, never a caller's text.
@@ -140,7 +198,8 @@ impl CallRecord {
 
 impl Drop for CallRecord {
     fn drop(&mut self) {
-        self.book(Outcome::Cancelled);
+        // The commit goes on by itself; nobody is left to wait for it.
+        drop(self.book(Outcome::Cancelled));
     }
 }
 
@@ -148,11 +207,20 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
     match error {
         GatewayError::NotLoaded
         | GatewayError::Cut
+        | GatewayError::NotSettled(_)
         | GatewayError::Engine(EngineError::Failed(_) | EngineError::Unavailable) => true,
         GatewayError::UnknownModel
         | GatewayError::ModelDisabled
         | GatewayError::Unsupported(_)
         | GatewayError::Overloaded
+        | GatewayError::Refused(
+            Refusal::Journal(_)
+            | Refusal::Busy
+            | Refusal::ModelNotAllowed
+            | Refusal::Limit(_)
+            | Refusal::SpendCap(_)
+            | Refusal::Balance(_),
+        )
         | GatewayError::Engine(
             EngineError::ContextExceeded { .. }
             | EngineError::Unsupported(_)

@@ -70,11 +70,6 @@ impl Loaded {
         }
     }
 
-    /// Any engine of the deployment, for work that takes no seat.
-    pub(crate) fn any_engine(&self) -> Option<&dyn ChatEngine> {
-        self.replicas.first().map(|replica| &*replica.engine)
-    }
-
     /// Whether these engines are what the deployment asks for now.
     pub(crate) fn serves(&self, deployment: &Deployment) -> bool {
         let loaded = &self.deployment;

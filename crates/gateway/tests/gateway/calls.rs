@@ -274,24 +274,3 @@ async fn calls_go_to_the_replica_with_the_least_load_for_its_weight() {
     }
     assert_eq!((light.requests().len(), heavy.requests().len()), (2, 6));
 }
-
-#[tokio::test]
-async fn counting_runs_nothing_and_refuses_what_a_call_would() {
-    let (fixture, engine) = Fixture::with_script(ChatScript::answer(&["a"])).await;
-    let mut asked = request();
-    asked.messages = vec![silica_engine::Message {
-        content: "x".repeat(40),
-        ..Default::default()
-    }];
-    assert_eq!(fixture.gateway.count("m", &asked).await.unwrap(), TokenCount(10));
-    assert!(matches!(
-        fixture.gateway.count("absent", &asked).await,
-        Err(GatewayError::UnknownModel)
-    ));
-    asked.thinking.enabled = Some(true);
-    assert!(matches!(
-        fixture.gateway.count("m", &asked).await,
-        Err(GatewayError::Unsupported(Feature::Thinking))
-    ));
-    assert!(engine.requests().is_empty());
-}

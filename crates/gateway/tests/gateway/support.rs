@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_engine::{ChatEngine, ChatRequest, Continuation, Sampling, Thinking, ToolChoice};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
 use silica_platform::{
-    Caller, DatabaseUrl, Deployment, NewDeployment, NewModel, NewReplica, Platform, ReplicaSpec, Storage,
-    SubType,
+    Bucket, BucketKind, Caller, DatabaseUrl, Deployment, Meter, NewDeployment, NewModel, NewReplica,
+    Platform, ReplicaSpec, Storage, SubType, UsageEvent,
 };
-use silica_types::{AccountId, ApiKeyId, ModelName, SharedClock, SystemClock, TokenCount, TraceId};
+use silica_types::{
+    AccountId, ApiKeyId, BucketId, Clock as _, ModelName, Money, SharedClock, SystemClock, TokenCount,
+    TraceId,
+};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tracing_subscriber::fmt::MakeWriter;
@@ -22,7 +26,10 @@ use tracing_subscriber::fmt::MakeWriter;
 /// A gateway with what is around it.
 pub(crate) struct Fixture {
     pub(crate) platform: Platform,
+    pub(crate) meter: Meter,
     pub(crate) gateway: Gateway,
+    /// Who makes the calls of [`Fixture::chat`].
+    pub(crate) caller: Caller,
     pub(crate) loader: Arc<ScriptedLoader>,
     _folder: TempDir,
 }
@@ -36,14 +43,18 @@ impl Fixture {
             .unwrap();
         let platform = Platform::open(storage, SharedClock::clone(&clock)).await.unwrap();
         let loader = Arc::new(ScriptedLoader::default());
+        let meter = Meter::open_local(&platform, folder.path()).await.unwrap();
         let gateway = Gateway::new(
             platform.clone(),
+            meter.clone(),
             Arc::clone(&loader) as Arc<dyn EngineLoader>,
             clock,
         );
         Self {
             platform,
+            meter,
             gateway,
+            caller: Caller::new(AccountId::new(&SystemClock), ApiKeyId::new(&SystemClock)),
             loader,
             _folder: folder,
         }
@@ -63,6 +74,34 @@ impl Fixture {
         let mut model = NewModel::new(ModelName::new(name).unwrap(), SubType::Chat);
         change(&mut model);
         self.platform.put_model(model).await.unwrap();
+    }
+
+    /// Gives the caller a bucket with this much money.
+    pub(crate) fn bucket(&self, kind: BucketKind, yuan: i64) -> BucketId {
+        let tomorrow = SystemClock.now() + SignedDuration::from_hours(24);
+        let bucket = Bucket {
+            id: BucketId::new(&SystemClock),
+            account: self.caller.account,
+            kind,
+            balance: Money::from_yuan(yuan).unwrap(),
+            expires_at: (kind == BucketKind::Voucher).then_some(tomorrow),
+            version: 1,
+        };
+        self.platform.wallets().install(&bucket);
+        bucket.id
+    }
+
+    /// What the caller has left, in whole CNY.
+    pub(crate) fn total_yuan(&self) -> i64 {
+        let wallets = self.platform.wallets();
+        let balances = wallets.balances(self.caller.account, SystemClock.now());
+        balances.total().nano() / 1_000_000_000
+    }
+
+    /// The calls that the journal holds, oldest first.
+    pub(crate) async fn events(&self) -> Vec<UsageEvent> {
+        let entries = self.meter.journal().unapplied(1000).await.unwrap();
+        entries.into_iter().map(|entry| entry.event).collect()
     }
 
     /// Checks a deployment without storing it.
@@ -97,9 +136,8 @@ impl Fixture {
         model: &str,
         request: ChatRequest,
     ) -> Result<silica_gateway::Call, silica_gateway::GatewayError> {
-        let caller = Caller::new(AccountId::new(&SystemClock), ApiKeyId::new(&SystemClock));
         let trace = TraceId::from_caller("trace-1").unwrap();
-        self.gateway.chat(&caller, model, &trace, request).await
+        self.gateway.chat(&self.caller, model, &trace, request).await
     }
 }
 
