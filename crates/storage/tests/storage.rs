@@ -5,10 +5,16 @@ mod storage {
     mod accounts;
     mod api_keys;
     mod bad_data;
+    mod bills;
     mod catalogue;
+    mod credits;
     mod deployments;
+    mod ledger;
+    mod money;
+    mod prices;
     mod records;
     mod revisions;
     mod schema;
+    mod upkeep;
     mod writers;
 }

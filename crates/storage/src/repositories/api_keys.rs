@@ -12,6 +12,8 @@ use crate::error::{Constraint, broken_constraint, driver};
 use crate::{ApiKey, Conflict, KeyHash, KeyStatus, Source, StorageError, Write};
 
 const TABLE: &str = "api_keys";
+/// 32,766 values are the most that SQLite takes.
+const IDS_OF_ONE_LOOK: usize = 1000;
 
 /// Stores a new key.
 ///
@@ -78,6 +80,31 @@ pub async fn find(
     row.map_err(driver("look a key up", TABLE))?
         .map(from_row)
         .transpose()
+}
+
+/// Looks several keys of an account up, deleted ones too, so that old bills can name them. Those
+/// that do not exist are left out.
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
+pub async fn find_all(
+    source: &impl Source,
+    account: AccountId,
+    ids: &[ApiKeyId],
+) -> Result<Vec<ApiKey>, StorageError> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(IDS_OF_ONE_LOOK) {
+        let rows = Entity::find()
+            .filter(Column::AccountId.eq(account.as_uuid()))
+            .filter(Column::Id.is_in(ids.iter().map(|id| id.as_uuid())))
+            .all(&source.executor().0)
+            .await
+            .map_err(driver("look keys up", TABLE))?;
+        for row in rows {
+            found.push(from_row(row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Lists at most `limit` keys of an account after `cursor`, oldest first, without the deleted ones.

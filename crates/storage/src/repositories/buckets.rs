@@ -1,5 +1,7 @@
 //! Buckets of money.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use sea_orm::sea_query::{LockType, OnConflict};
 use sea_orm::{
@@ -10,7 +12,7 @@ use silica_billing::{BillingDay, Bucket, BucketKind};
 use silica_types::{AccountId, BucketId, Money};
 use uuid::Uuid;
 
-use super::convert::Row;
+use super::convert::{Row, parts};
 use super::ledger::rows;
 use super::page::{Changed, changed};
 use crate::entities::bucket::{Column, Entity, Model};
@@ -20,8 +22,6 @@ use crate::{Scope, Source, Storage, StorageError, Write};
 pub(super) const TABLE: &str = "buckets";
 /// The vouchers that one change closes, so that others need not wait long.
 const CLOSED_AT_ONCE: u64 = 500;
-/// Rows of one statement; 32,766 values are the most that SQLite takes.
-const CHUNK: usize = 1000;
 
 /// Lists every bucket but ended vouchers that were closed.
 ///
@@ -64,48 +64,76 @@ pub async fn changed_since(
         .collect())
 }
 
-/// Closes the vouchers that ended before `ended_before`: what is left in them is booked as ended on
-/// `day`. Returns them, empty.
+/// Closes the vouchers that ended before `ended_before`, but none of `engaged`, which calls still
+/// hold: what is left in them is booked as ended on `day`. Returns them, empty.
 ///
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`]. Vouchers that were closed by then stay closed.
 pub async fn expire(
     storage: &Storage,
     ended_before: Timestamp,
+    engaged: &[BucketId],
     now: Timestamp,
     day: BillingDay,
 ) -> Result<Vec<Bucket>, StorageError> {
+    let engaged: HashSet<Uuid> = engaged.iter().map(|bucket| bucket.as_uuid()).collect();
     let mut closed = Vec::new();
+    let mut after = Uuid::nil();
     // Asks a reader first: a change takes a number that makes every process look for news.
-    while !ended(&storage.executor().0, ended_before, 1).await?.is_empty() {
-        let write = storage.begin(Scope::Accounts).await?;
-        let mut vouchers = ended(write.connection(), ended_before, CLOSED_AT_ONCE).await?;
-        for voucher in &mut vouchers {
-            let left = Money::from_nano(voucher.balance_nano);
-            voucher.expired_nano = voucher.balance_nano;
-            voucher.expired_day = Some(day.number());
-            voucher.balance_nano = 0;
-            change(&write, voucher, now, left, day).await?;
+    loop {
+        let mut ids = ended(storage, ended_before, after).await?;
+        let Some(last) = ids.last() else {
+            return Ok(closed);
+        };
+        after = *last;
+        ids.retain(|id| !engaged.contains(id));
+        if !ids.is_empty() {
+            closed.extend(close(storage, &ids, now, day).await?);
         }
-        write.commit().await?;
-        let vouchers = vouchers.iter().map(from_row);
-        closed.extend(vouchers.collect::<Result<Vec<_>, _>>()?);
     }
-    Ok(closed)
 }
 
-async fn change(
-    write: &Write,
-    voucher: &mut Model,
+/// Lists some ended vouchers that are not closed yet.
+async fn ended(storage: &Storage, ended_before: Timestamp, after: Uuid) -> Result<Vec<Uuid>, StorageError> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::ExpiresAtUs.lt(ended_before.as_microsecond()))
+        .filter(Column::ExpiredDay.is_null())
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(CLOSED_AT_ONCE)
+        .into_tuple()
+        .all(storage.reader())
+        .await
+        .map_err(driver("list ended vouchers", TABLE))
+}
+
+async fn close(
+    storage: &Storage,
+    ids: &[Uuid],
     now: Timestamp,
-    left: Money,
     day: BillingDay,
-) -> Result<(), StorageError> {
-    update(write, voucher).await?;
-    if left.is_zero() {
-        return Ok(());
+) -> Result<Vec<Bucket>, StorageError> {
+    let write = storage.begin(Scope::Accounts).await?;
+    let mut closed = Vec::new();
+    for mut voucher in lock(write.connection(), ids).await? {
+        if voucher.expired_day.is_some() {
+            continue;
+        }
+        let left = Money::from_nano(voucher.balance_nano);
+        voucher.expired_day = Some(day.number());
+        voucher.expired_nano = voucher.balance_nano;
+        voucher.balance_nano = 0;
+        update(&write, &mut voucher).await?;
+        let voucher = from_row(&voucher)?;
+        if !left.is_zero() {
+            rows::insert_expiry(write.connection(), &voucher, left, day, now).await?;
+        }
+        closed.push(voucher);
     }
-    rows::insert_expiry(write.connection(), &from_row(voucher)?, left, day, now).await
+    write.commit().await?;
+    Ok(closed)
 }
 
 /// Stores what has changed in a bucket, as its next version.
@@ -131,7 +159,7 @@ pub(super) async fn lock(
     ids: &[Uuid],
 ) -> Result<Vec<Model>, StorageError> {
     let mut found = Vec::with_capacity(ids.len());
-    for ids in ids.chunks(CHUNK) {
+    for ids in parts(ids) {
         let rows = Entity::find()
             .filter(Column::Id.is_in(ids.iter().copied()))
             .order_by_asc(Column::Id)
@@ -152,7 +180,7 @@ pub(super) async fn store_balances(
     let replace = OnConflict::column(Column::Id)
         .update_columns([Column::BalanceNano, Column::Version])
         .to_owned();
-    for buckets in buckets.chunks(CHUNK) {
+    for buckets in parts(buckets) {
         Entity::insert_many(buckets.iter().cloned().map(IntoActiveModel::into_active_model))
             .on_conflict(replace.clone())
             .exec_without_returning(connection)
@@ -170,22 +198,6 @@ async fn list(source: &impl Source, which: Condition) -> Result<Vec<Bucket>, Sto
         .await
         .map_err(driver("list buckets", TABLE))?;
     rows.iter().map(from_row).collect()
-}
-
-async fn ended(
-    connection: &impl ConnectionTrait,
-    ended_before: Timestamp,
-    limit: u64,
-) -> Result<Vec<Model>, StorageError> {
-    Entity::find()
-        .filter(Column::ExpiresAtUs.lt(ended_before.as_microsecond()))
-        .filter(Column::ExpiredDay.is_null())
-        .order_by_asc(Column::Id)
-        .limit(limit)
-        .lock(LockType::Update)
-        .all(connection)
-        .await
-        .map_err(driver("list ended vouchers", TABLE))
 }
 
 pub(super) fn from_row(model: &Model) -> Result<Bucket, StorageError> {

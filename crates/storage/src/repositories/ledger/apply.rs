@@ -16,11 +16,10 @@ use super::{TABLE, partitions, rows};
 use crate::entities::{bucket, bucket_day, ledger_row, usage_day};
 use crate::error::driver;
 use crate::repositories::buckets;
+use crate::repositories::convert::parts;
 use crate::transaction::write_options;
 use crate::{Applied, AppliedBucket, Storage, StorageError};
 
-/// Rows of one statement: 18 values each stay below the 32,766 that SQLite takes.
-const CHUNK: usize = 1000;
 /// How often a batch is tried that another process is booking at the same time.
 const ATTEMPTS: usize = 5;
 const FAILED: &str = "book settled calls";
@@ -93,7 +92,7 @@ async fn store(
     buckets: &mut [bucket::Model],
 ) -> Result<bool, StorageError> {
     let mut appended = 0;
-    for chunk in booking.rows.chunks(CHUNK) {
+    for chunk in parts(&booking.rows) {
         let result = transaction
             .execute(&rows::append(chunk.iter().cloned()))
             .await
@@ -153,7 +152,7 @@ async fn known(
     }
     let mut known = HashSet::new();
     for ((day, account), ids) in groups {
-        for ids in ids.chunks(CHUNK) {
+        for ids in parts(&ids) {
             let found: Vec<Uuid> = ledger_row::Entity::find()
                 .select_only()
                 .column(ledger_row::Column::EventId)
@@ -187,7 +186,7 @@ fn usage_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
         );
     }
     let usage: Vec<_> = booking.usage.iter().collect();
-    let chunks = usage.chunks(CHUNK).map(|chunk| {
+    let chunks = parts(&usage).map(|chunk| {
         let mut statement = Query::insert()
             .into_table(usage_day::Entity)
             .columns(usage_day::Column::iter())
@@ -211,7 +210,7 @@ fn spending_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
         .value(Column::SpentNano, sum)
         .to_owned();
     let spending: Vec<_> = booking.spending.iter().filter(|(_, spent)| **spent > 0).collect();
-    let chunks = spending.chunks(CHUNK).map(|chunk| {
+    let chunks = parts(&spending).map(|chunk| {
         let mut statement = Query::insert()
             .into_table(Entity)
             .columns(Column::iter())
