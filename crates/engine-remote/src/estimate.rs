@@ -8,7 +8,7 @@
 //!
 //! Bytes are those of UTF-8; quotients are rounded up.
 
-use silica_engine::{ChatRequest, Message, Tool};
+use silica_engine::{ChatRequest, Message, Tool, ToolChoice};
 use silica_types::TokenCount;
 
 /// A frame up to this many bytes is taken for one token.
@@ -25,7 +25,11 @@ pub(crate) struct PromptSize {
 impl PromptSize {
     pub(crate) fn of(request: &ChatRequest) -> Self {
         let messages: usize = request.messages.iter().map(message_bytes).sum();
-        let tools: usize = request.tools.iter().map(tool_bytes).sum();
+        let tools: usize = match request.tool_choice {
+            ToolChoice::Auto => request.tools.iter().map(tool_bytes).sum(),
+            // Not sent.
+            ToolChoice::None => 0,
+        };
         Self {
             bytes: messages + tools,
             messages: request.messages.len(),

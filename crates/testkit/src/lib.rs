@@ -1,10 +1,14 @@
 //! Test support: databases per test, a running application, a scripted engine behind HTTP.
 
+mod chaos;
 pub mod database;
+mod ledger;
 mod postgres;
 mod server;
 mod upstream;
 
+pub use chaos::chaos_time;
+pub use ledger::ledger_discrepancies;
 pub use server::{Refused, ServerBuilder, Signal, Stopped, TestServer};
 pub use upstream::{
     Upstream, UpstreamCall, UpstreamFault, UpstreamOutcome, UpstreamRequest, UpstreamScript, UsageFrames,

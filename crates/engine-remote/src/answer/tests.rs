@@ -248,3 +248,31 @@ proptest! {
         prop_assert_eq!(counts.last().copied(), Some(expected.get()));
     }
 }
+
+proptest! {
+    #[test]
+    fn no_frame_of_any_kind_breaks_more_than_its_answer(
+        frames in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..40),
+                r#"\{"choices":\[\{"index":[0-2],"delta":\{"(content|reasoning|x)":("a"|null|7)\}(,"finish_reason":"(stop|abort)")?\}\](,"usage":\{"prompt_tokens":[0-9]{1,11}\})?\}"#
+                    .prop_map(String::into_bytes),
+            ],
+            0..12,
+        ),
+    ) {
+        let mut answer = answer(2);
+        let mut finished = 0;
+        for frame in frames {
+            let taken = answer.frame(&frame);
+            if taken.is_err() {
+                break;
+            }
+        }
+        answer.finish();
+        while let Some(event) = answer.next_event() {
+            finished += u32::from(matches!(event.kind, ChatEventKind::Finished { .. }));
+        }
+        prop_assert!(finished <= 2);
+    }
+}
