@@ -1,10 +1,72 @@
 //! The catalogue in memory: models, deployments and which belongs to which.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use silica_storage::{CatalogueModel, Deployment, ModelStatus};
+use jiff::Timestamp;
+use silica_billing::{Price, PriceEntry, PriceSchedule, PriceVersion};
+use silica_storage::{CatalogueModel as Record, Deployment, ModelStatus, PriceRecord};
 use silica_types::ModelName;
+
+/// A model with its part of the price book. Reads like the stored model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueModel {
+    record: Record,
+    /// What calls cost, now and later. [`Record::price`] is what was last put with the model.
+    pub schedule: PriceSchedule,
+}
+
+impl CatalogueModel {
+    /// Joins a stored model with its entries of the price book.
+    ///
+    /// A model that was priced before there was a price book keeps its price as the version 0.
+    pub(crate) fn new(record: Record, entries: Vec<(PriceVersion, PriceRecord)>) -> Self {
+        let mut entries: Vec<_> = entries.into_iter().map(entry).collect();
+        if entries.is_empty() && record.price != Price::default() {
+            entries.push(PriceEntry {
+                version: PriceVersion(0),
+                mode: None,
+                list: record.price.clone(),
+                promotional: None,
+                badge: None,
+                effective_from: record.created_at,
+                effective_until: None,
+            });
+        }
+        Self {
+            record,
+            schedule: PriceSchedule::new(entries),
+        }
+    }
+
+    /// The price of calls without a mode at a time; `None` when they are free for want of a price.
+    pub fn price_at(&self, now: Timestamp) -> Option<&PriceEntry> {
+        self.schedule.at(now, None)
+    }
+}
+
+/// A model of the catalogue is the stored one and its prices.
+impl Deref for CatalogueModel {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+/// Numbers an entry of the price book.
+pub(crate) fn entry((version, record): (PriceVersion, PriceRecord)) -> PriceEntry {
+    PriceEntry {
+        version,
+        mode: record.mode,
+        list: record.list,
+        promotional: record.promotional,
+        badge: record.badge,
+        effective_from: record.effective_from,
+        effective_until: record.effective_until,
+    }
+}
 
 /// An unchanging view of the catalogue. A call keeps the view that it began with.
 #[derive(Debug, Default)]

@@ -29,12 +29,22 @@ pub enum PlatformError {
     /// The database failed.
     #[error("the database is not available")]
     Storage(#[source] StorageError),
-    /// The settled calls that the last run left in the usage journal cannot be applied.
-    #[error("settled calls of the last run cannot be applied to the database")]
-    Replay(#[source] Box<dyn Error + Send + Sync>),
+    /// The usage journal cannot be opened, or what the last run left in it cannot be applied.
+    #[error("the usage journal cannot be used")]
+    Journal(#[source] Box<dyn Error + Send + Sync>),
+    /// The database takes too long for somebody who waits.
+    #[error("the database does not answer in time")]
+    TooSlow,
     /// The operating system gave no random bytes for a key.
     #[error("the operating system has no random bytes")]
     Random(#[source] rand::rngs::SysError),
+}
+
+impl PlatformError {
+    /// Wraps what is wrong with the journal.
+    pub(crate) fn journal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Journal(source.into())
+    }
 }
 
 impl From<StorageError> for PlatformError {

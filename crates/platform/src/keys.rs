@@ -5,5 +5,6 @@ mod table;
 mod text;
 
 pub(crate) use lookup::Lookups;
+pub use table::Profile;
 pub(crate) use table::{AccountState, KeyTable};
 pub(crate) use text::{generate, hash, hint};

@@ -8,20 +8,32 @@
 mod catalogue;
 mod error;
 mod keys;
+mod metering;
 mod operations;
 mod platform;
 mod refresh;
 mod validate;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, CatalogueModel};
 pub use error::{AuthError, PlatformError};
+pub use keys::Profile;
+pub use metering::{CallFacts, Entry, Meter, MeterOptions, Refusal, Reservation, Settled, Standings};
 pub use operations::{
-    AccountChanges, CreatedKey, FirstOperatorError, KeyChanges, NewAccount, NewDeployment, NewKey, NewModel,
-    NewReplica, level_in_force,
+    AccountChanges, Bill, BillGrouping, BillRange, BillSubject, CreatedKey, FirstOperatorError, KeyChanges,
+    NewAccount, NewCredit, NewDeployment, NewKey, NewModel, NewPrice, NewReplica, level_in_force,
 };
 pub use platform::{Caller, Platform};
-pub use silica_billing::{KeyLimits, LimitClass, LimitMetrics, Limits, Price, PriceAmount, UsageLevel};
+pub use silica_billing::{
+    Balances, BillingDay, Bucket, BucketKind, CallStatus, CapReached, ClassTables, Insufficient, KeyLimits,
+    LimitClass, LimitCounters, LimitMetrics, LimitReached, Limits, MemoryCounters, Metric, Price,
+    PriceAmount, PriceEntry, PriceSchedule, PriceVersion, Standing, Units, UsageEvent, UsageLevel, Wallets,
+};
+pub use silica_journal::{
+    Closed as JournalClosed, Commit, Durability as JournalDurability, Journal, JournalError, JournalOptions,
+    Salvaged, salvage as salvage_journal,
+};
 pub use silica_storage::{
-    Account, AccountStatus, ApiKey, CatalogueModel, Conflict, DatabaseUrl, Deployment, EngineKind, KeyStatus,
-    ModelFeature, ModelStatus, ModelType, Page, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
+    Account, AccountStatus, ApiKey, BillTotals, Conflict, Credit, Credited, DatabaseUrl, Deployment,
+    EngineKind, KeyStatus, LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature, ModelStatus,
+    ModelType, Page, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
 };

@@ -1,13 +1,19 @@
 //! The changes that operators make: validate, write in one transaction, show in memory.
 
 mod accounts;
+mod bills;
+mod credits;
 mod deployments;
 mod first_operator;
 mod keys;
 mod models;
+mod prices;
 
 pub use accounts::{AccountChanges, NewAccount, level_in_force};
+pub use bills::{Bill, BillGrouping, BillRange, BillSubject};
+pub use credits::NewCredit;
 pub use deployments::{NewDeployment, NewReplica};
 pub use first_operator::FirstOperatorError;
 pub use keys::{CreatedKey, KeyChanges, NewKey};
 pub use models::NewModel;
+pub use prices::NewPrice;

@@ -7,14 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use silica_billing::{KeyLimits, UsageLevel};
+use jiff::tz::{Offset, TimeZone};
+use silica_billing::{KeyLimits, UsageLevel, Wallets};
 use silica_storage::Storage;
 use silica_types::{AccountId, ApiKeyId, SharedClock};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::keys::{self, AccountState, KeyTable, Lookups};
 use crate::refresh::Unreadable;
-use crate::{AuthError, Catalogue, PlatformError};
+use crate::{AuthError, Catalogue, PlatformError, Profile};
+
+/// The zone of bills by default. China has kept no summer time since 1991, so the offset will do.
+const SHANGHAI: Offset = Offset::constant(8);
+
+/// Bills and ledgers that are read at once.
+const READERS: usize = 4;
 
 /// Who makes a call.
 #[derive(Debug, Clone)]
@@ -39,6 +46,11 @@ impl Caller {
             state: Arc::default(),
         }
     }
+
+    /// Whom the account belongs to, as it is now.
+    pub fn profile(&self) -> Arc<Profile> {
+        self.state.profile()
+    }
 }
 
 /// Callers are the same when account, key and limits are; the account's state is not compared.
@@ -62,7 +74,10 @@ pub struct Platform {
 pub(crate) struct Shared {
     pub(crate) storage: Storage,
     pub(crate) clock: SharedClock,
+    /// Where days begin for bills.
+    pub(crate) zone: TimeZone,
     pub(crate) keys: KeyTable,
+    pub(crate) wallets: Wallets,
     pub(crate) lookups: Lookups,
     catalogue: ArcSwap<Catalogue>,
     catalogue_state: Mutex<CatalogueState>,
@@ -72,6 +87,8 @@ pub(crate) struct Shared {
     /// Keeps changes of this process in the order of their commits until they are shown in memory.
     /// Only operators' changes take it; no call does.
     pub(crate) operations: tokio::sync::Mutex<()>,
+    /// Places for reading bills and ledgers, so that they leave connections to everybody else.
+    pub(crate) readers: Semaphore,
 }
 
 /// Which changes the catalogue in memory shows.
@@ -84,21 +101,36 @@ struct CatalogueState {
 }
 
 impl Platform {
-    /// Reads everything that calls need into memory.
+    /// Reads everything that calls need into memory. Days and months of bills are those of Shanghai.
     ///
     /// # Errors
     /// [`PlatformError::Storage`] when the database fails or holds something unreadable.
     pub async fn open(storage: Storage, clock: SharedClock) -> Result<Self, PlatformError> {
+        Self::open_in(storage, clock, TimeZone::fixed(SHANGHAI)).await
+    }
+
+    /// As [`Platform::open`], with days and months of bills that begin at the midnight of `zone`.
+    ///
+    /// # Errors
+    /// As [`Platform::open`].
+    pub async fn open_in(
+        storage: Storage,
+        clock: SharedClock,
+        zone: TimeZone,
+    ) -> Result<Self, PlatformError> {
         let shared = Shared {
             storage,
             clock,
+            zone,
             keys: KeyTable::new(),
+            wallets: Wallets::new(),
             lookups: Lookups::default(),
             catalogue: ArcSwap::default(),
             catalogue_state: Mutex::default(),
             generation: watch::Sender::new(0),
             seen: AtomicI64::new(0),
             operations: tokio::sync::Mutex::default(),
+            readers: Semaphore::new(READERS),
         };
         let platform = Self {
             shared: Arc::new(shared),
@@ -129,7 +161,8 @@ impl Platform {
         if let Some(caller) = self.open_account(presented_key, address)? {
             return Ok(caller);
         }
-        self.look_again().await;
+        // Boxed: it is large, and every request would carry the room for it.
+        Box::pin(self.look_again()).await;
         self.open_account(presented_key, address)?
             .ok_or(AuthError::Invalid)
     }
@@ -149,6 +182,12 @@ impl Platform {
         }
         let now = self.shared.clock.now();
         self.shared.keys.open(&keys::hash(presented_key), now, address)
+    }
+
+    /// What every account has to spend, as calls and credits of this process and the last look at
+    /// the database leave it.
+    pub fn wallets(&self) -> &Wallets {
+        &self.shared.wallets
     }
 
     /// Returns the current catalogue.

@@ -1,17 +1,20 @@
 //! Following the changes that other processes make to the same database.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use silica_storage::{
-    KeyStatus, StorageError, UnreadableRow, accounts, api_keys, catalogue, deployments, revisions,
+    KeyStatus, Snapshot, StorageError, UnreadableRow, accounts, api_keys, buckets, catalogue, deployments,
+    prices, revisions,
 };
+use silica_types::ModelName;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
-use crate::{Catalogue, Platform, PlatformError};
+use crate::{Catalogue, CatalogueModel, Platform, PlatformError};
 
 /// Four looks a second keep every change well within the promised second.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -83,6 +86,36 @@ impl Platform {
         self.shared.lookups.look(look).await;
     }
 
+    /// Takes over the buckets that operators changed: credits and closed vouchers. What calls of
+    /// this process take from them is known already.
+    async fn refresh_wallets(
+        &self,
+        snapshot: &Snapshot,
+        seen: i64,
+        unreadable: Unreadable,
+    ) -> Result<(), StorageError> {
+        let wallets = &self.shared.wallets;
+        if seen == 0 {
+            // Without the vouchers that were closed long ago, which need no place in memory.
+            for bucket in &buckets::all(snapshot).await? {
+                wallets.install(bucket);
+            }
+            return Ok(());
+        }
+        for change in buckets::changed_since(snapshot, seen).await? {
+            match (change, unreadable) {
+                (Ok((_, bucket)), _) => wallets.install(&bucket),
+                (Err(row), Unreadable::Fail) => return Err(row.source),
+                // Nothing is spent that its last known state does not have.
+                (Err(row), Unreadable::Disable) => tracing::error!(
+                    error = %chain(&row.source),
+                    "a changed bucket cannot be read; it stays as it was last known"
+                ),
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the rows that changed since the last time.
     pub(crate) async fn refresh(&self, unreadable: Unreadable) -> Result<(), PlatformError> {
         let shared = &self.shared;
@@ -115,23 +148,34 @@ impl Platform {
                 }
             }
         }
+        self.refresh_wallets(&snapshot, seen, unreadable).await?;
         if shared.catalogue_is_behind(current.catalogue) {
-            let models = catalogue::list(&snapshot)
-                .await?
-                .into_iter()
-                .map(Arc::new)
-                .collect();
-            let deployments = deployments::list(&snapshot)
-                .await?
-                .into_iter()
-                .map(Arc::new)
-                .collect();
-            shared.install_catalogue(current.catalogue, Catalogue::new(models, deployments));
+            shared.install_catalogue(current.catalogue, read_catalogue(&snapshot).await?);
         }
         // Two may read at once: the loop, and a look for an unknown key.
         shared.seen.fetch_max(current.latest, Ordering::AcqRel);
         Ok(())
     }
+}
+
+/// Reads the whole catalogue.
+async fn read_catalogue(snapshot: &Snapshot) -> Result<Catalogue, StorageError> {
+    let mut entries: HashMap<ModelName, Vec<_>> = HashMap::new();
+    for (version, record) in prices::all(snapshot).await? {
+        let of_model = entries.entry(record.model.clone()).or_default();
+        of_model.push((version, record));
+    }
+    let models = catalogue::list(snapshot).await?.into_iter().map(|record| {
+        let entries = entries.remove(&record.id).unwrap_or_default();
+        Arc::new(CatalogueModel::new(record, entries))
+    });
+    let models = models.collect();
+    let deployments = deployments::list(snapshot)
+        .await?
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    Ok(Catalogue::new(models, deployments))
 }
 
 /// Logs the beginning and the end of an outage, and nothing in between.

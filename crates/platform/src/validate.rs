@@ -1,7 +1,9 @@
 //! The rules for the fields of accounts, keys, models and deployments.
 
 use ipnet::{IpNet, Ipv4Net};
-use silica_billing::{KeyLimits, LimitMetrics, Limits};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use silica_billing::{KeyLimits, LimitMetrics, Limits, Price, PriceAmount};
 use silica_types::{Money, UnknownCode};
 
 use crate::PlatformError;
@@ -13,6 +15,11 @@ const DESCRIPTION_CHARACTERS: usize = 4096;
 const TAGS: usize = 32;
 const TAG_CHARACTERS: usize = 64;
 const DEPLOYMENT_NAME_BYTES: usize = 128;
+/// CNY for a unit. Far above any price, and far below where a sum could leave the range of amounts.
+const DEAREST_UNIT: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
+const MODE_BYTES: usize = 64;
+const BADGE_CHARACTERS: usize = 64;
+const IDEMPOTENCY_KEY_BYTES: usize = 128;
 const KEY_MODELS: usize = 256;
 const KEY_ADDRESSES: usize = 256;
 /// The bits of an IPv6 address before the IPv4 address that it wraps (RFC 4291, section 2.5.5.2).
@@ -111,6 +118,57 @@ pub(crate) fn limits(limits: Limits) -> Result<Limits, PlatformError> {
         }
     }
     Ok(limits)
+}
+
+/// Checks that no unit of a price is absurdly dear.
+pub(crate) fn price(field: &str, price: Price) -> Result<Price, PlatformError> {
+    let dearest = price.amounts().into_iter().flatten().map(PriceAmount::get).max();
+    if dearest.is_some_and(|amount| amount > DEAREST_UNIT) {
+        return Err(invalid(field, format!("a unit costs at most {DEAREST_UNIT} CNY")));
+    }
+    Ok(price)
+}
+
+/// Checks the mode of calls that a price is for, such as `image-to-video`.
+pub(crate) fn mode(text: &str) -> Result<String, PlatformError> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    if text.is_empty() || text.len() > MODE_BYTES || !text.bytes().all(legal) {
+        return Err(invalid(
+            "mode",
+            format!("must have 1 to {MODE_BYTES} of the characters a-z 0-9 - _ ."),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks the label of a price.
+pub(crate) fn badge(text: &str) -> Result<String, PlatformError> {
+    let text = text.trim();
+    let illegal = text.is_empty() || text.chars().any(char::is_control);
+    if illegal || text.chars().count() > BADGE_CHARACTERS {
+        return Err(invalid(
+            "badge",
+            format!("must have 1 to {BADGE_CHARACTERS} characters and no control characters"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks the text by which a client marks repetitions of one request.
+pub(crate) fn idempotency_key(text: &str) -> Result<String, PlatformError> {
+    let legal = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.is_empty() || text.len() > IDEMPOTENCY_KEY_BYTES || !legal {
+        return Err(invalid(
+            "Idempotency-Key",
+            format!("must have 1 to {IDEMPOTENCY_KEY_BYTES} visible ASCII characters"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Cuts a time to what the database keeps.
+pub(crate) fn whole_microseconds(field: &str, time: Timestamp) -> Result<Timestamp, PlatformError> {
+    Timestamp::from_microsecond(time.as_microsecond()).map_err(|error| invalid(field, error.to_string()))
 }
 
 /// Checks the limits of a key and puts them into one form; `None` when nothing is limited.

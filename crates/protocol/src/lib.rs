@@ -9,6 +9,7 @@ mod error;
 mod error_code;
 pub mod openai;
 mod reader;
+pub mod silicon;
 
 pub use dialect::{ErrorDialect, RenderedError};
 pub use error::{ApiError, ErrorBody};

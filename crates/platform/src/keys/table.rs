@@ -1,6 +1,7 @@
 //! The table of keys in memory: from the hash of a key to the account that it opens.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -32,7 +33,24 @@ pub(crate) struct AccountState {
     disabled: AtomicBool,
     /// The index of the level in [`UsageLevel::ALL`].
     level: AtomicUsize,
+    profile: Mutex<Arc<Profile>>,
     revision: Mutex<i64>,
+}
+
+/// Whom an account belongs to.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The display name.
+    pub name: String,
+    /// The e-mail address.
+    pub email: String,
+}
+
+/// Leaves out what must not reach a log.
+impl fmt::Debug for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Profile").finish_non_exhaustive()
+    }
 }
 
 impl AccountState {
@@ -40,6 +58,11 @@ impl AccountState {
     pub(crate) fn level(&self) -> UsageLevel {
         let index = self.level.load(Ordering::Acquire);
         UsageLevel::ALL.get(index).copied().unwrap_or(UsageLevel::L0)
+    }
+
+    /// Whom the account belongs to now.
+    pub(crate) fn profile(&self) -> Arc<Profile> {
+        Arc::clone(&self.profile.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -107,10 +130,15 @@ impl KeyTable {
     pub(crate) fn apply_account(&self, revision: i64, account: &Account) {
         let disabled = account.status == AccountStatus::Disabled;
         let level = level_in_force(account);
+        let profile = Arc::new(Profile {
+            name: account.name.clone(),
+            email: account.email.clone(),
+        });
         self.set_account(revision, account.id, |state| {
             state.disabled.store(disabled, Ordering::Release);
             let index = UsageLevel::ALL.iter().position(|known| *known == level);
             state.level.store(index.unwrap_or(0), Ordering::Release);
+            *state.profile.lock().unwrap_or_else(PoisonError::into_inner) = profile;
         });
     }
 

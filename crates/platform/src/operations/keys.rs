@@ -59,7 +59,10 @@ impl Platform {
             description: validate::description(&new.description)?,
             status: KeyStatus::Normal,
             limits: new.limits.map(validate::key_limits).transpose()?.flatten(),
-            expires_at: new.expires_at.map(whole_microseconds).transpose()?,
+            expires_at: new
+                .expires_at
+                .map(|end| validate::whole_microseconds("expires_at", end))
+                .transpose()?,
             created_at: now,
             updated_at: now,
         };
@@ -98,7 +101,10 @@ impl Platform {
             .map(Option::flatten);
         let expires_at = changes
             .expires_at
-            .map(|end| end.map(whole_microseconds).transpose())
+            .map(|end| {
+                end.map(|end| validate::whole_microseconds("expires_at", end))
+                    .transpose()
+            })
             .transpose()?;
         self.change_key(account, id, |key| {
             key.description = description.unwrap_or_else(|| key.description.clone());
@@ -166,10 +172,4 @@ async fn must_exist(source: &impl Source, account: AccountId, id: ApiKeyId) -> R
         what: "key",
         id: id.to_string(),
     })
-}
-
-/// Cuts a time to what the database keeps.
-fn whole_microseconds(time: Timestamp) -> Result<Timestamp, PlatformError> {
-    Timestamp::from_microsecond(time.as_microsecond())
-        .map_err(|error| invalid("expires_at", error.to_string()))
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use silica_billing::{Limits, Price};
-use silica_storage::{CatalogueModel, ModelFeature, ModelStatus, ModelType, Scope, SubType, catalogue};
+use silica_storage::{
+    CatalogueModel as Record, ModelFeature, ModelStatus, ModelType, PriceRecord, Scope, SubType, catalogue,
+    prices,
+};
 use silica_types::ModelName;
 
 use crate::validate::{self, invalid};
-use crate::{Platform, PlatformError};
+use crate::{CatalogueModel, Platform, PlatformError};
 
 /// A model as an operator gives it; it replaces one of the same id as a whole.
 #[derive(Debug, Clone)]
@@ -61,17 +64,29 @@ impl NewModel {
 impl Platform {
     /// Stores a model in the catalogue. In force at once in this process.
     ///
+    /// A price other than the list price that is in force becomes a new entry of the price book, in
+    /// force from now on.
+    ///
     /// # Errors
     /// [`PlatformError::Invalid`] or [`PlatformError::Storage`].
     pub async fn put_model(&self, new: NewModel) -> Result<Arc<CatalogueModel>, PlatformError> {
         let model = self.check_model(new)?;
         let _in_order = self.shared.operations.lock().await;
         let write = self.shared.storage.begin(Scope::Catalogue).await?;
+        let before = catalogue::find(&write, &model.id).await?;
+        let mut entries = prices::of_model(&write, &model.id).await?;
+        let in_force = before.map(|record| CatalogueModel::new(record, entries.clone()));
         catalogue::put(&write, &model).await?;
+        let current = in_force
+            .as_ref()
+            .and_then(|before| before.price_at(model.updated_at));
+        if current.map_or(&Price::default(), |entry| &entry.list) != &model.price {
+            let entry = put_price(&model);
+            entries.push((prices::insert(&write, &entry).await?, entry));
+        }
         // Read back for the time of creation, which stays that of the first.
-        let stored = catalogue::find(&write, &model.id)
-            .await?
-            .map_or_else(|| Arc::new(model), Arc::new);
+        let record = catalogue::find(&write, &model.id).await?.unwrap_or(model);
+        let stored = Arc::new(CatalogueModel::new(record, entries));
         let revision = write.commit().await?;
         self.shared
             .apply_to_catalogue(revision, |catalogue| catalogue.with_model(Arc::clone(&stored)));
@@ -84,7 +99,7 @@ impl Platform {
         self.catalogue().models().to_vec()
     }
 
-    fn check_model(&self, new: NewModel) -> Result<CatalogueModel, PlatformError> {
+    fn check_model(&self, new: NewModel) -> Result<Record, PlatformError> {
         if new.sub_type.model_type() != new.model_type {
             let right = new.sub_type.model_type();
             return Err(invalid(
@@ -96,7 +111,7 @@ impl Platform {
         features.sort_unstable();
         features.dedup();
         let now = self.now();
-        Ok(CatalogueModel {
+        Ok(Record {
             context_length: new
                 .context_length
                 .map(|value| validate::positive("context_length", value))
@@ -108,12 +123,26 @@ impl Platform {
             id: new.id,
             model_type: new.model_type,
             sub_type: new.sub_type,
-            price: new.price,
+            price: validate::price("price", new.price)?,
             real_name: new.real_name,
             charge_only: new.charge_only,
             status: new.status,
             created_at: now,
             updated_at: now,
         })
+    }
+}
+
+/// The entry of the price book for the price that was put with a model.
+fn put_price(model: &Record) -> PriceRecord {
+    PriceRecord {
+        model: model.id.clone(),
+        mode: None,
+        list: model.price.clone(),
+        promotional: None,
+        badge: None,
+        effective_from: model.updated_at,
+        effective_until: None,
+        created_at: model.updated_at,
     }
 }

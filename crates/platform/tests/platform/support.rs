@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use silica_platform::{
     Account, CreatedKey, NewAccount, NewDeployment, NewKey, NewModel, NewReplica, Platform, SubType,
 };
@@ -13,10 +14,16 @@ use silica_types::{AccountId, ManualClock, ModelName};
 /// What the contract promises for changes made by another process.
 pub(crate) const PROMISE: Duration = Duration::from_secs(1);
 
+pub(crate) fn at(time: &str) -> Timestamp {
+    time.parse().unwrap()
+}
+
 pub(crate) async fn open(database: &TestDatabase) -> Platform {
-    let clock = Arc::new(ManualClock::new(
-        "2025-02-13T21:22:26.123456789Z".parse().unwrap(),
-    ));
+    let clock = ManualClock::new(at("2025-02-13T21:22:26.123456789Z"));
+    open_at(database, Arc::new(clock)).await
+}
+
+pub(crate) async fn open_at(database: &TestDatabase, clock: Arc<ManualClock>) -> Platform {
     Platform::open(database.storage(), clock).await.unwrap()
 }
 
