@@ -13,6 +13,7 @@ use crate::{BillTotals, DayUsage, Source, StorageError};
 
 const TABLE: &str = "usage_days";
 const FAILED: &str = "sum usage up";
+const PAID: [Column; 3] = [Column::VoucherNano, Column::GiftNano, Column::ChargeNano];
 
 /// Sums the calls of an account up by day, from `first` to `last`, both included. Days without
 /// calls are left out.
@@ -71,20 +72,10 @@ pub async fn by_key(
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
 pub async fn spend_of_keys(source: &impl Source, month: i32) -> Result<Vec<(ApiKeyId, Money)>, StorageError> {
-    let paid = [Column::VoucherNano, Column::GiftNano, Column::ChargeNano];
-    let mut query = Query::select().column(Column::KeyId).take();
-    for column in paid {
-        query.expr_as(sum(column), column);
-    }
-    query
-        .from(Entity)
-        .and_where(Expr::col(Column::Day).between(month * 100, month * 100 + 99))
-        .and_where(Expr::col(Column::KeyId).ne(ApiKeyId::PLAYGROUND.as_uuid()))
-        .group_by_col(Column::KeyId);
-    let rows = all(source, &query).await?;
+    let rows = all(source, &spend_query(month)).await?;
     let spends = rows.iter().map(|row| {
         let key: Uuid = row.try_get("", "key_id").map_err(driver(FAILED, TABLE))?;
-        let paid = paid.map(|column| amount(row, column));
+        let paid = PAID.map(|column| amount(row, column));
         let [voucher, gift, charge] = paid;
         Ok((
             ApiKeyId::from_uuid(key),
@@ -99,21 +90,7 @@ pub async fn spend_of_keys(source: &impl Source, month: i32) -> Result<Vec<(ApiK
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
 pub async fn usage_of_day(source: &impl Source, day: BillingDay) -> Result<Vec<DayUsage>, StorageError> {
-    let mut query = Query::select().columns([Column::AccountId, Column::Model]).take();
-    for column in [
-        Column::Calls,
-        Column::PromptTokens,
-        Column::CompletionTokens,
-        Column::Images,
-        Column::Videos,
-    ] {
-        query.expr_as(sum(column), column);
-    }
-    query
-        .from(Entity)
-        .and_where(Expr::col(Column::Day).eq(day.number()))
-        .group_by_columns([Column::AccountId, Column::Model]);
-    let rows = all(source, &query).await?;
+    let rows = all(source, &day_query(day)).await?;
     let usage = rows.iter().map(|row| {
         let account: Uuid = row.try_get("", "account_id").map_err(driver(FAILED, TABLE))?;
         let (prompt, completion) = (
@@ -131,6 +108,37 @@ pub async fn usage_of_day(source: &impl Source, day: BillingDay) -> Result<Vec<D
     usage.collect()
 }
 
+pub(super) fn spend_query(month: i32) -> SelectStatement {
+    let mut query = Query::select().column(Column::KeyId).take();
+    for column in PAID {
+        query.expr_as(sum(column), column);
+    }
+    query
+        .from(Entity)
+        .and_where(Expr::col(Column::Day).between(month * 100, month * 100 + 99))
+        .and_where(Expr::col(Column::KeyId).ne(ApiKeyId::PLAYGROUND.as_uuid()))
+        .group_by_col(Column::KeyId)
+        .take()
+}
+
+pub(super) fn day_query(day: BillingDay) -> SelectStatement {
+    let mut query = Query::select().columns([Column::AccountId, Column::Model]).take();
+    for column in [
+        Column::Calls,
+        Column::PromptTokens,
+        Column::CompletionTokens,
+        Column::Images,
+        Column::Videos,
+    ] {
+        query.expr_as(sum(column), column);
+    }
+    query
+        .from(Entity)
+        .and_where(Expr::col(Column::Day).eq(day.number()))
+        .group_by_columns([Column::AccountId, Column::Model])
+        .take()
+}
+
 /// Sums every number of the account's roll-ups, by one of the columns of their key.
 async fn bill(
     source: &impl Source,
@@ -142,7 +150,12 @@ async fn bill(
     all(source, &bill_query(account, first, last, by)).await
 }
 
-fn bill_query(account: AccountId, first: BillingDay, last: BillingDay, by: Column) -> SelectStatement {
+pub(super) fn bill_query(
+    account: AccountId,
+    first: BillingDay,
+    last: BillingDay,
+    by: Column,
+) -> SelectStatement {
     let mut query = Query::select().column(by).take();
     for column in Column::iter().filter(|column| !is_key(*column)) {
         query.expr_as(sum(column), column);

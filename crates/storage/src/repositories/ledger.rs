@@ -8,6 +8,8 @@ mod apply;
 mod booking;
 mod list;
 mod partitions;
+#[cfg(test)]
+mod plans;
 mod prune;
 pub(super) mod rows;
 mod verify;

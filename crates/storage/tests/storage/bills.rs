@@ -65,4 +65,17 @@ on_each_database! {
         assert_eq!(bills::usage_of_day(&storage, day).await.unwrap(), []);
         assert_eq!(BillTotals::default().amount(), Money::ZERO);
     }
+
+    async fn bills_need_no_rows_of_calls(database) {
+        let storage = database.storage();
+        let charge = charged(&storage, "1").await;
+        ledger::apply(&storage, &[call(&[(&charge, "0.5")])]).await.unwrap();
+        database.sabotage("ALTER TABLE ledger RENAME TO gone").await;
+        let (first, last) = (on("2025-02-01"), on("2025-02-28"));
+        assert_eq!(bills::by_day(&storage, charge.account, first, last).await.unwrap().len(), 1);
+        assert_eq!(bills::by_model(&storage, charge.account, first, last).await.unwrap().len(), 1);
+        assert_eq!(bills::by_key(&storage, charge.account, first, last).await.unwrap().len(), 1);
+        assert_eq!(bills::usage_of_day(&storage, on("2025-02-14")).await.unwrap().len(), 1);
+        assert_eq!(bills::spend_of_keys(&storage, 202_502).await.unwrap().len(), 1);
+    }
 }

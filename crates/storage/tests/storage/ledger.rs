@@ -177,14 +177,14 @@ on_each_database! {
         let storage = database.storage();
         let charge = charged(&storage, "1000").await;
         let mut dropped = 0;
-        for waits in 0..30 {
+        for round in 0..60 {
             let events = [call(&[(&charge, "1")]), call(&[(&charge, "0.5")])];
-            dropped += u32::from(drop_after(waits, ledger::apply(&storage, &events)).await.is_none());
+            dropped += u32::from(drop_after(round % 12, ledger::apply(&storage, &events)).await.is_none());
             ledger::apply(&storage, &events).await.unwrap();
         }
-        assert!((5..30).contains(&dropped), "some were dropped on their way and some were not: {dropped}");
+        assert!(dropped > 0, "none was dropped on its way");
         let bill = bills::by_day(&storage, charge.account, day(), day()).await.unwrap()[0].1;
-        assert_eq!((bill.calls, bill.charge), (60, money("45")));
+        assert_eq!((bill.calls, bill.charge), (120, money("90")));
         assert_sums_agree(&storage).await;
     }
 

@@ -163,3 +163,6 @@ fn count(usage: &mut [i64; NUMBERS], event: &UsageEvent) {
         *sum += i64::try_from(count.min(MOST_UNITS)).unwrap_or(0);
     }
 }
+
+#[cfg(test)]
+mod tests;

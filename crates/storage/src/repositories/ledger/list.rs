@@ -1,7 +1,7 @@
 //! Reads an account's ledger, page by page.
 
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query, SelectStatement, UnionType};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use silica_billing::BillingDay;
 use silica_types::AccountId;
 
@@ -47,45 +47,43 @@ async fn next_day(
     account: AccountId,
     from: i32,
 ) -> Result<Option<BillingDay>, StorageError> {
-    use {bucket::Column as B, credit::Column as C, usage_day::Column as U};
-
-    let account = account.as_uuid();
-    let calls = first_day(usage_day::Entity, (U::Day, U::AccountId), account, from);
-    let credits = first_day(credit::Entity, (C::Day, C::AccountId), account, from);
-    let ends = first_day(bucket::Entity, (B::ExpiredDay, B::AccountId), account, from);
-    let query = Query::select()
-        .expr_as(Func::min(Expr::col("day")), "day")
-        .from_subquery(
-            Query::select()
-                .expr_as(Expr::col("day"), "day")
-                .from_subquery(calls, "calls")
-                .union(UnionType::All, credits)
-                .union(UnionType::All, ends)
-                .take(),
-            "days",
-        )
-        .take();
     let row = source
         .executor()
         .0
-        .query_one(&query)
+        .query_one(&next_day_query(account, from))
         .await
         .map_err(driver(FAILED, TABLE))?;
     let day: Option<i32> = match row {
         Some(row) => row.try_get("", "day").map_err(driver(FAILED, TABLE))?,
         None => None,
     };
-    let day = day.map(|day| {
-        BillingDay::from_number(day).map_err(|error| {
-            let id = &account.simple();
-            Row {
-                table: "usage_days",
-                id,
-            }
-            .invalid("day", error)
-        })
-    });
-    day.transpose()
+    let read = |day| {
+        let row = Row {
+            table: "usage_days",
+            id: &account,
+        };
+        BillingDay::from_number(day).map_err(|error| row.invalid("day", error))
+    };
+    day.map(read).transpose()
+}
+
+pub(super) fn next_day_query(account: AccountId, from: i32) -> SelectStatement {
+    use {bucket::Column as B, credit::Column as C, usage_day::Column as U};
+
+    let account = account.as_uuid();
+    let calls = first_day(usage_day::Entity, (U::Day, U::AccountId), account, from);
+    let credits = first_day(credit::Entity, (C::Day, C::AccountId), account, from);
+    let ends = first_day(bucket::Entity, (B::ExpiredDay, B::AccountId), account, from);
+    let days = Query::select()
+        .expr_as(Expr::col("day"), "day")
+        .from_subquery(calls, "calls")
+        .union(UnionType::All, credits)
+        .union(UnionType::All, ends)
+        .take();
+    Query::select()
+        .expr_as(Func::min(Expr::col("day")), "day")
+        .from_subquery(days, "days")
+        .take()
 }
 
 fn first_day<E: EntityTrait, C: ColumnTrait>(
@@ -109,21 +107,29 @@ async fn of_day(
     cursor: Option<LedgerCursor>,
     limit: usize,
 ) -> Result<Vec<LedgerRow>, StorageError> {
-    let mut query = Entity::find()
+    let rows = of_day_query(account, day, cursor, limit)
+        .all(&source.executor().0)
+        .await
+        .map_err(driver(FAILED, TABLE))?;
+    rows.iter().map(rows::from_row).collect()
+}
+
+pub(super) fn of_day_query(
+    account: AccountId,
+    day: BillingDay,
+    cursor: Option<LedgerCursor>,
+    limit: usize,
+) -> Select<Entity> {
+    let query = Entity::find()
         .filter(Column::Day.eq(day.number()))
         .filter(Column::AccountId.eq(account.as_uuid()))
         .order_by_asc(Column::EventId)
         .order_by_asc(Column::Position)
         .limit(u64::try_from(limit).unwrap_or(u64::MAX));
-    if let Some(after) = cursor.filter(|cursor| cursor.day == day) {
-        let same = Column::EventId
-            .eq(after.event)
-            .and(Column::Position.gt(i32::from(after.position)));
-        query = query.filter(Condition::any().add(Column::EventId.gt(after.event)).add(same));
-    }
-    let rows = query
-        .all(&source.executor().0)
-        .await
-        .map_err(driver(FAILED, TABLE))?;
-    rows.iter().map(rows::from_row).collect()
+    let Some(after) = cursor.filter(|cursor| cursor.day == day) else {
+        return query;
+    };
+    let place = Expr::tuple([Expr::col(Column::EventId), Expr::col(Column::Position)]);
+    let last = Expr::tuple([Expr::val(after.event), Expr::val(i32::from(after.position))]);
+    query.filter(place.gt(last))
 }

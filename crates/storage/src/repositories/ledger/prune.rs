@@ -1,6 +1,8 @@
 //! Deletes rows of old calls. Sums, credits and ends of vouchers stay.
 
-use sea_orm::sea_query::{Expr, ExprTrait, IntoTableRef, Query, Table, TableRef};
+use sea_orm::sea_query::{
+    DeleteStatement, Expr, ExprTrait, IntoTableRef, Query, SelectStatement, Table, TableRef,
+};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, TransactionTrait,
 };
@@ -85,7 +87,7 @@ async fn drop_partitions(storage: &Storage, first_kept: BillingDay) -> Result<()
 }
 
 /// The key of a row.
-type Key = (i32, Uuid, Uuid, i32);
+pub(super) type Key = (i32, Uuid, Uuid, i32);
 
 /// Goes over the rows in the order of their keys and deletes those of calls, a stretch at a time.
 async fn delete(storage: &Storage, table: TableRef, first_kept: BillingDay) -> Result<(), DbErr> {
@@ -93,19 +95,7 @@ async fn delete(storage: &Storage, table: TableRef, first_kept: BillingDay) -> R
     loop {
         let to = border(storage, &table, first_kept, from).await?;
         let transaction = storage.writer().begin_with_options(write_options()).await?;
-        let mut stretch = Condition::all()
-            .add(Expr::col(Column::Kind).eq(RowKind::Call.as_str()))
-            .add(Expr::col(Column::Day).lt(first_kept.number()));
-        if let Some(from) = from {
-            stretch = stretch.add(key().gte(tuple(from)));
-        }
-        if let Some(to) = to {
-            stretch = stretch.add(key().lt(tuple(to)));
-        }
-        let statement = Query::delete()
-            .from_table(table.clone())
-            .cond_where(stretch)
-            .take();
+        let statement = stretch_deletion(&table, first_kept, from, to);
         transaction.execute(&statement).await?;
         transaction.commit().await?;
         if to.is_none() {
@@ -115,6 +105,27 @@ async fn delete(storage: &Storage, table: TableRef, first_kept: BillingDay) -> R
     }
 }
 
+pub(super) fn stretch_deletion(
+    table: &TableRef,
+    first_kept: BillingDay,
+    from: Option<Key>,
+    to: Option<Key>,
+) -> DeleteStatement {
+    let mut stretch = Condition::all()
+        .add(Expr::col(Column::Kind).eq(RowKind::Call.as_str()))
+        .add(Expr::col(Column::Day).lt(first_kept.number()));
+    if let Some(from) = from {
+        stretch = stretch.add(key().gte(tuple(from)));
+    }
+    if let Some(to) = to {
+        stretch = stretch.add(key().lt(tuple(to)));
+    }
+    Query::delete()
+        .from_table(table.clone())
+        .cond_where(stretch)
+        .take()
+}
+
 /// Finds the key that ends the stretch which begins at `from`; `None` for the last stretch.
 async fn border(
     storage: &Storage,
@@ -122,6 +133,19 @@ async fn border(
     first_kept: BillingDay,
     from: Option<Key>,
 ) -> Result<Option<Key>, DbErr> {
+    let query = border_query(table, first_kept, from);
+    let Some(row) = storage.reader().query_one(&query).await? else {
+        return Ok(None);
+    };
+    Ok(Some((
+        row.try_get("", "day")?,
+        row.try_get("", "account_id")?,
+        row.try_get("", "event_id")?,
+        row.try_get("", "position")?,
+    )))
+}
+
+pub(super) fn border_query(table: &TableRef, first_kept: BillingDay, from: Option<Key>) -> SelectStatement {
     let columns = [Column::Day, Column::AccountId, Column::EventId, Column::Position];
     let mut query = Query::select()
         .columns(columns)
@@ -136,15 +160,7 @@ async fn border(
     if let Some(from) = from {
         query.and_where(key().gte(tuple(from)));
     }
-    let Some(row) = storage.reader().query_one(&query).await? else {
-        return Ok(None);
-    };
-    Ok(Some((
-        row.try_get("", "day")?,
-        row.try_get("", "account_id")?,
-        row.try_get("", "event_id")?,
-        row.try_get("", "position")?,
-    )))
+    query
 }
 
 fn key() -> Expr {

@@ -24,13 +24,13 @@ const DAYS: usize = 2;
 const MOST: usize = 1000;
 
 // One statement sees one state of the database, in SQLite and in PostgreSQL.
-const BALANCES: &str = "SELECT b.id, b.balance_nano, b.expired_nano, \
+pub(super) const BALANCES: &str = "SELECT b.id, b.balance_nano, b.expired_nano, \
     CAST(COALESCE((SELECT SUM(c.amount_nano) FROM credits c WHERE c.bucket_id = b.id), 0) AS bigint) AS credited, \
     CAST(COALESCE((SELECT SUM(d.spent_nano) FROM bucket_days d WHERE d.bucket_id = b.id), 0) AS bigint) AS spent \
     FROM buckets b WHERE b.id > $1 ORDER BY b.id LIMIT $2";
 const LAST_DAY: &str = "SELECT MAX(day) AS day FROM usage_days WHERE day < $1";
 const NEXT_ACCOUNTS: &str = "SELECT DISTINCT account_id FROM usage_days WHERE day = $1 AND account_id > $2 ORDER BY account_id LIMIT $3";
-const USAGE_ROWS: &str = "SELECT account_id, key_id, model, \
+pub(super) const USAGE_ROWS: &str = "SELECT account_id, key_id, model, \
     CAST(SUM(CASE WHEN position = 0 THEN 1 ELSE 0 END) AS bigint) AS calls, \
     CAST(SUM(CASE WHEN bucket_kind = 'voucher' THEN -amount_nano ELSE 0 END) AS bigint) AS voucher_nano, \
     CAST(SUM(CASE WHEN bucket_kind = 'gift' THEN -amount_nano ELSE 0 END) AS bigint) AS gift_nano, \
