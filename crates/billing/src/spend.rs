@@ -9,7 +9,6 @@ use std::fmt;
 
 use silica_types::{ApiKeyId, Money};
 
-use crate::UsageEvent;
 use crate::shards::Shards;
 use crate::sync::{Arc, Mutex, lock};
 
@@ -36,12 +35,6 @@ impl SpendCaps {
     /// Sets what a key has spent in a month, from the database at start.
     pub fn install(&self, key: ApiKeyId, month: i32, spent: Money) {
         lock(&self.keys.entry(key)).install(month, spent);
-    }
-
-    /// Adds an event that the journal holds and the database has not taken yet, at start, after
-    /// [`SpendCaps::install`].
-    pub fn restore(&self, event: &UsageEvent) {
-        lock(&self.keys.entry(event.key)).add(event.day.month(), event.amount);
     }
 
     /// Holds `most` of what the key may still spend in the month. `None` as the cap never refuses;

@@ -15,9 +15,9 @@ use std::fmt;
 use jiff::Timestamp;
 use silica_types::{AccountId, BucketId, Money};
 
+use crate::Bucket;
 use crate::shards::Shards;
 use crate::sync::{Arc, Mutex, lock};
-use crate::{Bucket, UsageEvent};
 
 pub use hold::{Hold, Settlement};
 pub use purse::{Balances, Insufficient, Payer};
@@ -40,14 +40,6 @@ impl Wallets {
     /// another process. An older version than the known one changes nothing.
     pub fn install(&self, bucket: &Bucket) {
         lock(&self.accounts.entry(bucket.account)).install(bucket);
-    }
-
-    /// Counts an event that the journal holds and the database has not taken yet, at start: its
-    /// parts are pending until [`Wallets::applied`] says otherwise. The buckets come first.
-    pub fn restore(&self, event: &UsageEvent) {
-        let purse = self.accounts.entry(event.account);
-        let mut purse = lock(&purse);
-        event.parts.iter().for_each(|part| purse.restore(part));
     }
 
     /// Holds `most` of the account's money for a call: vouchers first, the one that ends soonest

@@ -33,7 +33,7 @@ impl Spend {
         *self.month(month) = spent;
     }
 
-    pub(crate) fn add(&mut self, month: i32, amount: Money) {
+    fn add(&mut self, month: i32, amount: Money) {
         let spent = self.month(month);
         *spent = spent.saturating_add(amount);
     }

@@ -139,14 +139,6 @@ impl Purse {
         self.slots.sort_by_key(Slot::rank);
     }
 
-    /// Adds a settled part that the database does not have yet. A part of an unknown bucket is
-    /// left out: there is no balance that it could be deducted from.
-    pub(crate) fn restore(&mut self, part: &BucketPart) {
-        if let Some(slot) = self.slot(part.bucket) {
-            slot.pending = slot.pending.saturating_add(part.amount);
-        }
-    }
-
     /// The database took `settled`; both numbers change under one lock, so no call sees the money
     /// twice or not at all.
     pub(crate) fn applied(&mut self, bucket: &Bucket, settled: Money) {

@@ -1,11 +1,8 @@
 //! One case each.
 
-use silica_types::{ApiKeyId, ModelName, RequestId, TraceId, UsageSource};
-use uuid::Uuid;
-
 use super::super::*;
 use super::{ACCOUNT, bucket, id, nano, second, voucher};
-use crate::{BucketKind, BucketPart, CallStatus, Units};
+use crate::BucketKind;
 
 fn wallets(buckets: &[Bucket]) -> Wallets {
     let wallets = Wallets::new();
@@ -217,43 +214,6 @@ fn what_another_process_spent_is_not_spent_again() {
     });
     assert_eq!(settle(&hold, 9), (vec![(id(1), 3)], 6));
     assert_eq!(total(&wallets), 0);
-}
-
-#[test]
-fn events_of_the_journal_are_pending_after_a_restart() {
-    let wallets = wallets(&[bucket(1, BucketKind::Charge, 10)]);
-    let part = BucketPart {
-        bucket: id(1),
-        kind: BucketKind::Charge,
-        amount: nano(7),
-    };
-    let event = UsageEvent {
-        id: RequestId::from_uuid(Uuid::from_u128(7)),
-        account: ACCOUNT,
-        key: ApiKeyId::PLAYGROUND,
-        model: ModelName::new("a/b").unwrap(),
-        units: Units::default(),
-        source: UsageSource::Engine,
-        price: None,
-        amount: nano(7),
-        shortfall: Money::ZERO,
-        parts: vec![part],
-        trace: TraceId::from_caller("ti_1").unwrap(),
-        status: CallStatus::Complete,
-        started_at: second(0),
-        settled_at: second(1),
-        day: "1970-01-01".parse().unwrap(),
-    };
-    wallets.restore(&event);
-    assert_eq!(total(&wallets), 3);
-    wallets.applied(
-        &Bucket {
-            version: 2,
-            ..bucket(1, BucketKind::Charge, 3)
-        },
-        nano(7),
-    );
-    assert_eq!(total(&wallets), 3);
 }
 
 #[test]

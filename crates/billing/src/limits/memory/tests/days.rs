@@ -1,5 +1,7 @@
 //! Calendar days, and clocks that jump.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A moment on a day, so many hours after the start.
@@ -121,4 +123,37 @@ fn a_restart_finds_the_days_counts_again() {
     counters.begin_at(&rpd(3), on("2025-02-13", 0)).unwrap();
     assert!(counters.begin_at(&rpd(3), on("2025-02-13", 0)).is_err());
     assert_eq!(counters.remaining(&tpd(100), on("2025-02-14", 1)), 100);
+}
+
+proptest! {
+    /// However the clock jumps within a day of real time, each day gives its limit once: when it
+    /// is first reached.
+    #[test]
+    fn clocks_that_jump_allow_nothing_twice(
+        limit in 1..6_u64,
+        dates in prop::collection::vec(1..=9_i32, 1..80),
+    ) {
+        let (counters, scopes) = (MemoryCounters::new(), rpd(limit));
+        let (mut admitted, mut days, mut latest) = (0, 0, 0);
+        for (minute, date) in (0_u64..).zip(dates) {
+            let at = Moment {
+                monotonic: Duration::from_mins(minute),
+                ..on(&format!("2025-02-0{date}"), 0)
+            };
+            days += u64::from(date > latest);
+            latest = latest.max(date);
+            admitted += u64::from(counters.begin_at(&scopes, at).is_ok());
+            prop_assert!(admitted <= limit * days, "{admitted} in {days} days");
+        }
+    }
+
+    /// Wherever the clock has been, a day after it is right again so are the limits.
+    #[test]
+    fn a_clock_that_is_right_again_costs_one_day_at_most(years in prop::collection::vec(1..=2_999_i32, 1..10)) {
+        let (counters, scopes) = (MemoryCounters::new(), rpd(1));
+        for year in years {
+            let _ = counters.begin_at(&scopes, on(&format!("{year:04}-02-13"), 0));
+        }
+        prop_assert!(counters.begin_at(&scopes, on("2025-02-14", 24)).is_ok());
+    }
 }

@@ -84,6 +84,24 @@ fn accounts_models_and_keys_are_counted_apart() {
 }
 
 #[test]
+fn any_number_of_scopes_is_counted_each_on_its_own() {
+    let counters = MemoryCounters::new();
+    let scopes: Vec<Scope> = (0..40)
+        .map(|number| scope(key(number), [(Metric::Rpm, 2)]))
+        .collect();
+    counters.begin_at(&scopes, second(0.0)).unwrap();
+    counters.begin_at(&scopes[20..], second(0.0)).unwrap();
+    for (number, scope) in scopes.iter().enumerate() {
+        let remaining = u64::from(number < 20);
+        assert_eq!(
+            counters.remaining(scope, second(0.0)),
+            remaining,
+            "scope {number}"
+        );
+    }
+}
+
+#[test]
 fn nothing_is_admitted_to_a_limit_of_zero() {
     let counters = MemoryCounters::new();
     let scope = scope(
