@@ -131,7 +131,10 @@ mod tests {
         assert_eq!(client("::ffff:192.0.2.7", &[]).as_deref(), Some("192.0.2.7"));
         let nobody = TrustedProxies::default();
         let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.9"))]);
-        assert_eq!(nobody.client("10.0.0.1".parse().unwrap(), &headers), "10.0.0.1".parse().ok());
+        assert_eq!(
+            nobody.client("10.0.0.1".parse().unwrap(), &headers),
+            "10.0.0.1".parse().ok()
+        );
     }
 
     #[test]
@@ -148,7 +151,11 @@ mod tests {
             (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             (&[], "10.0.0.1"),
         ] {
-            assert_eq!(client("10.0.0.1", forwarded).as_deref(), Some(expected), "{forwarded:?}");
+            assert_eq!(
+                client("10.0.0.1", forwarded).as_deref(),
+                Some(expected),
+                "{forwarded:?}"
+            );
         }
     }
 
@@ -158,6 +165,9 @@ mod tests {
             assert_eq!(client("10.0.0.1", &[forwarded]), None, "{forwarded:?}");
         }
         // Of no matter once the client is found.
-        assert_eq!(client("10.0.0.1", &["unknown, 192.0.2.7"]).as_deref(), Some("192.0.2.7"));
+        assert_eq!(
+            client("10.0.0.1", &["unknown, 192.0.2.7"]).as_deref(),
+            Some("192.0.2.7")
+        );
     }
 }

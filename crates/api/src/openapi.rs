@@ -16,11 +16,14 @@ use utoipa::{Modify, OpenApi};
         crate::chat::create_chat_completion,
         crate::models::list_models,
         crate::models::get_model,
+        crate::user::info::get_user_info,
+        crate::user::bills::get_user_bills,
     ),
     components(schemas(ChatCompletionRequestSchema, ChatCompletion, Chunk<'static>, ModelList, Model, ErrorBody)),
     tags(
         (name = "chat", description = "Conversations"),
         (name = "models", description = "The catalogue"),
+        (name = "user", description = "The caller's own account"),
     ),
     modifiers(&BearerKey),
 )]

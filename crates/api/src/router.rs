@@ -10,7 +10,7 @@ use silica_protocol::ErrorCode;
 use silica_types::SharedClock;
 
 use crate::layers::{compression, cors, panic_barrier, write_dialect};
-use crate::{ApiConfig, BodyLimits, Failure, ObserveLayer, chat, drain_unread, models};
+use crate::{ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, drain_unread, models, user};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -28,6 +28,12 @@ pub struct ApiState {
 impl FromRef<ApiState> for BodyLimits {
     fn from_ref(state: &ApiState) -> Self {
         state.config.body
+    }
+}
+
+impl FromRef<ApiState> for TrustedProxies {
+    fn from_ref(state: &ApiState) -> Self {
+        state.config.trusted_proxies.clone()
     }
 }
 
@@ -73,6 +79,8 @@ pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Ro
 fn endpoints() -> Router<ApiState> {
     Router::new()
         .route("/chat/completions", post(chat::create_chat_completion))
+        .route("/user/info", get(user::get_user_info))
+        .route("/user/bills", get(user::get_user_bills))
         .route("/models", get(models::list_models))
         .route("/models/{*id}", get(models::get_model))
 }

@@ -17,11 +17,14 @@ pub(crate) fn platform(error: PlatformError) -> Failure {
             Conflict::EmailTaken
             | Conflict::IdTaken { .. }
             | Conflict::KeyHashTaken
+            | Conflict::IdempotencyKeyReused
+            | Conflict::BalanceTooLarge { .. }
             | Conflict::ModelDeployed { .. },
         ) => ApiError::with_message(ErrorCode::Conflict, text),
         PlatformError::Storage(source) => storage(&source),
-        PlatformError::Replay(source) => {
-            tracing::error!(error = %error_chain(&*source), "settled calls cannot be applied");
+        PlatformError::TooSlow => unavailable(),
+        PlatformError::Journal(source) => {
+            tracing::error!(error = %error_chain(&*source), "the usage journal cannot be used");
             ErrorCode::Internal.into()
         }
         PlatformError::Random(source) => {
@@ -35,15 +38,19 @@ pub(crate) fn platform(error: PlatformError) -> Failure {
 fn storage(error: &StorageError) -> ApiError {
     tracing::error!(error = %error_chain(error), "the operator API cannot use the database");
     match error {
-        StorageError::Driver { .. } => ApiError::with_message(
-            ErrorCode::ModelServiceUnavailable,
-            "the database is not available; try again later",
-        ),
+        StorageError::Driver { .. } => unavailable(),
         StorageError::Url(_)
         | StorageError::InvalidData { .. }
         | StorageError::Conflict(_)
         | StorageError::MissingRow { .. } => ErrorCode::Internal.into(),
     }
+}
+
+fn unavailable() -> ApiError {
+    ApiError::with_message(
+        ErrorCode::ModelServiceUnavailable,
+        "the database is not available; try again later",
+    )
 }
 
 /// Maps a deployment whose engines do not start: the operator learns which file is at fault.

@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::admin::{accounts, deployments, keys, metrics, models};
+use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,6 +16,11 @@ use crate::admin::{accounts, deployments, keys, metrics, models};
         keys::list::list_keys,
         keys::update::update_key,
         keys::delete::delete_key,
+        credits::create_credit,
+        ledger::list_ledger,
+        bills::get_bill,
+        prices::create::create_price,
+        prices::list::list_prices,
         models::put::put_model,
         models::list::list_models,
         deployments::put::put_deployment,
@@ -74,7 +79,7 @@ mod tests {
             .iter()
             .map(|(_, operation)| operation["operationId"].as_str().unwrap())
             .collect();
-        assert_eq!((operations.len(), ids.len()), (14, 14));
+        assert_eq!((operations.len(), ids.len()), (19, 19));
         for (path, operation) in operations {
             let open = path == "/metrics";
             assert_eq!(operation.get("security").is_none(), open, "{path}");

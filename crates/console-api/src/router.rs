@@ -3,14 +3,14 @@
 use axum::Router;
 use axum::extract::FromRef;
 use axum::middleware::from_fn;
-use axum::routing::{get, patch, put};
+use axum::routing::{get, patch, post, put};
 use metrics_exporter_prometheus::PrometheusHandle;
 use silica_api::{BodyLimits, ObserveLayer, drain_unread, method_not_allowed, not_found, panic_barrier};
 use silica_gateway::Gateway;
 use silica_platform::Platform;
 use silica_types::{Secret, SharedClock};
 
-use crate::admin::{accounts, deployments, keys, metrics, models};
+use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -66,6 +66,13 @@ fn endpoints() -> Router<AdminState> {
         .route(
             "/accounts/{account}/keys/{key}",
             patch(keys::update::update_key).delete(keys::delete::delete_key),
+        )
+        .route("/accounts/{account}/credits", post(credits::create_credit))
+        .route("/accounts/{account}/ledger", get(ledger::list_ledger))
+        .route("/accounts/{account}/bills", get(bills::get_bill))
+        .route(
+            "/prices",
+            get(prices::list::list_prices).post(prices::create::create_price),
         )
         .route(
             "/models",

@@ -8,5 +8,6 @@ mod price;
 
 pub(crate) use key_limits::KeyLimitsBody;
 pub(crate) use limits::LimitsBody;
+pub(crate) use money::MoneyBody;
 pub(crate) use optional::given;
 pub(crate) use price::PriceBody;

@@ -7,8 +7,8 @@ pub(crate) mod update;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use silica_platform::{Account, AccountStatus, UsageLevel, level_in_force};
-use silica_types::AccountId;
+use silica_platform::{Account, AccountStatus, Platform, UsageLevel, level_in_force};
+use silica_types::{AccountId, Money};
 
 /// An account as the operator sees it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -31,6 +31,18 @@ pub(crate) struct AccountView {
     /// The level set by the operator; `null` when usage decides.
     #[schema(value_type = Option<String>)]
     level_override: Option<UsageLevel>,
+    /// What is left of the gift, in CNY.
+    #[schema(value_type = String, example = "0.88")]
+    gift_balance: Money,
+    /// What is left of what was paid in.
+    #[schema(value_type = String, example = "88.00")]
+    charge_balance: Money,
+    /// What is left of vouchers that have not ended.
+    #[schema(value_type = String, example = "0.00")]
+    voucher_balance: Money,
+    /// All of it.
+    #[schema(value_type = String, example = "88.88")]
+    total_balance: Money,
     /// When the account was made.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -49,8 +61,10 @@ impl<T: std::fmt::Display> Serialize for Text<T> {
     }
 }
 
-impl From<&Account> for AccountView {
-    fn from(account: &Account) -> Self {
+impl AccountView {
+    /// Shows an account with what it can spend now.
+    pub(super) fn new(platform: &Platform, account: &Account) -> Self {
+        let balances = platform.balances(account.id);
         Self {
             id: Text(account.id),
             email: account.email.clone(),
@@ -59,6 +73,10 @@ impl From<&Account> for AccountView {
             verified: account.verified,
             level: level_in_force(account),
             level_override: account.level_override,
+            gift_balance: balances.gift,
+            charge_balance: balances.charge,
+            voucher_balance: balances.voucher,
+            total_balance: balances.total(),
             created_at: account.created_at,
             updated_at: account.updated_at,
         }

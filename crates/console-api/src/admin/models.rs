@@ -28,8 +28,12 @@ pub(crate) struct ModelView {
     features: Vec<ModelFeature>,
     /// Labels.
     tags: Vec<String>,
-    /// What it costs.
+    /// Its list price now, for calls without a mode; see the price book for others.
     price: PriceBody,
+    /// What is charged instead now; `null` when nothing is.
+    promotional: Option<PriceBody>,
+    /// What is shown beside the price now.
+    badge: Option<String>,
     /// Its rate limits; `null` means none.
     limits: Option<LimitsBody>,
     /// Whether only verified accounts may call it.
@@ -49,8 +53,10 @@ pub(crate) struct ModelView {
     updated_at: Timestamp,
 }
 
-impl From<&CatalogueModel> for ModelView {
-    fn from(model: &CatalogueModel) -> Self {
+impl ModelView {
+    /// Shows a model with its price at a time.
+    pub(super) fn new(model: &CatalogueModel, now: Timestamp) -> Self {
+        let price = model.price_at(now);
         Self {
             id: model.id.to_string(),
             model_type: model.model_type,
@@ -58,7 +64,9 @@ impl From<&CatalogueModel> for ModelView {
             context_length: model.context_length,
             features: model.features.clone(),
             tags: model.tags.clone(),
-            price: model.price.clone().into(),
+            price: price.map(|entry| entry.list.clone().into()).unwrap_or_default(),
+            promotional: price.and_then(|entry| Some(entry.promotional.clone()?.into())),
+            badge: price.and_then(|entry| entry.badge.clone()),
             limits: model.limits.map(LimitsBody::from),
             real_name: model.real_name,
             charge_only: model.charge_only,

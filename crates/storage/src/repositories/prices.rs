@@ -19,26 +19,7 @@ const TABLE: &str = "prices";
 /// # Errors
 /// [`Conflict::NoSuchReference`] for an unknown model, or [`StorageError::Driver`].
 pub async fn insert(write: &Write, price: &PriceRecord) -> Result<PriceVersion, StorageError> {
-    let row = Row {
-        table: TABLE,
-        id: &price.model,
-    };
-    let new = ActiveModel {
-        version: NotSet,
-        model: Set(price.model.as_str().to_owned()),
-        mode: Set(price.mode.clone()),
-        list: Set(row.to_json("list", &price.list)?),
-        promotional: Set(price
-            .promotional
-            .as_ref()
-            .map(|promotional| row.to_json("promotional", promotional))
-            .transpose()?),
-        badge: Set(price.badge.clone()),
-        effective_from_us: Set(price.effective_from.as_microsecond()),
-        effective_until_us: Set(price.effective_until.map(jiff::Timestamp::as_microsecond)),
-        created_at_us: Set(price.created_at.as_microsecond()),
-        revision: Set(write.revision()),
-    };
+    let new = to_row(price, write.revision())?;
     let stored = Entity::insert(new).exec(write.connection()).await;
     let stored = stored.map_err(|error| match broken_constraint(&error) {
         Some(Constraint::ForeignKey) => Conflict::NoSuchReference {
@@ -79,6 +60,29 @@ pub async fn of_model(
         .await
         .map_err(driver("list the prices of a model", TABLE))?;
     rows.into_iter().map(from_row).collect()
+}
+
+fn to_row(price: &PriceRecord, revision: i64) -> Result<ActiveModel, StorageError> {
+    let row = Row {
+        table: TABLE,
+        id: &price.model,
+    };
+    Ok(ActiveModel {
+        version: NotSet,
+        model: Set(price.model.as_str().to_owned()),
+        mode: Set(price.mode.clone()),
+        list: Set(row.to_json("list", &price.list)?),
+        promotional: Set(price
+            .promotional
+            .as_ref()
+            .map(|promotional| row.to_json("promotional", promotional))
+            .transpose()?),
+        badge: Set(price.badge.clone()),
+        effective_from_us: Set(price.effective_from.as_microsecond()),
+        effective_until_us: Set(price.effective_until.map(jiff::Timestamp::as_microsecond)),
+        created_at_us: Set(price.created_at.as_microsecond()),
+        revision: Set(revision),
+    })
 }
 
 fn from_row(model: Model) -> Result<(PriceVersion, PriceRecord), StorageError> {

@@ -36,5 +36,8 @@ pub(crate) async fn get_account(
             id: id.to_string(),
         })
     });
-    Ok(Json(AccountView::from(&found.map_err(failure::platform)?)))
+    Ok(Json(AccountView::new(
+        &state.platform,
+        &found.map_err(failure::platform)?,
+    )))
 }

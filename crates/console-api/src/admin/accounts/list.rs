@@ -36,5 +36,7 @@ pub(crate) async fn list_accounts(
         .accounts(query.cursor()?, query.limit)
         .await
         .map_err(failure::platform)?;
-    Ok(Json(List::new(page, |account| AccountView::from(account))))
+    Ok(Json(List::new(page, |account| {
+        AccountView::new(&state.platform, account)
+    })))
 }

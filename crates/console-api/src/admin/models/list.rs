@@ -78,5 +78,6 @@ pub(crate) async fn list_models(
 ) -> Result<Json<List<ModelView>>, Failure> {
     let models = state.platform.models();
     let page = query.cut(&models, |model| ModelCursor::from(model.as_ref()))?;
-    Ok(Json(List::new(page, |model| ModelView::from(model.as_ref()))))
+    let now = state.clock.now();
+    Ok(Json(List::new(page, |model| ModelView::new(model, now))))
 }

@@ -37,7 +37,8 @@ pub(crate) struct PutModel {
     /// Labels.
     #[serde(default)]
     tags: Option<Vec<String>>,
-    /// What it costs; absent means free.
+    /// What it costs; absent means free. One that differs from the list price in force becomes an
+    /// entry of the price book, in force at once.
     #[serde(default)]
     price: Option<PriceBody>,
     /// Its rate limits; absent means none.
@@ -60,6 +61,14 @@ pub(crate) struct PutModel {
     #[serde(default, rename = "created_at")]
     #[schema(ignore)]
     _created_at: IgnoredAny,
+    /// As `created_at`: the price book says it.
+    #[serde(default, rename = "promotional")]
+    #[schema(ignore)]
+    _promotional: IgnoredAny,
+    /// As `promotional`.
+    #[serde(default, rename = "badge")]
+    #[schema(ignore)]
+    _badge: IgnoredAny,
     /// As `created_at`.
     #[serde(default, rename = "updated_at")]
     #[schema(ignore)]
@@ -111,5 +120,5 @@ pub(crate) async fn put_model(
         .put_model(body.try_into()?)
         .await
         .map_err(failure::platform)?;
-    Ok(Json(ModelView::from(stored.as_ref())))
+    Ok(Json(ModelView::new(&stored, state.clock.now())))
 }
