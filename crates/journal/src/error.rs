@@ -55,6 +55,15 @@ pub enum JournalError {
         /// The newest format that this version reads.
         known: i64,
     },
+    /// SQLite cannot use a WAL there, for want of shared memory or locks.
+    #[error(
+        "the usage journal {path} cannot use a write-ahead log on this file system: put it on a local disk",
+        path = path.display()
+    )]
+    NoWal {
+        /// The journal's file.
+        path: PathBuf,
+    },
     /// A file operation failed.
     #[error("cannot {action} {path}", path = path.display())]
     File {

@@ -43,7 +43,7 @@ impl Reason {
 
     const fn describe(self) -> &'static str {
         match self {
-            Self::LowSpace => "its disk has less free space than journal.min_free",
+            Self::LowSpace => "its disk has too little free space",
             Self::CommitFull => "a commit failed because the disk is full",
             Self::CommitFailed => "a commit failed",
             Self::Backlog => "the events that wait for the database take more than journal.max_size",
@@ -126,6 +126,9 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -141,9 +144,54 @@ mod tests {
         assert_eq!(gate.check(), Err(Closed::Failing));
         gate.set(Reason::CommitFailed, false, None);
         gate.set(Reason::Backlog, false, None);
-        gate.set(Reason::Backlog, false, None);
         assert_eq!(gate.check(), Ok(()));
         gate.set(Reason::ShutDown, true, None);
         assert_eq!(gate.check(), Err(Closed::ShutDown));
+    }
+
+    #[test]
+    fn each_reason_is_logged_once_each_way() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let gate = Gate::new(PathBuf::from("journal.db"));
+            for _ in 0..2 {
+                for _ in 0..3 {
+                    gate.set(Reason::LowSpace, true, None);
+                    gate.set(Reason::Backlog, true, None);
+                }
+                for _ in 0..3 {
+                    gate.set(Reason::LowSpace, false, None);
+                    gate.set(Reason::Backlog, false, None);
+                }
+            }
+        });
+        let text = log.text();
+        assert_eq!(text.matches("ERROR").count(), 4, "{text}");
+        assert_eq!(text.matches(" INFO").count(), 4, "{text}");
+        assert_eq!(text.matches("journal.open=true").count(), 2, "{text}");
+    }
+
+    #[derive(Debug, Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 }

@@ -16,7 +16,7 @@ const ROUND: Duration = Duration::from_millis(250);
 /// How long to wait before space that could not be had is asked for again.
 const RESERVE_PAUSE: Duration = Duration::from_secs(2);
 /// How long readers may keep a checkpoint waiting; the writer waits with it.
-const READERS_PATIENCE: Duration = Duration::from_millis(250);
+const READERS_PATIENCE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Keeper {
     shared: Arc<Shared>,

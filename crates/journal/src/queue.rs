@@ -138,6 +138,11 @@ impl Queue {
         self.lock().take(batch)
     }
 
+    /// How many events wait to be taken.
+    pub(crate) fn length(&self) -> usize {
+        self.lock().pending.len()
+    }
+
     /// Waits for `pause`, or until the journal is to stop when it was not before.
     pub(crate) fn pause(&self, pause: Duration) {
         let end = Instant::now() + pause;

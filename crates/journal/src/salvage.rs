@@ -175,7 +175,7 @@ fn replace(path: &Path, new: &Path, old_file: &Path) -> Result<(), JournalError>
     rename(&beside(path, "-wal"), &beside(old_file, "-wal"))?;
     remove(&beside(path, "-shm"))?;
     rename(new, path)?;
-    sync_folder(path)
+    store::sync_folder(path)
 }
 
 /// Names of damaged files that were kept.
@@ -213,15 +213,4 @@ fn remove(path: &Path) -> Result<(), JournalError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Renames are in the folder, not in the files.
-fn sync_folder(path: &Path) -> Result<(), JournalError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| JournalError::file("write", folder, error))
 }

@@ -4,12 +4,13 @@ mod files;
 mod open;
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use silica_billing::UsageEvent;
 
-pub(crate) use files::{Lock, beside, create_private, free_bytes, set_private};
+pub(crate) use files::{Lock, beside, create_private, free_bytes, set_private, sync_folder};
 pub(crate) use open::{create_schema, exists, open, read_mark};
 
 use crate::queue::Pending;
@@ -23,6 +24,9 @@ pub(crate) const FORMAT: i64 = 1;
 /// Small pages: most groups hold few events, and a commit writes whole pages.
 pub(crate) const PAGE_SIZE: u64 = 2048;
 
+/// How long a program that reads along may lock the file. Our own writers wait for each other elsewhere.
+const FOREIGN_LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 const INSERT: &str = "INSERT INTO events (sequence, body) VALUES (?1, ?2)";
 const FORGET: &str = "DELETE FROM events WHERE sequence <= ?1";
 const MARK: &str = "UPDATE mark SET body = ?1";
@@ -33,7 +37,7 @@ pub(crate) fn connect(path: &Path, durability: Durability) -> rusqlite::Result<C
     // Not SQLITE_OPEN_URI: a path that begins with `file:` is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(FOREIGN_LOCK_PATIENCE)?;
     connection.pragma_update(None, "synchronous", synchronous(durability))?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

@@ -7,7 +7,7 @@ use super::read_up_to;
 use crate::store::PAGE_SIZE;
 
 const HEADER: u64 = 32;
-const FRAME_HEADER: u64 = 24;
+const FRAME_HEADER: usize = 24;
 
 /// Calls `visit` with each page of the transactions that were committed in this generation of the
 /// WAL, without asking whether what stands before them is whole.
@@ -21,8 +21,8 @@ pub(super) fn for_each_committed_page(mut file: impl Read, mut visit: impl FnMut
     let salt = salt_of(&header);
     let mut frame = Vec::new();
     let mut uncommitted: Vec<Vec<u8>> = Vec::new();
-    while read_up_to(&mut file, FRAME_HEADER + PAGE_SIZE, &mut frame)? > 0 {
-        let Some((header, page)) = frame.split_first_chunk::<{ FRAME_HEADER as usize }>() else {
+    while read_up_to(&mut file, FRAME_HEADER as u64 + PAGE_SIZE, &mut frame)? > 0 {
+        let Some((header, page)) = frame.split_first_chunk::<FRAME_HEADER>() else {
             break;
         };
         match salt {

@@ -10,6 +10,7 @@ use super::{
     APPLICATION_ID, FORMAT, Lock, PAGE_SIZE, Position, beside, connect, create_private, decode, set_private,
 };
 use crate::carve::Carved;
+use crate::reserve::{Checkpoint, checkpoint};
 use crate::{Damage, JournalError, JournalOptions, row};
 
 /// An open journal that was found whole.
@@ -32,11 +33,12 @@ pub(crate) fn open(options: &JournalOptions) -> Result<Store, JournalError> {
     let connection =
         connect(path, options.durability).map_err(|error| JournalError::sqlite("open", path, error))?;
     if is_new(&connection, path)? {
-        create_schema(&connection, 0).map_err(|error| JournalError::sqlite("create", path, error))?;
+        create(&connection, path)?;
     }
     check_pages(&connection, path)?;
     let mark = read_mark(&connection, path)?;
     let last = check_rows(&connection, path, mark)?;
+    use_wal(&connection, path)?;
     let last = recover(&connection, path, Position { last, mark })?;
     Ok(Store {
         lock,
@@ -44,6 +46,41 @@ pub(crate) fn open(options: &JournalOptions) -> Result<Store, JournalError> {
         waiting: last - mark,
         position: Position { last, mark },
     })
+}
+
+fn create(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    // SQLite takes a WAL whose head is damaged for an empty one, and would write over it.
+    if !carve_wal(path)?.events.is_empty() {
+        return Err(JournalError::corrupt(path, Damage::MissingFile));
+    }
+    create_schema(connection, 0)
+        // Into the file itself, so that it never again looks new.
+        .and_then(|()| checkpoint(connection, Checkpoint::Restart))
+        .map_err(|error| JournalError::sqlite("create", path, error))?;
+    super::sync_folder(path)
+}
+
+/// A salvage leaves a file without.
+fn use_wal(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| JournalError::sqlite("open", path, error))?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(JournalError::NoWal {
+            path: path.to_owned(),
+        })
+    }
+}
+
+fn carve_wal(path: &Path) -> Result<Carved, JournalError> {
+    let wal = beside(path, "-wal");
+    let mut carved = Carved::default();
+    carved
+        .add_wal(&wal)
+        .map_err(|error| JournalError::file("read", &wal, error))?;
+    Ok(carved)
 }
 
 fn check_files(path: &Path) -> Result<(), JournalError> {
@@ -176,12 +213,7 @@ fn check_gap(last: u64, sequence: u64, path: &Path) -> Result<(), JournalError> 
 /// a transaction that was cut off, and silently loses all that came after when the file was damaged.
 /// Returns the number of the last event.
 fn recover(connection: &Connection, path: &Path, position: Position) -> Result<u64, JournalError> {
-    let wal = beside(path, "-wal");
-    let mut carved = Carved::default();
-    carved
-        .add_wal(&wal)
-        .map_err(|error| JournalError::file("read", &wal, error))?;
-    let newer: BTreeMap<_, _> = carved
+    let newer: BTreeMap<_, _> = carve_wal(path)?
         .events
         .into_iter()
         .filter(|(sequence, _)| *sequence > position.last)

@@ -174,6 +174,34 @@ async fn damaged_frame_of_the_wal_loses_nothing_that_later_frames_hold() {
 }
 
 #[tokio::test]
+async fn damaged_head_of_the_wal_loses_nothing() {
+    let (place, events) = killed_with_events(100).await;
+    let wal = place.path().with_extension("db-wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    // SQLite takes the whole file for empty.
+    bytes[20] ^= 1;
+    fs::write(&wal, bytes).unwrap();
+    let journal = place.open();
+    assert!(all(&journal).await == events, "{} of 100", journal.backlog());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn end_of_the_wal_that_was_not_committed_is_ignored() {
+    let (place, events) = killed_with_events(20).await;
+    let wal = place.path().with_extension("db-wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    // The last frame no longer says that a transaction ends with it.
+    let last = bytes.len() - (PAGE + 24);
+    bytes[last + 4..last + 8].fill(0);
+    fs::write(&wal, bytes).unwrap();
+    let journal = place.open();
+    assert!(all(&journal).await == events[..19], "{} of 20", journal.backlog());
+    append_all(&journal, 1).await;
+    journal.close().await;
+}
+
+#[tokio::test]
 async fn wal_without_its_file_is_refused_and_salvaged() {
     let (place, events) = killed_with_events(100).await;
     fs::remove_file(place.path()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use silica_journal::{Closed, Durability, Journal, JournalError, JournalOptions};
 
 use crate::support::{Place, all, append_all, event, events_of, gate_is, options, until};
@@ -180,6 +181,30 @@ async fn backlog_over_its_size_closes_the_gate_until_it_is_forgotten() {
     journal.forget(last.sequence);
     gate_is(&journal, Ok(())).await;
     assert_eq!(journal.backlog(), 0);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn file_that_cannot_be_written_closes_the_gate_until_it_can() {
+    let place = Place::new();
+    let journal = place.open();
+    let mut events = append_all(&journal, 3).await;
+    let first = journal.unapplied(1).await.unwrap()[0].sequence;
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (next, last) = (event(4), event(5));
+    let commit = journal.append(next.clone());
+    journal.forget(first);
+    gate_is(&journal, Err(Closed::Failing)).await;
+    let later = journal.append(last.clone());
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    commit.await.unwrap();
+    later.await.unwrap();
+    gate_is(&journal, Ok(())).await;
+    events.extend([next, last]);
+    assert_eq!(all(&journal).await, events[1..]);
+    until(|| journal.backlog() == 4).await;
     journal.close().await;
 }
 

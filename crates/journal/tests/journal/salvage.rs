@@ -14,6 +14,12 @@ async fn salvage_of_a_whole_journal_keeps_everything() {
     assert_eq!((salvaged.kept, salvaged.lost), (300, 0));
     let journal = place.open();
     assert_eq!(all(&journal).await, events);
+    append_all(&journal, 1).await;
+    let wal = place.path().with_extension("db-wal");
+    assert!(
+        fs::metadata(wal).unwrap().len() > 0,
+        "the new file is used like any other"
+    );
     journal.close().await;
 }
 
