@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures::{StreamExt as _, stream};
+use http::HeaderMap;
 use silica_gateway::{Call, GatewayError};
 use silica_protocol::openai::chat::{
     ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, Chunk,
@@ -21,6 +22,7 @@ use self::collect::collect;
 use self::frames::ChatFrames;
 use self::prepare::engine_request;
 use self::wire::Head;
+use crate::limit_headers;
 use crate::{ApiState, CallerAuth, Failure, Json, RequestTrace, ValidJson, sse};
 
 /// Answers a conversation.
@@ -41,8 +43,9 @@ use crate::{ApiState, CallerAuth, Failure, Json, RequestTrace, ValidJson, sse};
         )),
         (status = 400, description = "The request is not valid for this model", body = ErrorBody),
         (status = 401, description = "The key is missing or invalid", body = ErrorBody),
-        (status = 403, description = "The account or the model is disabled", body = ErrorBody),
+        (status = 403, description = "The balance is insufficient, or the account, the key or the model may not do this", body = ErrorBody),
         (status = 413, description = "The request body is too large", body = ErrorBody),
+        (status = 429, description = "A rate limit of the account on this model, or of the key, is reached; Retry-After says when to come back", body = ErrorBody),
         (status = 500, description = "The model failed", body = ErrorBody),
         (status = 503, description = "The model is overloaded or not running", body = ErrorBody),
     ),
@@ -71,11 +74,15 @@ pub(crate) async fn create_chat_completion(
         .chat(&caller, model.id.as_str(), &trace, request)
         .await?;
     let head = Head::new(&call, &model.id);
-    if streams {
-        stream_answer(call, head, choices, state.config.stream_stall_limit).await
+    let mut limits = HeaderMap::new();
+    limit_headers::standing(&mut limits, call.standings());
+    let mut response = if streams {
+        stream_answer(call, head, choices, state.config.stream_stall_limit).await?
     } else {
-        Ok(whole_answer(collect(call, head, choices).await?).await?)
-    }
+        whole_answer(collect(call, head, choices).await?).await?
+    };
+    response.headers_mut().extend(limits);
+    Ok(response)
 }
 
 /// Waits for the first event, so that an early failure still has its HTTP status, and streams.

@@ -3,11 +3,13 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use silica_engine::{EngineError, Feature};
-use silica_gateway::GatewayError;
-use silica_platform::AuthError;
+use silica_gateway::{GatewayError, error_chain};
+use silica_platform::{AuthError, Metric, PlatformError, Refusal};
 use silica_protocol::{ApiError, ErrorCode, ErrorDialect, RenderedError};
+
+use crate::limit_headers;
 
 /// An error as a response.
 ///
@@ -15,12 +17,18 @@ use silica_protocol::{ApiError, ErrorCode, ErrorDialect, RenderedError};
 /// operator's dialect, and the observing layer names its code in the log. Without those layers it
 /// is the object `{code,message,data}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(pub ApiError);
+pub struct Failure {
+    /// What went wrong.
+    pub error: ApiError,
+    /// What the response says beside it.
+    headers: HeaderMap,
+}
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = render(&self.0, ErrorDialect::Year2026);
-        response.extensions_mut().insert(self.0);
+        let mut response = render(&self.error, ErrorDialect::Year2026);
+        response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(self.error);
         response
     }
 }
@@ -53,13 +61,16 @@ const CHALLENGE: &str =
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self(error)
+        Self {
+            error,
+            headers: HeaderMap::new(),
+        }
     }
 }
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
-        Self(code.into())
+        Self::from(ApiError::from(code))
     }
 }
 
@@ -69,22 +80,83 @@ impl From<AuthError> for Failure {
             AuthError::Missing => ErrorCode::TokenMissing,
             AuthError::Invalid => ErrorCode::TokenInvalid,
             AuthError::AccountDisabled => ErrorCode::UserDisabled,
+            AuthError::AddressNotAllowed => ErrorCode::AddressNotAllowed,
+        })
+    }
+}
+
+/// What the domain says about an account that is looked at.
+impl From<PlatformError> for Failure {
+    fn from(error: PlatformError) -> Self {
+        let text = error.to_string();
+        Self::from(match error {
+            PlatformError::Invalid { .. } => ApiError::invalid(text),
+            PlatformError::NotFound { .. } => ApiError::with_message(ErrorCode::NotFound, text),
+            PlatformError::Conflict(_) => ApiError::with_message(ErrorCode::Conflict, text),
+            PlatformError::Storage(_) | PlatformError::TooSlow => {
+                tracing::warn!(error = %error_chain(&error), "an account cannot be looked at");
+                ErrorCode::ModelServiceUnavailable.into()
+            }
+            PlatformError::Journal(_) | PlatformError::Random(_) => {
+                tracing::error!(error = %error_chain(&error), "an account cannot be looked at");
+                ErrorCode::Internal.into()
+            }
         })
     }
 }
 
 impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
-        Self(match error {
+        let headers = match &error {
+            GatewayError::Refused(Refusal::Limit(limit)) => limit_headers::refused(limit),
+            _ => HeaderMap::new(),
+        };
+        let error = match error {
             GatewayError::UnknownModel => ErrorCode::ModelNotExist.into(),
             GatewayError::ModelDisabled => ErrorCode::ModelDisabled.into(),
             GatewayError::Unsupported(feature) => unsupported(feature),
             GatewayError::NotLoaded => ErrorCode::ModelServiceUnavailable.into(),
             GatewayError::Overloaded => ErrorCode::ModelServiceTooBusy.into(),
             GatewayError::Cut => ErrorCode::ModelServiceFailed.into(),
+            GatewayError::NotSettled(_) => ErrorCode::ModelServiceUnavailable.into(),
+            GatewayError::Refused(refusal) => refused(refusal),
             GatewayError::Engine(error) => engine(error),
-        })
+        };
+        Self { error, headers }
     }
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Journal(_) | Refusal::Busy => ErrorCode::ModelServiceUnavailable.into(),
+        Refusal::ModelNotAllowed => {
+            ApiError::with_message(ErrorCode::NotModelOwner, "The key may not call this model.")
+        }
+        Refusal::Limit(limit) => limit_reached(limit.metric),
+        Refusal::SpendCap(_) => ApiError::with_message(
+            ErrorCode::BalanceNotEnough,
+            "Sorry, the monthly spend limit of this key is reached",
+        ),
+        Refusal::Balance(_) => ErrorCode::BalanceNotEnough.into(),
+    }
+}
+
+/// The codes of the limits (contract section 1.4). No code is known for TPD: it takes the one of
+/// TPM, and its text names the metric.
+fn limit_reached(metric: Metric) -> ApiError {
+    let code = match metric {
+        Metric::Rpm => ErrorCode::RpmLimit,
+        Metric::Rph => ErrorCode::RphLimit,
+        Metric::Rpd => ErrorCode::RpdLimit,
+        Metric::Tpm => ErrorCode::TpmLimit,
+        Metric::Tpd => {
+            let text = "Request was rejected due to rate limiting. Details: TPD limit reached.";
+            return ApiError::with_message(ErrorCode::TpmLimit, text);
+        }
+        Metric::Ipm => ErrorCode::IpmLimit,
+        Metric::Ipd => ErrorCode::IpdLimit,
+    };
+    code.into()
 }
 
 fn engine(error: EngineError) -> ApiError {

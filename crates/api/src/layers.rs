@@ -26,9 +26,17 @@ pub(crate) async fn write_dialect(dialect: ErrorDialect, request: Request, next:
         Some(error) if dialect != ErrorDialect::Year2026 => {
             let error = error.clone();
             let mut rendered = render(&error, dialect);
-            // `Allow` of a 405 stays; content type and length are the new body's.
-            if let Some(allow) = response.headers().get(header::ALLOW) {
-                rendered.headers_mut().insert(header::ALLOW, allow.clone());
+            // `Allow` of a 405 and what a 429 says of the limits stay; content type and length are
+            // the new body's, and the challenge of a 401 belongs to the dialect.
+            for (name, value) in response.headers() {
+                let of_body = [
+                    header::CONTENT_TYPE,
+                    header::CONTENT_LENGTH,
+                    header::WWW_AUTHENTICATE,
+                ];
+                if !of_body.contains(name) {
+                    rendered.headers_mut().insert(name, value.clone());
+                }
             }
             rendered.extensions_mut().insert(error);
             rendered

@@ -7,18 +7,22 @@
 mod auth;
 mod body;
 mod chat;
+mod client_address;
 mod config;
 mod drain;
 mod failure;
 mod layers;
+mod limit_headers;
 mod models;
 mod observe;
 mod openapi;
 mod router;
 mod sse;
+mod user;
 
 pub use auth::{CallerAuth, bearer_token};
 pub use body::{BodyLimits, Json, ValidJson};
+pub use client_address::{InvalidNetwork, PeerAddress, TrustedProxies, parse_network};
 pub use config::{ApiConfig, CorsOrigins, InvalidOrigin};
 pub use drain::drain_unread;
 pub use failure::Failure;
@@ -26,3 +30,4 @@ pub use layers::{TRACE_ID_HEADER, install_panic_hook, panic_barrier};
 pub use observe::{ObserveLayer, RequestTrace};
 pub use openapi::openapi;
 pub use router::{ApiState, method_not_allowed, not_found, router, routes, with_layers};
+pub use user::{BillFormat, BillQuery, BillView, respond_with_bill};

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod api {
+    mod admission;
     mod bad_input;
     mod chat;
     mod disconnect;

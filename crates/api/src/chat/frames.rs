@@ -117,7 +117,7 @@ impl WriteFrames for ChatFrames {
             Ok(event) => event,
             Err(error) => {
                 // No [DONE] after it: the answer must not look complete.
-                let Failure(error) = error.into();
+                let Failure { error, .. } = error.into();
                 let detail = StreamErrorDetail {
                     code: error.code.number(),
                     message: &error.message,

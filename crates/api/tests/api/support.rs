@@ -17,7 +17,7 @@ use silica_engine::ChatEngine;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
 use silica_platform::{
-    AccountChanges, AccountStatus, DatabaseUrl, Deployment, ModelFeature, ModelStatus, NewAccount,
+    AccountChanges, AccountStatus, DatabaseUrl, Deployment, Meter, ModelFeature, ModelStatus, NewAccount,
     NewDeployment, NewKey, NewModel, NewReplica, Platform, ReplicaSpec, Storage, SubType,
 };
 use silica_types::{AccountId, ManualClock, ModelName, SharedClock};
@@ -60,8 +60,10 @@ impl App {
         let key = platform.create_key(account, NewKey::default()).await.unwrap().key;
         fill_catalogue(&platform, &manual).await;
         let engine = ScriptedChatEngine::new(ChatScript::answer(&["Hel", "lo"]));
+        let meter = Meter::open_local(&platform, folder.path()).await.unwrap();
         let gateway = Gateway::new(
             platform.clone(),
+            meter,
             Arc::new(Loader(engine.clone())),
             SharedClock::clone(&clock),
         );
