@@ -115,18 +115,19 @@ impl From<GatewayError> for Failure {
             GatewayError::UnknownModel => ErrorCode::ModelNotExist.into(),
             GatewayError::ModelDisabled => ErrorCode::ModelDisabled.into(),
             GatewayError::Unsupported(feature) => unsupported(feature),
-            GatewayError::NotLoaded => ErrorCode::ModelServiceUnavailable.into(),
+            GatewayError::NotLoaded | GatewayError::NotSettled(_) => {
+                ErrorCode::ModelServiceUnavailable.into()
+            }
             GatewayError::Overloaded => ErrorCode::ModelServiceTooBusy.into(),
             GatewayError::Cut => ErrorCode::ModelServiceFailed.into(),
-            GatewayError::NotSettled(_) => ErrorCode::ModelServiceUnavailable.into(),
-            GatewayError::Refused(refusal) => refused(refusal),
+            GatewayError::Refused(refusal) => refused(&refusal),
             GatewayError::Engine(error) => engine(error),
         };
         Self { error, headers }
     }
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
         Refusal::Journal(_) | Refusal::Busy => ErrorCode::ModelServiceUnavailable.into(),
         Refusal::ModelNotAllowed => {

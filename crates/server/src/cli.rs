@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Print the configuration that is in force, with secrets hidden.
     Config(ConfigArguments),
+    /// Look after the usage journal of a server that is not running.
+    Journal(JournalArguments),
     /// Measure a running server.
     Bench(BenchArguments),
 }
@@ -59,6 +61,20 @@ pub(crate) struct ConfigArguments {
     /// Print the reference of all keys instead (Markdown).
     #[arg(long)]
     pub(crate) reference: bool,
+}
+
+/// Arguments of `silica journal`.
+#[derive(Debug, Args)]
+pub(crate) struct JournalArguments {
+    #[command(subcommand)]
+    pub(crate) command: JournalCommand,
+}
+
+/// What to do with the journal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Save what can be read of a damaged journal into a new one; the damaged file is kept beside it.
+    Salvage(ServeArguments),
 }
 
 /// Arguments of `silica bench`.

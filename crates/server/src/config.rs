@@ -5,13 +5,16 @@
 //! exist or a value of the wrong type is refused with its file, line and key, or its variable.
 
 mod admin;
+mod billing;
 mod cors;
 mod data;
 mod database;
 mod engine;
 mod error;
 mod errors;
+mod journal;
 mod layers;
+mod limits;
 mod locate;
 mod log;
 mod models;
@@ -28,13 +31,16 @@ use crate::cli::ConfigArguments;
 use crate::terminal;
 
 pub(crate) use admin::AdminConfig;
+pub(crate) use billing::BillingConfig;
 pub(crate) use cors::CorsConfig;
 pub(crate) use data::DataConfig;
 pub(crate) use database::DatabaseConfig;
 pub(crate) use engine::{EngineConfig, EngineDtype};
 pub(crate) use error::ConfigError;
 pub(crate) use errors::ErrorsConfig;
+pub(crate) use journal::JournalConfig;
 pub(crate) use layers::{Overrides, load};
+pub(crate) use limits::LimitsConfig;
 pub(crate) use log::{LogConfig, LogFormat};
 pub(crate) use models::{ModelsConfig, OnLoadError};
 pub(crate) use reference::reference;
@@ -54,6 +60,12 @@ pub(crate) struct Config {
     pub(crate) data: DataConfig,
     /// Where accounts, keys, catalogue and deployments are stored.
     pub(crate) database: DatabaseConfig,
+    /// The usage journal: settled calls on local disk, before their answers end.
+    pub(crate) journal: JournalConfig,
+    /// Bills and the ledger.
+    pub(crate) billing: BillingConfig,
+    /// Rate limits.
+    pub(crate) limits: LimitsConfig,
     /// Models that ship with Silica, and what to do when one cannot be loaded.
     pub(crate) models: ModelsConfig,
     /// Engines that run inside the process.
@@ -80,6 +92,9 @@ impl Config {
     fn validate(&self) -> Result<(), InvalidValue> {
         self.server.validate()?;
         self.admin.validate()?;
+        self.journal.validate()?;
+        self.billing.validate()?;
+        self.limits.validate()?;
         self.engine.validate()?;
         self.cors.validate()?;
         self.log.validate()?;

@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod config;
+mod journal;
 mod logging;
 mod serve;
 mod setup;
@@ -31,6 +32,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(arguments) => serve::run(&arguments, &environment),
         Command::Config(arguments) => config::run(&arguments, &environment),
+        Command::Journal(arguments) => journal::run(&arguments.command, &environment),
         Command::Bench(arguments) => bench::run(arguments.command, &environment),
     }
 }

@@ -14,7 +14,7 @@ use silica_platform::{NewAccount, Platform};
 use silica_types::Secret;
 
 pub(crate) use admin_key::{KeyPlace, load_or_make};
-pub(crate) use data_folder::DataFolder;
+pub(crate) use data_folder::{DataFolder, make_private_folder};
 use demo_models::DemoModel;
 
 use crate::config::{ModelsConfig, OnLoadError};

@@ -9,7 +9,7 @@ use silica_protocol::ApiError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitsBody {
-    /// S, M, L, XL, E or video; excludes all others.
+    /// S, M, L, XL, E, video, or one of the fixed groups (free-chat, deepseek, free-embedding, free-image, paid-image); excludes all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "S")]
     class: Option<LimitClass>,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DataConfig {
-    /// The data folder, made when it is missing: the SQLite database, `admin.key` and
-    /// `addresses.json`. Relative to the working folder.
+    /// The data folder, made when it is missing: the SQLite database, the usage
+    /// journal, `admin.key` and `addresses.json`. Relative to the working folder.
     pub(crate) dir: PathBuf,
 }
 

@@ -82,9 +82,17 @@ impl Listener {
                 () = shutdown.cut.cancelled() => break,
                 accepted = self.accept(&places, &mut failing) => accepted,
             };
-            let Some((place, stream, peer)) = accepted else { continue };
-            let connection =
-                connection::serve(stream, peer.into(), router.clone(), limits, shutdown.clone(), tasks.clone());
+            let Some((place, stream, peer)) = accepted else {
+                continue;
+            };
+            let connection = connection::serve(
+                stream,
+                peer.into(),
+                router.clone(),
+                limits,
+                shutdown.clone(),
+                tasks.clone(),
+            );
             tasks.spawn(async move {
                 connection.await;
                 drop(place);

@@ -1,4 +1,4 @@
-//! Starts the engines that this binary was built with.
+//! Starts the engines that this binary was built with, and the clients of engines elsewhere.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,15 +6,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use silica_engine::ChatEngine;
 use silica_engine_candle::{CandleEngine, CandleOptions, Dtype};
+use silica_engine_remote::{RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
 use silica_platform::{Deployment, EngineKind, ReplicaSpec};
 use silica_text::TextEngine;
+use silica_types::SharedClock;
 
 use crate::config::{EngineConfig, EngineDtype};
 
 /// Loads embedded engines with the configured settings.
 #[derive(Debug)]
-pub(super) struct Engines(EngineConfig);
+pub(super) struct Engines {
+    config: EngineConfig,
+    clock: SharedClock,
+}
 
 /// The folder of a replica is not there.
 #[derive(Debug, thiserror::Error)]
@@ -22,23 +27,40 @@ pub(super) struct Engines(EngineConfig);
 struct FolderGone(String);
 
 impl Engines {
-    pub(super) const fn new(config: EngineConfig) -> Self {
-        Self(config)
+    pub(super) const fn new(config: EngineConfig, clock: SharedClock) -> Self {
+        Self { config, clock }
     }
 
     fn options(&self, name: &str) -> CandleOptions {
         CandleOptions {
-            threads: self.0.threads.map(usize::from),
-            dtype: match self.0.dtype {
+            threads: self.config.threads.map(usize::from),
+            dtype: match self.config.dtype {
                 EngineDtype::F32 => Dtype::F32,
                 EngineDtype::Bf16 => Dtype::Bf16,
             },
-            max_waiting: self.0.max_waiting as usize,
-            max_sequences: self.0.max_sequences as usize,
-            max_wait: self.0.max_wait.0,
+            max_waiting: self.config.max_waiting as usize,
+            max_sequences: self.config.max_sequences as usize,
+            max_wait: self.config.max_wait.0,
             name: name.to_owned(),
             ..CandleOptions::default()
         }
+    }
+
+    /// Makes the client of an engine elsewhere. Whether it is there shows with the first call.
+    fn remote(&self, deployment: &Deployment, replica: &ReplicaSpec) -> Result<RemoteEngine, LoadError> {
+        let base_url = replica.url.clone().ok_or(LoadError::UrlMissing(replica.engine))?;
+        let model = match (&replica.upstream_model, deployment.models.first()) {
+            (Some(model), _) => model.clone(),
+            (None, Some(model)) => model.as_str().to_owned(),
+            (None, None) => deployment.name.clone(),
+        };
+        let options = RemoteOptions {
+            api_key: replica.api_key.clone(),
+            allow_private: replica.allow_private,
+            ..RemoteOptions::new(base_url, model)
+        };
+        let clock = SharedClock::clone(&self.clock);
+        RemoteEngine::new(&options, clock).map_err(LoadError::engine)
     }
 }
 
@@ -50,6 +72,7 @@ impl EngineLoader for Engines {
         replica: &ReplicaSpec,
     ) -> Result<Arc<dyn ChatEngine>, LoadError> {
         match replica.engine {
+            EngineKind::OpenAi => Ok(Arc::new(self.remote(deployment, replica)?)),
             EngineKind::Candle => {
                 let path = replica
                     .path

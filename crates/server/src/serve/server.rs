@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use silica_api::{ApiConfig, ApiState, BodyLimits, ObserveLayer, method_not_allowed, panic_barrier};
 use silica_console_api::AdminState;
 use silica_gateway::Gateway;
-use silica_platform::{Platform, Storage};
+use silica_platform::{Journal, MemoryCounters, Meter, MeterOptions, Platform, Storage};
 use silica_types::{Secret, SharedClock, SystemClock};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,12 +26,13 @@ use crate::config::{Config, Environment, OnLoadError};
 use crate::setup::{self, KeyPlace};
 
 /// How long the database may take to close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const CLOSE_LIMIT: Duration = Duration::from_secs(8);
 
 /// Everything that the listeners share.
 pub(super) struct Server {
     storage: Storage,
     pub(super) platform: Platform,
+    meter: Meter,
     gateway: Gateway,
     clock: SharedClock,
     metrics: PrometheusHandle,
@@ -56,11 +57,18 @@ impl Server {
             .with_context(|| format!("database {url}"))?;
         let clock: SharedClock = Arc::new(SystemClock);
         let platform = Platform::open(storage.clone(), SharedClock::clone(&clock)).await?;
-        let engines = Arc::new(Engines::new(config.engine.clone()));
-        let gateway = Gateway::new(platform.clone(), engines, SharedClock::clone(&clock));
+        let meter = open_meter(config, &platform).await?;
+        let engines = Arc::new(Engines::new(config.engine.clone(), SharedClock::clone(&clock)));
+        let gateway = Gateway::new(
+            platform.clone(),
+            meter.clone(),
+            engines,
+            SharedClock::clone(&clock),
+        );
         let server = Self {
             storage,
             platform,
+            meter,
             gateway,
             clock,
             metrics,
@@ -76,6 +84,9 @@ impl Server {
                 .clone()
                 .refresh_loop(server.stop_background.clone()),
         );
+        let (meter, stop) = (&server.meter, &server.stop_background);
+        server.background.spawn(meter.clone().apply_loop(stop.clone()));
+        server.background.spawn(meter.clone().upkeep_loop(stop.clone()));
         server.background.spawn(telemetry::upkeep(
             server.metrics.clone(),
             server.stop_background.clone(),
@@ -97,6 +108,7 @@ impl Server {
                 body: body_limits(config),
                 cors: config.cors.origins()?,
                 stream_stall_limit: config.server.write_timeout.0,
+                trusted_proxies: config.server.trusted_proxies()?,
                 ..ApiConfig::default()
             },
         };
@@ -165,12 +177,19 @@ impl Server {
         Ok(first_start.then_some(demo_models))
     }
 
-    /// Ends the background tasks and closes the database.
+    /// Ends the background tasks, which apply the last settled calls, and closes the journal and
+    /// the database.
     pub(super) async fn close(self) {
         self.stop_background.cancel();
         self.background.close();
         if timeout(CLOSE_LIMIT, self.background.wait()).await.is_err() {
             tracing::warn!("background work does not end; leaving it");
+        }
+        if timeout(CLOSE_LIMIT, self.meter.journal().clone().close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the usage journal does not close; what it holds is applied at the next start");
         }
         match timeout(CLOSE_LIMIT, self.storage.close()).await {
             Ok(Ok(())) => {}
@@ -178,6 +197,27 @@ impl Server {
             Err(_) => tracing::warn!("the database does not close; leaving it"),
         }
     }
+}
+
+/// Opens the usage journal and brings the database up to date with it.
+async fn open_meter(config: &Config, platform: &Platform) -> anyhow::Result<Meter> {
+    let options = config.journal.options(&config.data.dir);
+    let opening = tokio::task::spawn_blocking(move || {
+        let context = || format!("usage journal {}", options.path.display());
+        if let Some(folder) = options.path.parent() {
+            setup::make_private_folder(folder).with_context(context)?;
+        }
+        Journal::open(options.clone()).with_context(context)
+    });
+    let journal = opening.await??;
+    let options = MeterOptions {
+        zone: config.billing.zone()?,
+        tables: config.limits.tables()?,
+        max_calls: usize::try_from(config.limits.max_running_calls)?,
+        retention_days: config.billing.call_retention_days,
+    };
+    let counters = Arc::new(MemoryCounters::new());
+    Ok(Meter::open(platform.clone(), journal, counters, options).await?)
 }
 
 /// Serves a document that is written once.

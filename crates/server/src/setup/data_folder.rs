@@ -25,8 +25,9 @@ impl DataFolder {
     /// When it cannot be made, is not writable, or another server uses it.
     pub(crate) fn claim(folder: &Path) -> anyhow::Result<Self> {
         let context = || format!("cannot use the data folder {}", folder.display());
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        let lock = made.and_then(|()| open_lock(folder)).with_context(context)?;
+        let lock = make_private_folder(folder)
+            .and_then(|()| open_lock(folder))
+            .with_context(context)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
@@ -38,6 +39,14 @@ impl DataFolder {
         probe(folder).with_context(context)?;
         Ok(Self { _lock: lock })
     }
+}
+
+/// Makes a folder that is closed to other users, unless it is there.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn open_lock(folder: &Path) -> io::Result<File> {
