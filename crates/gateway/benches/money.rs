@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Two rounds of the same calls against an engine that answers at once: straight to the engine, and
-//! through the gateway with a priced model, limits of a class, a key with limits of its own, a
-//! wallet of three buckets, the journal and an SQLite database. The difference is the price of
+//! through the gateway with a priced model, all seven limits, a key with limits of its own, a
+//! wallet of two buckets, the journal and an SQLite database. The difference is the price of
 //! everything in between, routing and the account of the call included.
 
 #![expect(
@@ -28,8 +28,8 @@ use silica_engine::{
 };
 use silica_gateway::{EngineLoader, Gateway, LoadError};
 use silica_platform::{
-    BucketKind, Caller, DatabaseUrl, Deployment, KeyLimits, LimitClass, Limits, Meter, NewAccount, NewCredit,
-    NewDeployment, NewKey, NewModel, NewReplica, Platform, Price, ReplicaSpec, Storage, SubType,
+    BucketKind, Caller, DatabaseUrl, Deployment, KeyLimits, LimitMetrics, Limits, Meter, NewAccount,
+    NewCredit, NewDeployment, NewKey, NewModel, NewReplica, Platform, Price, ReplicaSpec, Storage, SubType,
 };
 use silica_types::{ModelName, Money, SharedClock, SystemClock, TokenCount, TraceId, UsageSource};
 use tokio_util::sync::CancellationToken;
@@ -189,7 +189,17 @@ async fn furnish(platform: &Platform) -> Caller {
         output: Some("0.70".parse().unwrap()),
         ..Price::default()
     };
-    model.limits = Some(Limits::Class { class: LimitClass::S });
+    // All seven metrics, none of which is reached.
+    let never = Some(1_000_000_000_000);
+    model.limits = Some(Limits::Metrics(LimitMetrics {
+        requests_per_minute: never,
+        requests_per_hour: never,
+        requests_per_day: never,
+        tokens_per_minute: never,
+        tokens_per_day: never,
+        images_per_minute: never,
+        images_per_day: never,
+    }));
     platform.put_model(model).await.unwrap();
     let deployment = NewDeployment {
         name: "bench".to_owned(),

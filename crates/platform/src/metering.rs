@@ -10,14 +10,15 @@ mod reservation;
 mod upkeep;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use silica_billing::{
-    CapReached, ClassTables, Insufficient, LimitCounters, LimitReached, LimitSet, Metric, Moment, Scope,
-    SpendCaps, Standing, Subject,
+    CapReached, ClassTables, Insufficient, LimitCounters, LimitReached, LimitSet, MemoryCounters, Metric,
+    Moment, Scope, SpendCaps, Standing, Subject,
 };
-use silica_journal::{Closed, Journal};
+use silica_journal::{Closed, Durability, Journal, JournalOptions};
 use silica_types::SharedClock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -26,6 +27,15 @@ use crate::{Caller, CatalogueModel, Platform, PlatformError};
 use calendar::Calendar;
 
 pub use reservation::{CallFacts, Reservation, Settled};
+
+/// Disk space that a local meter's journal keeps in reserve and leaves to others, in bytes.
+const LOCAL_RESERVE: u64 = 1 << 20;
+/// The size of a local meter's journal, in bytes.
+const LOCAL_SIZE: u64 = 1 << 30;
+/// Where the imitated platform's days begin.
+const DEFAULT_ZONE: &str = "Asia/Shanghai";
+/// See [`MeterOptions::max_calls`].
+const DEFAULT_CALLS: usize = 4096;
 
 /// How a [`Meter`] measures.
 #[derive(Debug)]
@@ -116,9 +126,38 @@ impl Meter {
             places: Arc::new(Semaphore::new(options.max_calls.min(Semaphore::MAX_PERMITS))),
             retention_days: options.retention_days,
         }));
-        meter.replay().await?;
-        meter.restore().await?;
+        Box::pin(meter.replay()).await?;
+        Box::pin(meter.restore()).await?;
         Ok(meter)
+    }
+
+    /// Opens a meter with the published limit tables, counters in memory, and a journal in
+    /// `folder`: what one process needs.
+    ///
+    /// # Errors
+    /// [`PlatformError`] when the journal cannot be opened or the database cannot be read.
+    pub async fn open_local(platform: &Platform, folder: &Path) -> Result<Self, PlatformError> {
+        let journal = JournalOptions {
+            path: folder.join("usage.db"),
+            durability: Durability::Process,
+            preallocate: LOCAL_RESERVE,
+            min_free: LOCAL_RESERVE,
+            max_size: LOCAL_SIZE,
+        };
+        let folder = folder.to_owned();
+        let opening = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(folder).map_err(PlatformError::journal)?;
+            Journal::open(journal).map_err(PlatformError::journal)
+        });
+        let journal = opening.await.map_err(PlatformError::journal)??;
+        let options = MeterOptions {
+            zone: TimeZone::get(DEFAULT_ZONE).map_err(PlatformError::journal)?,
+            tables: ClassTables::published().map_err(PlatformError::journal)?,
+            max_calls: DEFAULT_CALLS,
+            retention_days: None,
+        };
+        let counters = Arc::new(MemoryCounters::new());
+        Self::open(platform.clone(), journal, counters, options).await
     }
 
     /// Counts a request that is about to be served. From here on it counts against the request

@@ -61,8 +61,8 @@ impl Calendar {
     fn look_up(&self, now: Timestamp) -> Span {
         let date = self.zone.to_datetime(now).date();
         let start_of = |date: jiff::civil::Date| {
-            date.to_zoned(self.zone.clone())
-                .map_or(now, |zoned| zoned.timestamp())
+            // A midnight that a clock change skips begins with the first moment after it.
+            self.zone.to_timestamp(date.at(0, 0, 0, 0)).unwrap_or(now)
         };
         Span {
             day: BillingDay::from_date(date),

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use silica_billing::{
-    CallStatus, Hold, LimitCounters as _, Need, Payer, Price, PriceVersion, SpendHold, Taken, Units, UsageEvent,
+    CallStatus, Hold, Need, Payer, Price, PriceVersion, Settlement, SpendHold, Taken, Units, UsageEvent,
 };
 use silica_journal::Commit;
-use silica_types::{Money, RequestId, TraceId, UsageSource};
+use silica_types::{ModelName, Money, RequestId, TraceId, UsageSource};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Entry, Meter, Refusal, Standings};
@@ -44,11 +44,11 @@ pub struct Reservation {
 struct Open {
     meter: Meter,
     caller: Caller,
-    model: silica_types::ModelName,
+    model: ModelName,
     facts: CallFacts,
     price: Option<(PriceVersion, Price)>,
     hold: Hold,
-    cap: Option<SpendHold>,
+    cap: SpendHold,
     taken: Option<Taken>,
     _place: OwnedSemaphorePermit,
 }
@@ -59,7 +59,12 @@ impl Entry {
     ///
     /// # Errors
     /// [`Refusal`]: the first limit that is reached, the cap, or the balance, in this order.
-    pub async fn reserve(self, facts: CallFacts, most: Units, mode: Option<&str>) -> Result<Reservation, Refusal> {
+    pub async fn reserve(
+        self,
+        facts: CallFacts,
+        most: Units,
+        mode: Option<&str>,
+    ) -> Result<Reservation, Refusal> {
         let Self {
             meter,
             caller,
@@ -84,12 +89,11 @@ impl Entry {
             meter: meter.clone(),
             taken: Some(taken),
         };
-        let cap = caller
-            .limits
-            .as_deref()
-            .and_then(|limits| limits.monthly_spend)
-            .map(|cap| shared.caps.reserve(caller.key, cap, amount, moment.day.month()))
-            .transpose()?;
+        // Counted for keys without a cap, too: one that is given later in the month finds the sum.
+        let limit = caller.limits.as_deref().and_then(|limits| limits.monthly_spend);
+        let cap = shared
+            .caps
+            .reserve(caller.key, limit, amount, moment.day.month())?;
         let payer = if model.charge_only {
             Payer::ChargeOnly
         } else {
@@ -131,7 +135,7 @@ impl Drop for Limited {
     fn drop(&mut self) {
         if let Some(taken) = self.taken.take() {
             let moment = self.meter.moment();
-            self.meter.0.counters.correct(taken, Need::default(), moment);
+            self.meter.0.counters.correct(taken, Need::NOTHING, moment);
         }
     }
 }
@@ -177,11 +181,12 @@ impl Open {
         if let Some(taken) = self.taken {
             shared.counters.correct(taken, need(&settled.units), moment);
         }
-        if let Some(cap) = self.cap {
-            cap.settle(amount);
-        }
-        // The hold was open: it lives in here only.
-        let paid = self.hold.settle(amount, now).unwrap_or_default();
+        self.cap.settle(amount, moment.day.month());
+        // Open until now, since it lives in here only; else nothing would be paid twice.
+        let paid = self.hold.settle(amount, now).unwrap_or(Settlement {
+            parts: Vec::new(),
+            shortfall: amount,
+        });
         let event = UsageEvent {
             id: self.facts.id,
             account: self.caller.account,
@@ -209,7 +214,7 @@ impl Open {
         hold.release();
         if let Some(taken) = taken {
             let moment = meter.moment();
-            meter.0.counters.correct(taken, Need::default(), moment);
+            meter.0.counters.correct(taken, Need::NOTHING, moment);
         }
     }
 }
