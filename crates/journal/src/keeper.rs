@@ -25,6 +25,8 @@ pub(crate) struct Keeper {
     reserve: Reserve,
     /// Whether the last look at the disk failed, so that it is logged once.
     blind: bool,
+    /// Whether the last checkpoint failed, for the same reason.
+    stuck: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,7 @@ impl Keeper {
             options,
             reserve: Reserve::Short(None),
             blind: false,
+            stuck: false,
         };
         keeper.round();
         Ok(keeper)
@@ -67,7 +70,7 @@ impl Keeper {
         self.watch_disk();
     }
 
-    fn checkpoint(&self) {
+    fn checkpoint(&mut self) {
         let threshold = self.shared.checkpoint_bytes / store::PAGE_SIZE;
         let waiting = self.shared.pages_written.load(Ordering::Relaxed);
         // A commit that failed for want of space can go on at the beginning of the WAL.
@@ -84,10 +87,17 @@ impl Keeper {
             reserve::checkpoint(&self.connection, Checkpoint::Restart)
         })();
         match result {
-            Ok(true) => self.shared.pages_written.store(0, Ordering::Relaxed),
-            Ok(false) => {}
+            Ok(is_whole) => {
+                self.stuck = false;
+                // Not whole when a reader was at work; then the next round goes on.
+                if is_whole {
+                    self.shared.pages_written.store(0, Ordering::Relaxed);
+                }
+            }
             Err(error) => {
-                tracing::debug!(error = %error, "a checkpoint of the usage journal failed; it is tried again");
+                if !std::mem::replace(&mut self.stuck, true) {
+                    tracing::warn!(error = %error, "cannot checkpoint the usage journal; its WAL grows meanwhile");
+                }
             }
         }
     }

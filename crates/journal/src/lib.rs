@@ -9,7 +9,7 @@
 //! - [`Journal::append`] queues an event and never blocks; the [`Commit`] resolves when it is safe.
 //! - [`Journal::gate`] says whether new calls may be admitted.
 //! - [`Journal::unapplied`] and [`Journal::forget`] are for the applier.
-//! - [`salvage`] takes the events out of a damaged file.
+//! - [`salvage()`] takes the events out of a damaged file.
 
 mod carve;
 mod codec;
