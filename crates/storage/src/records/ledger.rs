@@ -120,7 +120,7 @@ fn read_cursor(text: &str) -> Option<LedgerCursor> {
 /// What a batch of settled calls did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// The buckets that its calls named and that exist, by id.
+    /// The buckets that its calls named and that exist and can be read, by id.
     pub buckets: Vec<AppliedBucket>,
     /// Calls that were booked.
     pub new: usize,

@@ -14,11 +14,19 @@ const PARTS: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Cuts a list into parts of few sizes, the large ones first.
 pub(super) fn parts<T>(mut list: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = PARTS.into_iter().find(|size| *size <= list.len())?;
+    sizes(list.len()).map(move |size| {
         let (part, rest) = list.split_at(size);
         list = rest;
-        Some(part)
+        part
+    })
+}
+
+/// The sizes of the [`parts`] of a list, for lists whose elements are to be moved.
+pub(super) fn sizes(mut length: usize) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let size = PARTS.into_iter().find(|size| *size <= length)?;
+        length -= size;
+        Some(size)
     })
 }
 

@@ -264,15 +264,23 @@ on_each_database! {
         }
     }
 
-    async fn unreadable_bucket_stops_a_batch_and_names_itself(database) {
+    async fn unreadable_bucket_does_not_keep_calls_from_being_booked(database) {
         let storage = database.storage();
-        let charge = charged(&storage, "1").await;
-        database.sabotage("UPDATE buckets SET kind = 'sack'").await;
-        let error = ledger::apply(&storage, &[call(&[(&charge, "1")])]).await.unwrap_err();
+        let bad = charged(&storage, "1").await;
+        let good = charged(&storage, "1").await;
+        database.sabotage("UPDATE buckets SET kind = 'sack' WHERE revision = 2").await;
+        let applied = ledger::apply(&storage, &[call(&[(&bad, "0.25")]), call(&[(&good, "0.25")])]).await.unwrap();
+        assert_eq!(applied.new, 2);
+        assert_eq!(applied.buckets.iter().map(|change| change.bucket.id).collect::<Vec<_>>(), [good.id]);
+        assert_sums_agree(&storage).await;
+
+        let error = buckets::of_account(&storage, bad.account).await.unwrap_err();
         let StorageError::InvalidData { table: "buckets", column, row, .. } = &error else { panic!("{error:?}") };
-        assert_eq!((column.as_str(), row), ("kind", &charge.id.to_string()));
-        let changed = buckets::changed_since(&storage, 0).await.unwrap();
-        assert!(matches!(changed[..], [Err(UnreadableRow { id, .. })] if id == charge.id), "{changed:?}");
+        assert_eq!((column.as_str(), row), ("kind", &bad.id.to_string()));
+        let (read, refused): (Vec<_>, Vec<_>) =
+            buckets::changed_since(&storage, 0).await.unwrap().into_iter().partition(Result::is_ok);
+        assert!(matches!(refused[..], [Err(UnreadableRow { id, .. })] if id == bad.id), "{refused:?}");
+        assert_eq!(read.len(), 1);
     }
 
     async fn limits_and_caps_find_what_was_used(database) {

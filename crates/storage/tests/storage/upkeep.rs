@@ -233,3 +233,32 @@ async fn postgres_processes_that_make_a_partition_at_once_both_book() {
         money("6")
     );
 }
+
+#[tokio::test]
+async fn postgres_that_restarts_again_and_again_loses_and_doubles_no_call() {
+    let database = database::postgres().await;
+    let storage = database.storage();
+    let charge = charged(&storage, "100").await;
+    let events: Vec<_> = (0..600).map(|_| call(&[(&charge, "0.01")])).collect();
+    let mut failures = 0;
+    for (number, batch) in events.chunks(60).enumerate() {
+        if number % 2 == 0 {
+            tokio::join!(database.cut_connections(), async {
+                failures += u32::from(ledger::apply(&storage, batch).await.is_err());
+            });
+        }
+        while ledger::apply(&storage, batch).await.is_err() {
+            failures += 1;
+            assert!(failures < 100, "the database is back");
+        }
+    }
+    let bill = bills::by_day(&storage, charge.account, day(), day())
+        .await
+        .unwrap()[0]
+        .1;
+    assert_eq!(
+        (bill.calls, bill.charge, bill.shortfall),
+        (600, money("6"), Money::ZERO)
+    );
+    assert_eq!(ledger::verify(&storage).await.unwrap(), []);
+}

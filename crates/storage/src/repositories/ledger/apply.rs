@@ -16,7 +16,7 @@ use super::{TABLE, partitions, rows};
 use crate::entities::{bucket, bucket_day, ledger_row, usage_day};
 use crate::error::driver;
 use crate::repositories::buckets;
-use crate::repositories::convert::parts;
+use crate::repositories::convert::{parts, sizes};
 use crate::transaction::write_options;
 use crate::{Applied, AppliedBucket, Storage, StorageError};
 
@@ -31,6 +31,8 @@ const FAILED: &str = "book settled calls";
 ///
 /// Rows that [`super::prune`] has deleted no longer tell that their calls were booked: whoever
 /// keeps settled calls elsewhere must have them booked before days that old are pruned.
+///
+/// Dropped on its way, it has booked the whole batch or nothing of it.
 ///
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`]. Whether the batch was booked is
@@ -76,31 +78,29 @@ async fn book_batch(
     } else {
         HashSet::new()
     };
-    let booking = book(events, &known, &mut buckets);
-    if !store(&transaction, &booking, &mut buckets).await? {
+    let mut booking = book(events, &known, &mut buckets);
+    if !store(&transaction, &mut booking, &mut buckets).await? {
         transaction.rollback().await.map_err(driver(FAILED, TABLE))?;
         return Ok(None);
     }
     transaction.commit().await.map_err(driver(FAILED, TABLE))?;
-    summary(&booking, &settled, &buckets).map(Some)
+    Ok(Some(summary(&booking, &settled, &buckets)))
 }
 
 /// Writes everything; `false` when a row was there already.
 async fn store(
     transaction: &DatabaseTransaction,
-    booking: &Booking<'_>,
+    booking: &mut Booking<'_>,
     buckets: &mut [bucket::Model],
 ) -> Result<bool, StorageError> {
-    let mut appended = 0;
-    for chunk in parts(&booking.rows) {
-        let result = transaction
-            .execute(&rows::append(chunk.iter().cloned()))
-            .await
-            .map_err(driver(FAILED, TABLE))?;
-        appended += result.rows_affected();
-    }
-    if appended != u64::try_from(booking.rows.len()).unwrap_or(u64::MAX) {
-        return Ok(false);
+    let mut rows = std::mem::take(&mut booking.rows).into_iter();
+    for size in sizes(rows.len()) {
+        let part = rows::append(rows.by_ref().take(size));
+        let appended = transaction.execute(&part).await;
+        let appended = appended.map_err(driver(FAILED, TABLE))?.rows_affected();
+        if usize::try_from(appended) != Ok(size) {
+            return Ok(false);
+        }
     }
     let is_changed = |bucket: &bucket::Model| booking.taken.get(&bucket.id).is_some_and(|taken| *taken > 0);
     let mut changed = Vec::new();
@@ -120,24 +120,22 @@ async fn store(
     Ok(true)
 }
 
-fn summary(
-    booking: &Booking<'_>,
-    settled: &BTreeMap<Uuid, Money>,
-    buckets: &[bucket::Model],
-) -> Result<Applied, StorageError> {
-    let buckets = buckets.iter().map(|bucket| {
+fn summary(booking: &Booking<'_>, settled: &BTreeMap<Uuid, Money>, buckets: &[bucket::Model]) -> Applied {
+    let buckets = buckets.iter().filter_map(|bucket| {
         let taken = booking.taken.get(&bucket.id).copied().unwrap_or_default();
-        Ok(AppliedBucket {
+        Some(AppliedBucket {
             settled: settled.get(&bucket.id).copied().unwrap_or_default(),
             taken: Money::from_nano(taken),
-            bucket: buckets::from_row(bucket)?,
+            // One bad row must not keep every other call from being booked, and nobody spends from
+            // a bucket that was never read. `buckets::changed_since` is where it is complained about.
+            bucket: buckets::from_row(bucket).ok()?,
         })
     });
-    Ok(Applied {
-        buckets: buckets.collect::<Result<_, StorageError>>()?,
+    Applied {
+        buckets: buckets.collect(),
         new: booking.calls,
         known: 0,
-    })
+    }
 }
 
 /// Looks up which calls are booked already, a day and account at a time: the rows' key begins so.
