@@ -11,6 +11,7 @@ mod client_address;
 mod config;
 mod drain;
 mod failure;
+mod guarded_body;
 mod layers;
 mod limit_headers;
 mod models;
@@ -26,6 +27,7 @@ pub use client_address::{InvalidNetwork, PeerAddress, TrustedProxies, parse_netw
 pub use config::{ApiConfig, CorsOrigins, InvalidOrigin};
 pub use drain::drain_unread;
 pub use failure::Failure;
+pub use guarded_body::GuardedBody;
 pub use layers::{TRACE_ID_HEADER, install_panic_hook, panic_barrier};
 pub use observe::{ObserveLayer, RequestTrace};
 pub use openapi::openapi;

@@ -1,23 +1,20 @@
 //! The outermost layer: a trace id for every request, metrics, and a log line for refusals.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::response::Response;
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body::{Frame, SizeHint};
 use silica_protocol::{ApiError, ErrorCode};
 use silica_types::{SharedClock, TraceId};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use crate::{Failure, TRACE_ID_HEADER};
+use crate::{Failure, GuardedBody, TRACE_ID_HEADER};
 
 /// The trace id of a request, for handlers.
 #[derive(Debug, Clone)]
@@ -96,7 +93,7 @@ where
             if let Ok(value) = HeaderValue::from_str(trace.as_str()) {
                 response.headers_mut().insert(TRACE_ID_HEADER, value);
             }
-            Ok(response.map(|inner| Body::new(TimedBody { inner, _timer: timer })))
+            Ok(response.map(|body| Body::new(GuardedBody::new(body, timer))))
         })
     }
 }
@@ -142,31 +139,5 @@ impl Drop for RequestTimer {
             .increment(1);
         metrics::histogram!("silica_http_request_seconds", "route" => route)
             .record(self.begun.elapsed().as_secs_f64());
-    }
-}
-
-/// A body that carries its request's timer.
-struct TimedBody {
-    inner: Body,
-    _timer: RequestTimer,
-}
-
-impl http_body::Body for TimedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

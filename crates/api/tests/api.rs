@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod api {
+    mod addresses;
     mod admission;
     mod bad_input;
     mod chat;
@@ -13,4 +14,5 @@ mod api {
     mod stream;
     mod support;
     mod unread;
+    mod user;
 }

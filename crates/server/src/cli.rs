@@ -74,7 +74,10 @@ pub(crate) struct JournalArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Save what can be read of a damaged journal into a new one; the damaged file is kept beside it.
-    Salvage(ServeArguments),
+    Salvage {
+        /// The journal's file: `journal/usage.db` in the data folder, unless `journal.path` says otherwise.
+        path: PathBuf,
+    },
 }
 
 /// Arguments of `silica bench`.

@@ -32,7 +32,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(arguments) => serve::run(&arguments, &environment),
         Command::Config(arguments) => config::run(&arguments, &environment),
-        Command::Journal(arguments) => journal::run(&arguments.command, &environment),
+        Command::Journal(arguments) => journal::run(&arguments.command),
         Command::Bench(arguments) => bench::run(arguments.command, &environment),
     }
 }

@@ -188,7 +188,9 @@ mod tests {
 
     fn days(query: &str) -> Result<String, String> {
         let today = "2025-02-13".parse().unwrap();
-        let range = parse(query)?.range(today).map_err(|error| error.message)?;
+        let range = parse(query)?
+            .range(today)
+            .map_err(|error| error.message.into_owned())?;
         Ok(format!("{} {}", range.first(), range.last()))
     }
 

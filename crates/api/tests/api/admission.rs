@@ -7,7 +7,7 @@ use silica_platform::{Bucket, BucketKind, LimitMetrics, Limits, NewModel, Price,
 use silica_protocol::ErrorDialect;
 use silica_types::{BucketId, ModelName, Money, SystemClock};
 
-use super::support::{Answer, App};
+use super::support::App;
 
 fn body() -> Value {
     json!({"model": "silica/plain", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]})

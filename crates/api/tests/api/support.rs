@@ -33,6 +33,7 @@ pub(crate) const NOW: i64 = 1_739_846_374;
 pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) state: ApiState,
+    pub(crate) storage: Storage,
     pub(crate) engine: ScriptedChatEngine,
     pub(crate) key: String,
     pub(crate) account: AccountId,
@@ -51,7 +52,9 @@ impl App {
         let storage = Storage::open(&DatabaseUrl::sqlite(folder.path().join("silica.db")))
             .await
             .unwrap();
-        let platform = Platform::open(storage, SharedClock::clone(&clock)).await.unwrap();
+        let platform = Platform::open(storage.clone(), SharedClock::clone(&clock))
+            .await
+            .unwrap();
         let new = NewAccount {
             email: "ann@example.org".to_owned(),
             name: "Ann".to_owned(),
@@ -78,6 +81,7 @@ impl App {
         Self {
             router,
             state,
+            storage,
             engine,
             key: key.expose().to_owned(),
             account,

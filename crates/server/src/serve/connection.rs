@@ -1,19 +1,17 @@
 //! One connection: HTTP/1.1 or HTTP/2 on the same port, with limits on silence and a graceful end.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use http::Request;
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use silica_api::PeerAddress;
+use silica_api::{GuardedBody, PeerAddress};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -49,10 +47,8 @@ pub(super) async fn serve(
         let router = router.clone();
         async move {
             let response = router.oneshot(request.map(Body::new)).await?;
-            Ok::<_, Infallible>(response.map(|body| RunningBody {
-                body,
-                _running: running,
-            }))
+            // Counted until the answer has been sent or dropped.
+            Ok::<_, Infallible>(response.map(|body| GuardedBody::new(body, running)))
         }
     });
     let builder = builder(idle, tasks);
@@ -142,32 +138,6 @@ impl Activity {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-/// A response body that keeps its request counted until it has been sent or dropped.
-struct RunningBody {
-    body: Body,
-    _running: Running,
-}
-
-impl http_body::Body for RunningBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
