@@ -7,5 +7,7 @@ mod admin {
     mod deployments;
     mod keys;
     mod models;
+    mod money;
+    mod prices;
     mod support;
 }

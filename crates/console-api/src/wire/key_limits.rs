@@ -83,7 +83,7 @@ mod tests {
 
     fn read(json: &str) -> Result<KeyLimits, String> {
         let body: KeyLimitsBody = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        KeyLimits::try_from(body).map_err(|error| error.message)
+        KeyLimits::try_from(body).map_err(|error| error.message.into_owned())
     }
 
     #[test]

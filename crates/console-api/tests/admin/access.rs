@@ -137,7 +137,7 @@ async fn database_that_is_gone_answers_503_and_authentication_goes_on() {
     let admin = TestAdmin::start().await;
     let account = admin.account("ada@example.org").await;
     let made = admin.post(&format!("{account}/keys"), json!({})).await.ok();
-    admin.database.storage().close().await.unwrap();
+    admin.database().storage().close().await.unwrap();
 
     admin.get(&account).await.refused(503, 50508);
     admin

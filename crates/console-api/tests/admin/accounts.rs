@@ -24,6 +24,10 @@ async fn created_account_is_shown_and_listed() {
             "verified": false,
             "level": "L0",
             "level_override": null,
+            "gift_balance": "0.00",
+            "charge_balance": "0.00",
+            "voucher_balance": "0.00",
+            "total_balance": "0.00",
             "created_at": "2025-02-13T21:22:26Z",
             "updated_at": "2025-02-13T21:22:26Z",
         })

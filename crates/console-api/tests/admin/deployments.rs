@@ -55,8 +55,40 @@ async fn unknown_engines_are_refused_with_the_known_ones() {
     let message = admin.put("/admin/v1/deployments", body).await.refused(400, 20015);
     assert_eq!(
         message,
-        "replicas[0].engine: unknown engine \"abacus\"; known are candle"
+        "replicas[0].engine: unknown engine \"abacus\"; known are candle, openai"
     );
+}
+
+#[tokio::test]
+async fn servers_elsewhere_need_a_plain_address_and_a_model_and_their_texts_are_not_repeated() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let deployment = |url: Option<&str>, model: Option<&str>| {
+        json!({
+            "name": "chat",
+            "models": ["m/a"],
+            "replicas": [{"engine": "openai", "url": url, "upstream_model": model, "api_key": "geheim"}],
+        })
+    };
+    for (url, model, field) in [
+        (None, Some("up"), "url"),
+        (Some(""), Some("up"), "url"),
+        (Some("host.example/v1"), Some("up"), "url"),
+        (Some("ftp://geheim.example/v1"), Some("up"), "url"),
+        (Some("https://user:geheim@host.example/v1"), Some("up"), "url"),
+        (Some("https://host.example/v1?key=geheim"), Some("up"), "url"),
+        (Some("https://host.example/v1#geheim"), Some("up"), "url"),
+        (Some("https://host.example/v1"), Some(""), "upstream_model"),
+    ] {
+        let reply = admin.put("/admin/v1/deployments", deployment(url, model)).await;
+        let message = reply.refused(400, 20015);
+        assert!(message.starts_with(&format!("replicas[0].{field}")), "{message}");
+        assert!(!message.contains("geheim"), "{message}");
+    }
+    let stored = deployment(Some("http://127.0.0.1:1/v1"), Some("up"));
+    let stored = admin.put("/admin/v1/deployments", stored).await;
+    assert_eq!(stored.ok()["replicas"][0]["engine"], "openai");
+    assert!(!stored.text.contains("geheim"));
 }
 
 #[tokio::test]

@@ -10,7 +10,13 @@ async fn key_is_shown_once_and_works_at_once() {
     let body = json!({"description": "for CI", "limits": {"RPM": 10, "ips": ["10.1.2.3/8", "::1"]}});
     let made = admin.post(&format!("{account}/keys"), body).await.ok();
     let text = made["key"].as_str().unwrap().to_owned();
-    assert!(admin.platform.authenticate(&text).is_ok());
+    let inside = Some("10.9.9.9".parse().unwrap());
+    assert!(admin.platform.identify(&text, inside).await.is_ok());
+    let outside = Some("11.9.9.9".parse().unwrap());
+    assert_eq!(
+        admin.platform.identify(&text, outside).await,
+        Err(AuthError::AddressNotAllowed)
+    );
     assert_eq!(
         without_ids(made),
         json!({

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -15,9 +15,10 @@ use silica_console_api::{AdminState, admin_router};
 use silica_engine::ChatEngine;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
-use silica_platform::{Deployment, Platform, ReplicaSpec};
+use silica_platform::{Deployment, Meter, Platform, ReplicaSpec};
 use silica_testkit::database::{self, TestDatabase};
 use silica_types::{ManualClock, Secret};
+use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 pub(crate) const ADMIN_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -27,7 +28,8 @@ pub(crate) struct TestAdmin {
     router: Router,
     pub(crate) platform: Platform,
     pub(crate) gateway: Gateway,
-    pub(crate) database: TestDatabase,
+    database: Option<TestDatabase>,
+    _folder: TempDir,
 }
 
 /// Answers for every folder but `models/broken`.
@@ -48,9 +50,20 @@ impl EngineLoader for ScriptedLoader {
 impl TestAdmin {
     pub(crate) async fn start() -> Self {
         let database = database::sqlite().await;
+        let admin = Self::start_on(&database).await;
+        Self {
+            database: Some(database),
+            ..admin
+        }
+    }
+
+    /// Starts on the database of a test that runs on several.
+    pub(crate) async fn start_on(database: &TestDatabase) -> Self {
         let clock = Arc::new(ManualClock::new("2025-02-13T21:22:26Z".parse().unwrap()));
         let platform = Platform::open(database.storage(), clock.clone()).await.unwrap();
-        let gateway = Gateway::new(platform.clone(), Arc::new(ScriptedLoader), clock.clone());
+        let folder = TempDir::new().unwrap();
+        let meter = Meter::open_local(&platform, folder.path()).await.unwrap();
+        let gateway = Gateway::new(platform.clone(), meter, Arc::new(ScriptedLoader), clock.clone());
         let state = AdminState {
             platform: platform.clone(),
             gateway: gateway.clone(),
@@ -63,8 +76,14 @@ impl TestAdmin {
             router: admin_router(state),
             platform,
             gateway,
-            database,
+            database: None,
+            _folder: folder,
         }
+    }
+
+    /// The database of a test that runs on SQLite alone.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
     }
 
     /// Sends a request with the admin key.
@@ -75,21 +94,42 @@ impl TestAdmin {
 
     /// Sends any text, with any key or none.
     pub(crate) async fn send_text(&self, method: Method, path: &str, body: &str, key: Option<&str>) -> Reply {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<_> = bearer
+            .iter()
+            .map(|value| ("authorization", value.as_str()))
+            .collect();
+        self.send_with(method, path, body, &headers).await
+    }
+
+    /// Sends any text with any headers.
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::CONTENT_TYPE, "application/json");
-        if let Some(key) = key {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
+        let headers = response.headers().clone();
         let traced = response.headers().contains_key("x-siliconcloud-trace-id");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         assert!(traced, "every response carries a trace id: {text}");
-        Reply { status, text }
+        Reply {
+            status,
+            headers,
+            text,
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -135,6 +175,7 @@ impl TestAdmin {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 

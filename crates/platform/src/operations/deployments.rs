@@ -216,15 +216,13 @@ fn check_server(field: &impl Fn(&str) -> String, new: &NewReplica) -> Result<(),
             "the engine openai needs the base URL of its server, such as https://host.example/v1, without a user, a query or a fragment",
         ));
     }
-    let named = new.upstream_model.as_deref().is_some_and(|model| {
+    let usable = new.upstream_model.as_deref().is_none_or(|model| {
         !model.is_empty() && model.len() <= UPSTREAM_MODEL_BYTES && !model.chars().any(char::is_control)
     });
-    if !named {
+    if !usable {
         return Err(invalid(
             field("upstream_model"),
-            format!(
-                "the engine openai needs the model's name at its server, at most {UPSTREAM_MODEL_BYTES} bytes"
-            ),
+            format!("must have 1 to {UPSTREAM_MODEL_BYTES} bytes and no control characters, or be absent"),
         ));
     }
     Ok(())

@@ -56,7 +56,8 @@ impl Server {
             .await
             .with_context(|| format!("database {url}"))?;
         let clock: SharedClock = Arc::new(SystemClock);
-        let platform = Platform::open(storage.clone(), SharedClock::clone(&clock)).await?;
+        let zone = config.billing.zone()?;
+        let platform = Platform::open_in(storage.clone(), SharedClock::clone(&clock), zone).await?;
         let meter = open_meter(config, &platform).await?;
         let engines = Arc::new(Engines::new(config.engine.clone(), SharedClock::clone(&clock)));
         let gateway = Gateway::new(
