@@ -7,7 +7,10 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SILICA_DEBUG := $(TARGET)/debug/silica
 
-.PHONY: help run build test check fmt lint test-rust test-sdk doc tidy deny bench
+# How long `make chaos` lets clients call, in seconds, for each database.
+CHAOS_SECONDS ?= 600
+
+.PHONY: help run build test check fmt lint test-rust test-sdk doc tidy deny bench chaos
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +51,10 @@ doc: ## API documentation; broken links are errors
 deny: ## Licences, sources and bans of the dependency tree
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources
+
+chaos: ## The money test for CHAOS_SECONDS (600) on each database: faults, disconnects, kills
+	SILICA_CHAOS_SECONDS=$(CHAOS_SECONDS) scripts/postgres-for-tests.sh \
+		cargo nextest run --locked --profile chaos --package silica-server --test money --no-capture
 
 bench: ## Time to first token and throughput of the embedded engine (minutes)
 	bench/run.sh

@@ -12,28 +12,39 @@ use crate::ledger::{self, Row};
 use crate::nano::nano;
 use crate::plan::Consumed;
 use crate::run::CLIENTS;
-use crate::world::World;
+use crate::world::{CAP, CAPPED, World};
 
 /// A call that ended this long before a kill may have had its settlement still in memory.
-const AFTERMATH: Duration = Duration::from_secs(1);
+const AFTERMATH: Duration = Duration::from_millis(250);
 
 /// What a run came to.
 #[derive(Debug, Default)]
 struct Figures {
     calls: usize,
+    /// Calls whose clients saw them complete.
     complete: usize,
+    /// Calls that reached the engine and that their clients did not see complete.
     cut: usize,
-    not_booked: usize,
-    lost_tokens: u64,
+    /// Calls that no bucket could pay in full.
     shortfalls: usize,
+    /// Calls whose settlement was lost to a kill, and what the engine had produced for them.
+    lost_calls: usize,
+    lost_tokens: u64,
+    /// The statuses of all answers; 0 where there was none.
+    statuses: BTreeMap<u16, usize>,
 }
 
 /// Checks everything that was promised.
 pub(crate) async fn audit(world: &World, database: &TestDatabase) {
     let mut booked: HashMap<String, Vec<Row>> = HashMap::new();
+    let mut capped_rows = Vec::new();
     for account in 0..world.accounts.len() {
         let rows = ledger::rows(world, account).await;
         balances(world, account, &rows).await;
+        bill(world, account, &rows).await;
+        if account == CAPPED {
+            capped_rows.clone_from(&rows);
+        }
         for row in rows.into_iter().filter(|row| row.kind == "call") {
             let trace = row.trace.clone().expect("a call has a trace id");
             booked.entry(trace).or_default().push(row);
@@ -50,8 +61,8 @@ pub(crate) async fn audit(world: &World, database: &TestDatabase) {
             continue;
         };
         *lost.entry(kill).or_insert(0) += 1;
-        figures.not_booked += 1;
     }
+    cap(world, &capped_rows);
     assert!(booked.is_empty(), "rows of calls that nobody made: {booked:?}");
     assert!(produced.is_empty(), "work that nobody asked for: {produced:?}");
     for (kill, calls) in lost {
@@ -60,8 +71,11 @@ pub(crate) async fn audit(world: &World, database: &TestDatabase) {
     }
     let discrepancies = ledger_discrepancies(&database.storage()).await;
     assert!(discrepancies.is_empty(), "{discrepancies:#?}");
-    let report = format!("kills: {}, {figures:#?}\n", kills.len());
+    let report = format!("{} kills, {figures:?}\n", kills.len());
     let _ = std::io::stderr().write_all(report.as_bytes());
+    // A run in which nothing happened would have proven nothing.
+    let is_lively = kills.len() > 1 && figures.complete > 50 && figures.cut > 50;
+    assert!(is_lively && figures.statuses.contains_key(&403), "{report}");
 }
 
 /// The engine's log by marker; nothing is asked twice.
@@ -83,6 +97,7 @@ fn call(
     figures: &mut Figures,
 ) -> Option<usize> {
     figures.calls += 1;
+    *figures.statuses.entry(seen.status.unwrap_or(0)).or_default() += 1;
     let events: BTreeSet<&str> = rows.iter().map(|row| row.event.as_str()).collect();
     assert!(events.len() <= 1, "booked twice: {seen:?} {rows:?}");
     let model = seen.call.model();
@@ -115,6 +130,8 @@ fn call(
             kill.is_some() || seen.tokens == 0,
             "sent and not booked, without a kill: {seen:?} {upstream:?}"
         );
+        let kill = kill.filter(|_| upstream.produced > 0);
+        figures.lost_calls += usize::from(kill.is_some());
         figures.lost_tokens += kill.map_or(0, |_| u64::from(upstream.produced));
         return kill;
     }
@@ -201,4 +218,49 @@ async fn balances(world: &World, account: usize, rows: &[Row]) {
         total += balance;
     }
     assert_eq!(nano(body["total_balance"].as_str().expect("a balance")), total);
+}
+
+/// The bill names the calls of the ledger and their sums, of each kind.
+async fn bill(world: &World, account: usize, rows: &[Row]) {
+    let path = format!("/accounts/{}/bills?group_by=model", world.accounts[account].id);
+    let total = world.get(&path).await["total"].take();
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.kind == "call").collect();
+    let events: BTreeSet<&str> = rows.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(
+        total["calls"],
+        events.len(),
+        "calls on the bill of account {account}"
+    );
+    for kind in ["voucher", "gift", "charge"] {
+        let paid: i64 = rows
+            .iter()
+            .filter(|row| row.bucket.as_deref() == Some(kind))
+            .map(|row| -row.nano)
+            .sum();
+        let billed = nano(total[kind].as_str().expect("an amount"));
+        assert_eq!(billed, paid, "{kind} on the bill of account {account}");
+    }
+}
+
+/// A key with a cap spends no more than that and what its engine produced unasked.
+fn cap(world: &World, rows: &[Row]) {
+    let seen = world.seen.lock().unwrap();
+    let reserved: HashMap<&str, i64> = seen
+        .iter()
+        .map(|seen| (seen.call.marker(), seen.call.reserved()))
+        .collect();
+    let mut spent: HashMap<&str, i64> = HashMap::new();
+    for row in rows.iter().filter(|row| row.kind == "call") {
+        let trace = row.trace.as_deref().expect("a call has a trace id");
+        *spent.entry(trace).or_default() += row.shortfall - row.nano;
+    }
+    let unasked: i64 = spent
+        .iter()
+        .map(|(trace, spent)| (spent - reserved[trace]).max(0))
+        .sum();
+    let spent: i64 = spent.values().sum();
+    assert!(
+        spent <= nano(CAP) + unasked,
+        "{spent} of {CAP}, {unasked} unasked"
+    );
 }

@@ -116,7 +116,9 @@ pub(crate) enum Leave {
 impl Call {
     /// Makes a random call.
     pub(crate) fn random(random: &mut StdRng, marker: String, accounts: usize) -> Self {
-        let tokens = random.random_range(0..40);
+        // What no reservation foresaw: more than was asked for, and more than some accounts have.
+        let ignores_max_tokens = random.random_bool(0.1);
+        let tokens = random.random_range(0..if ignores_max_tokens { 400 } else { 40 });
         let is_streamed = random.random_bool(0.7);
         let fault = if random.random_bool(0.25) {
             fault(random, tokens)
@@ -137,7 +139,10 @@ impl Call {
             model: random.random_range(0..MODELS.len()),
             is_streamed,
             max_tokens: random.random_range(1..60),
-            script: script(random, marker, tokens, fault),
+            script: UpstreamScript {
+                ignores_max_tokens,
+                ..script(random, marker, tokens, fault)
+            },
             leave,
         }
     }
@@ -163,6 +168,16 @@ impl Call {
         })
     }
 
+    /// The most that is held back for the call before it runs.
+    pub(crate) fn reserved(&self) -> i64 {
+        let bytes = u32::try_from(self.content().len()).expect("a short prompt");
+        self.model().cost(Consumed {
+            prompt: bytes.div_ceil(2) + 16 + 32,
+            cached: 0,
+            completion: self.max_tokens,
+        })
+    }
+
     /// The stated estimate of the prompt, for calls whose engine never reports.
     pub(crate) fn estimated_prompt(&self) -> u32 {
         u32::try_from(self.content().len().div_ceil(4) + 4).expect("a short prompt")
@@ -177,8 +192,8 @@ fn script(random: &mut StdRng, marker: String, tokens: u32, fault: UpstreamFault
         cached: random.random_range(0..=prompt),
         tokens,
         reasoning: if random.random_bool(0.2) { tokens / 3 } else { 0 },
-        delay: Duration::from_micros(random.random_range(0..3000)),
-        ignores_max_tokens: random.random_bool(0.1),
+        delay: Duration::from_micros(random.random_range(0..100_000 / u64::from(tokens.max(30)))),
+        ignores_max_tokens: false,
         usage: match random.random_range(0..4) {
             0 => UsageFrames::Every,
             1 => UsageFrames::None,

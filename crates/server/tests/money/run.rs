@@ -66,7 +66,7 @@ async fn credits(world: &World, until: Instant) {
         sleep(Duration::from_millis(random.random_range(50..400))).await;
         let account = random.random_range(1..world.accounts.len());
         let bucket = ["gift", "charge"][random.random_range(0..2)];
-        let amount = format!("0.00{:07}", random.random_range(1..10_000_000));
+        let amount = format!("0.00{:07}", random.random_range(1..3_000_000));
         world
             .give(account, bucket, &amount, None, &format!("later-{number}"))
             .await;

@@ -48,8 +48,13 @@ pub(crate) struct Credit {
     pub(crate) nano: i64,
 }
 
-/// What each account gets at first, from rich to penniless: bucket, amount, the end of a voucher.
-const PURSES: [&[(&str, &str, Option<&str>)]; 4] = [
+/// The account whose key may not spend more than [`CAP`] in a month.
+pub(crate) const CAPPED: usize = 4;
+pub(crate) const CAP: &str = "0.05";
+
+/// What each account gets at first, from rich to penniless, and the capped one at the end: bucket,
+/// amount, the end of a voucher.
+const PURSES: [&[(&str, &str, Option<&str>)]; 5] = [
     &[
         ("voucher", "0.02", Some("2199-01-01T00:00:00Z")),
         ("voucher", "0.01", Some("2198-01-01T00:00:00Z")),
@@ -63,6 +68,7 @@ const PURSES: [&[(&str, &str, Option<&str>)]; 4] = [
     ],
     &[("charge", "0.000000001", None)],
     &[],
+    &[("charge", "100", None)],
 ];
 
 impl World {
@@ -197,9 +203,13 @@ impl World {
         let account = self.post(Method::POST, "/accounts", &person).await;
         let id = account["id"].as_str().expect("an id").to_owned();
         let path = format!("/accounts/{id}/keys");
-        let key = self
-            .post(Method::POST, &path, &json!({"description": "money"}))
-            .await;
+        let limits = if position == CAPPED {
+            json!({"monthly_spend": CAP})
+        } else {
+            json!({})
+        };
+        let key = json!({"description": "money", "limits": limits});
+        let key = self.post(Method::POST, &path, &key).await;
         let key = key["key"].as_str().expect("a key").to_owned();
         Account { id, key }
     }
