@@ -7,7 +7,9 @@ mod platform {
     mod catalogue;
     mod credits;
     mod first_operator;
+    mod hanging;
     mod keys;
+    mod metering;
     mod outage;
     mod prices;
     mod processes;
