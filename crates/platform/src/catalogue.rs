@@ -15,6 +15,9 @@ pub struct CatalogueModel {
     record: Record,
     /// What calls cost, now and later. [`Record::price`] is what was last put with the model.
     pub schedule: PriceSchedule,
+    /// When the youngest entry of the price book was made. It is later than that, whatever the
+    /// clock says: a clock that was set back must not make a model cheaper or free.
+    priced_at: Timestamp,
 }
 
 impl CatalogueModel {
@@ -22,6 +25,8 @@ impl CatalogueModel {
     ///
     /// A model that was priced before there was a price book keeps its price as the version 0.
     pub(crate) fn new(record: Record, entries: Vec<(PriceVersion, PriceRecord)>) -> Self {
+        let made = entries.iter().map(|(_, entry)| entry.created_at);
+        let priced_at = made.max().unwrap_or(record.created_at);
         let mut entries: Vec<_> = entries.into_iter().map(entry).collect();
         if entries.is_empty() && record.price != Price::default() {
             entries.push(PriceEntry {
@@ -37,12 +42,19 @@ impl CatalogueModel {
         Self {
             record,
             schedule: PriceSchedule::new(entries),
+            priced_at,
         }
     }
 
-    /// The price of calls without a mode at a time; `None` when they are free for want of a price.
-    pub fn price_at(&self, now: Timestamp) -> Option<&PriceEntry> {
-        self.schedule.at(now, None)
+    /// The price of calls at a time; `None` when they are free for want of a price. A call without
+    /// an entry for its mode pays the entry without one.
+    pub fn price_at(&self, now: Timestamp, mode: Option<&str>) -> Option<&PriceEntry> {
+        self.schedule.at(self.not_before(now), mode)
+    }
+
+    /// The time that prices go by: `now`, but never before the youngest entry was made.
+    pub(crate) fn not_before(&self, now: Timestamp) -> Timestamp {
+        now.max(self.priced_at)
     }
 }
 

@@ -13,7 +13,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use silica_billing::{
     CapReached, ClassTables, Insufficient, LimitCounters, LimitReached, LimitSet, MemoryCounters, Metric,
     Moment, Scope, SpendCaps, Standing, Subject,
@@ -32,16 +31,12 @@ pub use reservation::{CallFacts, Reservation, Settled};
 const LOCAL_RESERVE: u64 = 1 << 20;
 /// The size of a local meter's journal, in bytes.
 const LOCAL_SIZE: u64 = 1 << 30;
-/// Where the imitated platform's days begin.
-const DEFAULT_ZONE: &str = "Asia/Shanghai";
 /// See [`MeterOptions::max_calls`].
 const DEFAULT_CALLS: usize = 4096;
 
 /// How a [`Meter`] measures.
 #[derive(Debug)]
 pub struct MeterOptions {
-    /// Where days and months begin, for day limits, bills and monthly caps.
-    pub zone: TimeZone,
     /// The limits of the classes by usage level.
     pub tables: ClassTables,
     /// Calls that may run at once; more are refused. Bounds what the journal must still take when
@@ -114,13 +109,14 @@ impl Meter {
         options: MeterOptions,
     ) -> Result<Self, PlatformError> {
         let clock = SharedClock::clone(&platform.shared.clock);
+        let zone = platform.shared.zone.clone();
         let meter = Self(Arc::new(Shared {
             platform,
             journal,
             counters,
             caps: SpendCaps::new(),
             tables: options.tables,
-            calendar: Calendar::new(options.zone),
+            calendar: Calendar::new(zone),
             clock,
             started: Instant::now(),
             places: Arc::new(Semaphore::new(options.max_calls.min(Semaphore::MAX_PERMITS))),
@@ -151,7 +147,6 @@ impl Meter {
         });
         let journal = opening.await.map_err(PlatformError::journal)??;
         let options = MeterOptions {
-            zone: TimeZone::get(DEFAULT_ZONE).map_err(PlatformError::journal)?,
             tables: ClassTables::published().map_err(PlatformError::journal)?,
             max_calls: DEFAULT_CALLS,
             retention_days: None,

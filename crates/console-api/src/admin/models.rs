@@ -56,7 +56,7 @@ pub(crate) struct ModelView {
 impl ModelView {
     /// Shows a model with its price at a time.
     pub(super) fn new(model: &CatalogueModel, now: Timestamp) -> Self {
-        let price = model.price_at(now);
+        let price = model.price_at(now, None);
         Self {
             id: model.id.to_string(),
             model_type: model.model_type,

@@ -75,8 +75,7 @@ impl Entry {
         let shared = &*meter.0;
         let (now, moment) = (shared.clock.now(), meter.moment());
         let price = model
-            .schedule
-            .at(now, mode)
+            .price_at(now, mode)
             .map(|entry| (entry.version, entry.in_force().clone()));
         let amount = price
             .as_ref()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use silica_billing::{Limits, Price};
 use silica_storage::{
     CatalogueModel as Record, ModelFeature, ModelStatus, ModelType, PriceRecord, Scope, SubType, catalogue,
@@ -79,9 +80,12 @@ impl Platform {
         catalogue::put(&write, &model).await?;
         let current = in_force
             .as_ref()
-            .and_then(|before| before.price_at(model.updated_at));
+            .and_then(|before| before.price_at(model.updated_at, None));
         if current.map_or(&Price::default(), |entry| &entry.list) != &model.price {
-            let entry = put_price(&model);
+            let from = in_force
+                .as_ref()
+                .map_or(model.updated_at, |before| before.not_before(model.updated_at));
+            let entry = put_price(&model, from);
             entries.push((prices::insert(&write, &entry).await?, entry));
         }
         // Read back for the time of creation, which stays that of the first.
@@ -134,15 +138,15 @@ impl Platform {
 }
 
 /// The entry of the price book for the price that was put with a model.
-fn put_price(model: &Record) -> PriceRecord {
+fn put_price(model: &Record, from: Timestamp) -> PriceRecord {
     PriceRecord {
         model: model.id.clone(),
         mode: None,
         list: model.price.clone(),
         promotional: None,
         badge: None,
-        effective_from: model.updated_at,
+        effective_from: from,
         effective_until: None,
-        created_at: model.updated_at,
+        created_at: from,
     }
 }

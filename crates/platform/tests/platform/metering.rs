@@ -222,7 +222,7 @@ on_each_database! {
 
     async fn calls_go_on_when_the_clock_jumps_and_every_row_stays_whole(database) {
         let house = House::open(database).await;
-        let model = house.model(limit(|limits| limits.requests_per_minute = Some(6))).await;
+        let model = house.model(limit(|limits| limits.requests_per_minute = Some(7))).await;
         let caller = house.caller(None).await;
         house.credit(caller.account, BucketKind::Charge, 100, None).await;
         house.call(&caller, &model).await.unwrap();
@@ -271,7 +271,7 @@ on_each_database! {
         house.credit(caller.account, BucketKind::Charge, 100, None).await;
         let mut held = house.admit(&caller, &model).await.unwrap();
         let mut dearer = NewModel::new(ModelName::new("m").unwrap(), SubType::Chat);
-        dearer.price.input = Some("9000000".parse().unwrap());
+        dearer.price.input = Some("900000".parse().unwrap());
         house.platform.put_model(dearer).await.unwrap();
         let settled = Settled {
             units: Units { prompt_tokens: 1, ..Units::default() },

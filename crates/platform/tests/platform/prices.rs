@@ -42,7 +42,12 @@ async fn put(platform: &Platform, price: Price) -> Arc<CatalogueModel> {
 /// The input price of calls without a mode, with its version.
 fn charged(platform: &Platform, time: &str) -> Option<(String, PriceVersion)> {
     let catalogue = platform.catalogue();
-    let entry = catalogue.model("m/a").unwrap().price_at(at(time))?.clone();
+    let entry = catalogue
+        .model("m/a")
+        .unwrap()
+        .schedule
+        .at(at(time), None)?
+        .clone();
     Some((entry.in_force().input?.to_string(), entry.version))
 }
 

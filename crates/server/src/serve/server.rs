@@ -212,7 +212,6 @@ async fn open_meter(config: &Config, platform: &Platform) -> anyhow::Result<Mete
     });
     let journal = opening.await??;
     let options = MeterOptions {
-        zone: config.billing.zone()?,
         tables: config.limits.tables()?,
         max_calls: usize::try_from(config.limits.max_running_calls)?,
         retention_days: config.billing.call_retention_days,
