@@ -170,6 +170,10 @@ fn unusable_values_are_refused_where_they_were_set() {
             .starts_with("silica.toml:2: key `cors.origins`: origin \"example.com\"")
     );
     assert!(
+        refusal("[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"proxy.example\"]\n")
+            .starts_with("silica.toml:2: key `server.trusted_proxies`: \"proxy.example\" is not an address")
+    );
+    assert!(
         refusal("[database]\nurl = \"mysql://x\"\n")
             .starts_with("silica.toml:2: key `database.url`: a database url starts with")
     );

@@ -64,3 +64,21 @@ async fn a_disabled_account_is_refused_until_it_is_enabled() {
     set("normal").await;
     assert_eq!(server.get("/v1/models", &key).await.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_key_bound_to_addresses_works_from_there_only() {
+    let server = bare().start().await;
+    let (path, key) = new_key(&server).await;
+    let bind = async |address: &str| {
+        let limits = json!({ "limits": { "ips": [address] } });
+        let (code, answer) = server.admin(Method::PATCH, &path, Some(&limits)).await;
+        assert_eq!(code, 200, "{answer}");
+    };
+    bind("127.0.0.0/8").await;
+    assert_eq!(server.get("/v1/models", &key).await.status(), StatusCode::OK);
+    bind("192.0.2.7").await;
+    let refused = server.get("/v1/models", &key).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let body: Value = refused.json().await.unwrap();
+    assert_eq!(body["code"], 30013);
+}

@@ -54,7 +54,14 @@ impl MigrationTrait for Migration {
             .columns(["id", "first_kept_day"])
             .values_panic([1.into(), 0.into()])
             .to_owned();
-        manager.execute(first).await
+        manager.execute(first).await?;
+        // They had the form of a model's limits, which a key cannot have any more, and nothing has
+        // enforced them so far.
+        let forget_key_limits = Query::update()
+            .table("api_keys")
+            .value("limits", Option::<String>::None)
+            .to_owned();
+        manager.execute(forget_key_limits).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
