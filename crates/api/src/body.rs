@@ -15,12 +15,16 @@ use silica_protocol::{ApiError, ErrorCode, RequestBody};
 use tokio::time::timeout;
 
 use crate::Failure;
+use crate::body_budget::{BodyShare, NoRoom};
 
 /// Limits on request bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
     /// The most bytes of a body.
     pub max_bytes: usize,
+    /// The most bytes of all bodies of running requests together; a body that finds no room is
+    /// refused with 503.
+    pub max_total_bytes: usize,
     /// The time within which a body must have arrived.
     pub timeout: Duration,
 }
@@ -115,23 +119,36 @@ fn parse_utf8<T>(body: &[u8], parser: fn(&str) -> Result<T, ApiError>) -> Result
 /// Reads a whole body within the limits. What is left of a refused one is for
 /// [`drain_unread`](crate::drain_unread).
 async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    // Absent on the operator's listener, whose few callers need no common bound.
+    let share = request.extensions().get::<BodyShare>().cloned();
     let body = request.into_body();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limits.max_bytes {
         return Err(too_large(limits));
     }
-    timeout(limits.timeout, collect(body, announced, limits))
+    timeout(limits.timeout, collect(body, announced, limits, share.as_ref()))
         .await
         .unwrap_or_else(|_elapsed| Err(ErrorCode::BodyTimeout.into()))
 }
 
-async fn collect(mut body: Body, announced: usize, limits: BodyLimits) -> Result<Bytes, ApiError> {
+async fn collect(
+    mut body: Body,
+    announced: usize,
+    limits: BodyLimits,
+    share: Option<&BodyShare>,
+) -> Result<Bytes, ApiError> {
     let mut collected = BytesMut::with_capacity(announced.min(PARSE_INLINE_BYTES));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::invalid("The request body could not be read."))?;
         let Ok(data) = frame.into_data() else { continue };
         if collected.len() + data.len() > limits.max_bytes {
             return Err(too_large(limits));
+        }
+        if let Some(share) = share {
+            // Counted as it arrives: an announced length costs a client nothing.
+            share
+                .grow_to(collected.len() + data.len())
+                .map_err(|NoRoom| ErrorCode::ModelServiceUnavailable)?;
         }
         collected.extend_from_slice(&data);
     }

@@ -26,13 +26,14 @@ pub struct ApiConfig {
 }
 
 impl Default for ApiConfig {
-    /// The current dialect, bodies up to 16 MiB within 30 seconds, CORS open, 512 tokens
+    /// The current dialect, bodies up to 16 MiB (512 MiB together) within 30 seconds, CORS open, 512 tokens
     /// (contract section 3.1, February 2025), a minute for clients that stop reading, and no proxy.
     fn default() -> Self {
         Self {
             dialect: ErrorDialect::default(),
             body: BodyLimits {
                 max_bytes: 16 * 1024 * 1024,
+                max_total_bytes: 512 * 1024 * 1024,
                 timeout: Duration::from_secs(30),
             },
             cors: CorsOrigins::Any,

@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod body_budget;
 mod chat;
 mod client_address;
 mod config;

@@ -9,7 +9,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use silica_api::{ApiConfig, BodyLimits};
 use silica_engine::EngineError;
-use silica_engine::scripted::ChatScript;
+use silica_engine::scripted::{ChatScript, Gate};
 use silica_types::TokenCount;
 
 use super::support::{App, Log, chat};
@@ -248,6 +248,7 @@ async fn oversized_bodies_are_refused_announced_or_not() {
 fn small_bodies() -> ApiConfig {
     let body = BodyLimits {
         max_bytes: 1000,
+        max_total_bytes: 1_000_000,
         timeout: Duration::from_secs(30),
     };
     ApiConfig {
@@ -326,4 +327,31 @@ async fn nothing_of_a_request_or_an_answer_is_logged() {
         );
     }
     assert!(log.contains("outcome=\"complete\""), "{log}");
+}
+
+#[tokio::test]
+async fn bodies_of_running_requests_share_a_bound_and_give_it_back() {
+    let mut config = ApiConfig::default();
+    config.body.max_total_bytes = 8 * 1024;
+    let app = App::with_config(config).await;
+    let gate = Gate::closed();
+    app.engine
+        .push(ChatScript::started(TokenCount(1)).wait(&gate).content(0, "a"));
+    let large = |bytes| {
+        json!({
+            "model": "silica/plain", "stream": true,
+            "messages": [{"role": "user", "content": "x".repeat(bytes)}]
+        })
+    };
+    let request = app.request(Method::POST, "/v1/chat/completions", large(6 * 1024).to_string());
+    let running = app.respond(request).await;
+    assert_eq!(running.status(), 200);
+    let refused = app.chat(&large(3 * 1024)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()["code"].as_u64()),
+        (503, Some(50508))
+    );
+    assert_eq!(app.chat(&large(10)).await.status, 200, "a small one finds room");
+    drop(running);
+    assert_eq!(app.chat(&large(3 * 1024)).await.status, 200);
 }

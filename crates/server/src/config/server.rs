@@ -20,6 +20,9 @@ pub(crate) struct ServerConfig {
     pub(crate) shutdown_grace: HumanDuration,
     /// The largest request body; a larger one is refused with 413.
     pub(crate) max_body: ByteSize,
+    /// The most memory that the bodies of all running requests may take together; a body that finds
+    /// no room is refused with 503.
+    pub(crate) max_bodies: ByteSize,
     /// How long a client may take to send a request's body.
     pub(crate) body_timeout: HumanDuration,
     /// How long a client may take to send a request's headers, and how long a connection may stay
@@ -42,6 +45,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             shutdown_grace: HumanDuration(Duration::from_secs(30)),
             max_body: ByteSize::mebibytes(16),
+            max_bodies: ByteSize::mebibytes(512),
             body_timeout: HumanDuration(Duration::from_secs(30)),
             idle_timeout: HumanDuration(Duration::from_secs(75)),
             write_timeout: HumanDuration(Duration::from_mins(1)),
@@ -68,6 +72,12 @@ impl ServerConfig {
             message: error.to_string(),
         };
         self.trusted_proxies().map(drop).map_err(invalid)?;
+        if self.max_bodies.bytes() < self.max_body.bytes() {
+            return Err(InvalidValue {
+                key: "server.max_bodies",
+                message: "must not be smaller than server.max_body".to_owned(),
+            });
+        }
         self.body_timeout.not_zero("server.body_timeout")?;
         self.idle_timeout.not_zero("server.idle_timeout")?;
         self.write_timeout.not_zero("server.write_timeout")

@@ -231,6 +231,7 @@ fn document(document: &utoipa::openapi::OpenApi) -> anyhow::Result<MethodRouter>
 fn body_limits(config: &Config) -> BodyLimits {
     BodyLimits {
         max_bytes: usize::try_from(config.server.max_body.bytes()).unwrap_or(usize::MAX),
+        max_total_bytes: usize::try_from(config.server.max_bodies.bytes()).unwrap_or(usize::MAX),
         timeout: config.server.body_timeout.0,
     }
 }
