@@ -42,13 +42,22 @@ impl Platform {
     /// [`PlatformError::NotFound`] for an unknown model, [`PlatformError::Invalid`] or
     /// [`PlatformError::Storage`].
     pub async fn add_price(&self, new: NewPrice) -> Result<PriceEntry, PlatformError> {
-        let price = self.check_price(new)?;
+        let mut price = self.check_price(new)?;
         let _in_order = self.shared.operations.lock().await;
         let write = self.shared.storage.begin(Scope::Catalogue).await?;
         let record = model_must_exist(&write, &price.model).await?;
         let mut entries = prices::of_model(&write, &price.model).await?;
         if let Some(before) = from_before_the_book(&record, entries.is_empty()) {
             entries.push((prices::insert(&write, &before).await?, before));
+        }
+        // After a clock was set back, an entry of now would begin before one that is in force, and lose.
+        let model = CatalogueModel::new(record.clone(), entries.clone());
+        price.effective_from = model.not_before(price.effective_from);
+        if price
+            .effective_until
+            .is_some_and(|until| until <= price.effective_from)
+        {
+            return Err(invalid("effective_until", "must lie after effective_from"));
         }
         let version = prices::insert(&write, &price).await?;
         entries.push((version, price.clone()));
@@ -99,9 +108,6 @@ impl Platform {
             .effective_until
             .map(|until| validate::whole_microseconds("effective_until", until))
             .transpose()?;
-        if until.is_some_and(|until| until <= from) {
-            return Err(invalid("effective_until", "must lie after effective_from"));
-        }
         Ok(PriceRecord {
             model: new.model,
             mode: new.mode.as_deref().map(validate::mode).transpose()?,

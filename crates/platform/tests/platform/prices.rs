@@ -111,6 +111,24 @@ on_each_database! {
         assert_eq!(platform.prices(None).await.unwrap().len(), 2);
     }
 
+    async fn the_last_price_wins_after_the_clock_was_set_back_too(database) {
+        let clock = Arc::new(ManualClock::new(at("2025-02-13T12:00:00Z")));
+        let platform = open_at(database, clock.clone()).await;
+        put(&platform, input("1")).await;
+        clock.advance(jiff::SignedDuration::from_hours(-2));
+        let costs = |amount: &str| {
+            let catalogue = platform.catalogue();
+            let model = catalogue.model("m/a").unwrap();
+            ["2025-02-13T10:00:00Z", "2025-02-13T12:00:00Z"]
+                .iter()
+                .all(|time| model.price_at(at(time), None).unwrap().list == input(amount))
+        };
+        platform.add_price(entry(input("2"))).await.unwrap();
+        assert!(costs("2"));
+        put(&platform, input("3")).await;
+        assert!(costs("3"));
+    }
+
     async fn unusable_prices_are_refused(database) {
         let platform = open(database).await;
         let error = platform.add_price(entry(input("1"))).await.unwrap_err();
