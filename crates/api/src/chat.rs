@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
-use silica_gateway::{Call, GatewayError};
+use silica_gateway::{Call, Delivery, GatewayError};
 use silica_protocol::openai::chat::{
     ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, Chunk,
 };
@@ -67,11 +67,16 @@ pub(crate) async fn create_chat_completion(
         engine_request(body, &model, default_max_tokens)
     }?;
     let choices = request.choices;
+    let delivery = if streams {
+        Delivery::Streamed
+    } else {
+        Delivery::Whole
+    };
     // Nothing here may be handed to another task: when the client leaves, this future or the
     // body that it returned is dropped, and with it the call.
     let call = state
         .gateway
-        .chat(&caller, model.id.as_str(), &trace, request)
+        .chat(&caller, model.id.as_str(), &trace, request, delivery)
         .await?;
     let head = Head::new(&call, &model.id);
     let mut limits = HeaderMap::new();

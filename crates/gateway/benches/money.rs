@@ -26,7 +26,7 @@ use silica_engine::{
     ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, EngineError,
     FinishReason, PreparedChat, Sampling, Thinking, ToolChoice, Usage,
 };
-use silica_gateway::{EngineLoader, Gateway, LoadError};
+use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
     BucketKind, Caller, DatabaseUrl, Deployment, KeyLimits, LimitMetrics, Limits, Meter, NewAccount,
     NewCredit, NewDeployment, NewKey, NewModel, NewReplica, Platform, Price, ReplicaSpec, Storage, SubType,
@@ -158,7 +158,7 @@ impl House {
         let trace = TraceId::generate(&SystemClock);
         let call = self
             .gateway
-            .chat(&self.caller, MODEL, &trace, request())
+            .chat(&self.caller, MODEL, &trace, request(), Delivery::Streamed)
             .await
             .unwrap();
         call.for_each(|event| {

@@ -8,7 +8,7 @@ use silica_platform::{
 };
 use silica_types::{RequestId, SharedClock, TokenCount, TraceId};
 
-use crate::record::CallRecord;
+use crate::record::{CallRecord, Delivery};
 use crate::registry::Registry;
 use crate::replica::{Loaded, Replica, Seat};
 use crate::routes::Routes;
@@ -190,6 +190,7 @@ impl Gateway {
         model: &str,
         trace: &TraceId,
         request: ChatRequest,
+        delivery: Delivery,
     ) -> Result<Call, GatewayError> {
         let model = self.chat_model(model)?;
         let created = self.0.clock.now();
@@ -198,7 +199,7 @@ impl Gateway {
             trace: trace.clone(),
             started_at: created,
         };
-        let mut record = CallRecord::begin(facts, caller, &model.id);
+        let mut record = CallRecord::begin(facts, caller, &model.id, delivery);
         let choices = request.choices;
         match self.start(&mut record, caller, &model, request).await {
             Ok((seat, stream)) => Ok(Call::new(record, created, choices, stream, seat)),

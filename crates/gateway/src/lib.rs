@@ -17,3 +17,4 @@ pub use call::Call;
 pub use error::{DeployError, GatewayError, LoadError, error_chain};
 pub use gateway::{Gateway, Prepared};
 pub use loader::EngineLoader;
+pub use record::Delivery;

@@ -41,12 +41,22 @@ impl Outcome {
     }
 }
 
+/// How an answer goes to the client, which decides what a failure costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Event by event: what was sent before the engine failed is billed.
+    Streamed,
+    /// In one piece: an engine that fails leaves the client nothing, so nothing is billed.
+    Whole,
+}
+
 /// Watches a call and books it when it ends. Dropped without an end, it books a cancellation;
 /// a second end changes nothing.
 pub(crate) struct CallRecord {
     facts: CallFacts,
     caller: Caller,
     model: ModelName,
+    delivery: Delivery,
     reservation: Option<Reservation>,
     usage: Usage,
     begun: Instant,
@@ -57,11 +67,12 @@ pub(crate) struct CallRecord {
 
 impl CallRecord {
     /// Begins the account; from here on something is booked.
-    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &ModelName) -> Self {
+    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &ModelName, delivery: Delivery) -> Self {
         Self {
             facts,
             caller: caller.clone(),
             model: model.clone(),
+            delivery,
             reservation: None,
             usage: Usage::default(),
             begun: Instant::now(),
@@ -131,10 +142,12 @@ impl CallRecord {
         });
     }
 
-    /// Settles what the engine has used. A call that ended before the engine began costs nothing.
+    /// Settles what the engine has used. A call that ended before the engine began, or whose client
+    /// got nothing of a failed answer, costs nothing. A client that left pays what was produced.
     fn settle(&mut self, outcome: Outcome) -> Option<(Money, Commit)> {
         let reservation = self.reservation.as_mut()?;
-        if self.started.is_none() {
+        let client_got_nothing = outcome == Outcome::Failed && self.delivery == Delivery::Whole;
+        if self.started.is_none() || client_got_nothing {
             reservation.release();
             return None;
         }

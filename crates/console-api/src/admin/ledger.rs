@@ -18,13 +18,15 @@ use crate::{AdminState, failure};
 /// lost at its end. The fields of calls are `null` in other rows.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct LedgerRowView {
+    /// The row's id; unique in the account.
+    id: String,
     /// The day that it is booked on, in the zone of bills.
     #[schema(value_type = String, format = Date)]
     day: Text<BillingDay>,
     /// call, credit or expiry.
     kind: &'static str,
     /// The id of the call or the credit, or of the voucher that ended.
-    event: String,
+    event_id: String,
     /// Counts the rows of one event from zero.
     position: u16,
     /// voucher, gift or charge; `null` for a call that took from none.
@@ -72,9 +74,10 @@ impl From<&LedgerRow> for LedgerRowView {
             LedgerCause::Expiry => ("expiry", None),
         };
         Self {
+            id: row.cursor().to_string(),
             day: Text(row.day),
             kind,
-            event: row.event.simple().to_string(),
+            event_id: row.event.simple().to_string(),
             position: row.position,
             bucket: row.bucket.map(|(_, kind)| kind),
             bucket_id: row.bucket.map(|(id, _)| Text(id)),

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures::{FutureExt as _, StreamExt as _};
 use silica_engine::scripted::{ChatScript, Gate, ScriptedChatEngine};
 use silica_engine::{EngineError, FinishReason};
-use silica_gateway::GatewayError;
+use silica_gateway::{Delivery, GatewayError};
 use silica_platform::{
     BucketKind, CallStatus, LimitMetrics, Limits, Metric, NewModel, Price, Refusal, UsageEvent,
 };
@@ -162,6 +162,20 @@ async fn a_failure_in_the_middle_is_billed_for_what_was_sent() {
     settled(&fixture).await;
     let event = only_event(&fixture).await;
     assert_eq!((event.amount, event.status), (yuan(4), CallStatus::Failed));
+}
+
+#[tokio::test]
+async fn a_failure_that_leaves_the_client_nothing_costs_nothing() {
+    let script = ChatScript::started(TokenCount(3))
+        .content(0, "a")
+        .fail(|| EngineError::Unavailable);
+    let (fixture, _engine) = priced(script, |_| {}).await;
+    fixture.bucket(BucketKind::Charge, 100);
+    let call = fixture.chat_as("m", request(), Delivery::Whole).await.unwrap();
+    let events: Vec<_> = call.collect().await;
+    assert!(events.last().unwrap().is_err());
+    assert_eq!(fixture.events().await, []);
+    assert_eq!(fixture.total_yuan(), 100);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_engine::{ChatEngine, ChatRequest, Continuation, Sampling, Thinking, ToolChoice};
-use silica_gateway::{EngineLoader, Gateway, LoadError};
+use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
     Bucket, BucketKind, Caller, DatabaseUrl, Deployment, Meter, NewDeployment, NewModel, NewReplica,
     Platform, ReplicaSpec, Storage, SubType, UsageEvent,
@@ -136,8 +136,19 @@ impl Fixture {
         model: &str,
         request: ChatRequest,
     ) -> Result<silica_gateway::Call, silica_gateway::GatewayError> {
+        self.chat_as(model, request, Delivery::Streamed).await
+    }
+
+    pub(crate) async fn chat_as(
+        &self,
+        model: &str,
+        request: ChatRequest,
+        delivery: Delivery,
+    ) -> Result<silica_gateway::Call, silica_gateway::GatewayError> {
         let trace = TraceId::from_caller("trace-1").unwrap();
-        self.gateway.chat(&self.caller, model, &trace, request).await
+        self.gateway
+            .chat(&self.caller, model, &trace, request, delivery)
+            .await
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn rows(world: &World, account: usize) -> Vec<Row> {
 fn row(row: &Value) -> Row {
     let text = |name: &str| row[name].as_str().map(str::to_owned);
     Row {
-        event: text("event_id").or_else(|| text("event")).expect("an event"),
+        event: text("event_id").expect("an event"),
         kind: text("kind").expect("a kind"),
         bucket: text("bucket"),
         nano: nano(&text("amount").expect("an amount")),
