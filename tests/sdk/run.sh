@@ -77,7 +77,10 @@ start() {
     SILICA_BASE_URL=$(sed -n 's/^Silica is ready on //p' "$work/stdout")
     [ -n "$SILICA_BASE_URL" ] || fail_with_log "the server was not ready within a minute"
     SILICA_API_KEY=$(grep -o 'sk-[a-z]\{48\}' "$work/stdout") || fail_with_log "the server printed no API key"
-    export SILICA_BASE_URL SILICA_API_KEY SILICA_MODEL=silica/tiny-chat
+    SILICA_ADMIN_URL=$(sed -n 's/.*"admin":"\([^"]*\)".*/\1/p' "$work/data/addresses.json")
+    SILICA_ADMIN_KEY=$(cat "$work/data/admin.key")
+    [ -n "$SILICA_ADMIN_URL" ] || fail_with_log "the server wrote no admin address"
+    export SILICA_BASE_URL SILICA_API_KEY SILICA_ADMIN_URL SILICA_ADMIN_KEY SILICA_MODEL=silica/tiny-chat
 }
 
 prepare

@@ -5,6 +5,8 @@ import os
 import openai
 import pytest
 
+from shop import Shop
+
 
 @pytest.fixture(scope="session")
 def model() -> str:
@@ -25,3 +27,9 @@ def api_key() -> str:
 def client(base_url: str, api_key: str) -> openai.OpenAI:
     # No retries: an answer that only comes at the second try is a fault.
     return openai.OpenAI(base_url=f"{base_url}/v1", api_key=api_key, max_retries=0, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def shop(base_url: str, model: str):
+    with Shop(os.environ["SILICA_ADMIN_URL"], os.environ["SILICA_ADMIN_KEY"], base_url, model) as shop:
+        yield shop
