@@ -14,7 +14,7 @@ use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::failure::render;
-use crate::{CorsOrigins, Failure};
+use crate::{CorsOrigins, Failure, limit_headers};
 
 /// The response header that carries the trace id.
 pub const TRACE_ID_HEADER: HeaderName = HeaderName::from_static("x-siliconcloud-trace-id");
@@ -67,18 +67,22 @@ pub fn install_panic_hook() {
     }));
 }
 
-/// Lets browsers call the API and read the trace id and when to try again.
+/// Lets browsers call the API and read the trace id, the limits and when to try again.
 pub(crate) fn cors(origins: &CorsOrigins) -> CorsLayer {
     let origins = match origins {
         CorsOrigins::Any => AllowOrigin::any(),
         CorsOrigins::Only(list) => AllowOrigin::list(list.iter().cloned()),
     };
+    let exposed: Vec<_> = [TRACE_ID_HEADER, header::RETRY_AFTER]
+        .into_iter()
+        .chain(limit_headers::all())
+        .collect();
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         // `*` would leave out Authorization (Fetch standard, section 3.3.4).
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([TRACE_ID_HEADER, header::RETRY_AFTER])
+        .expose_headers(exposed)
         .max_age(Duration::from_hours(1))
 }
 

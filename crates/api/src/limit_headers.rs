@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use silica_platform::{LimitReached, Metric, Standing};
 
 /// The three headers of one kind of limit.
@@ -39,6 +39,14 @@ fn names(metric: Metric) -> &'static Names {
         Metric::Tpm | Metric::Tpd => &TOKENS,
         Metric::Ipm | Metric::Ipd => &IMAGES,
     }
+}
+
+/// The names of all of them, for browsers that ask what they may read.
+pub(crate) fn all() -> impl Iterator<Item = HeaderName> {
+    [&REQUESTS, &TOKENS, &IMAGES]
+        .into_iter()
+        .flat_map(|names| [names.limit, names.remaining, names.reset])
+        .map(HeaderName::from_static)
 }
 
 /// Writes how an admitted call left its limits. Of several limits on the same thing (minute, hour,
