@@ -183,6 +183,13 @@ async fn connect_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(None)
             .idle_timeout(None)
+            // SQLite ends a transaction by itself on some errors, such as a full disk. The driver
+            // does not notice and takes all later transactions for parts of that one: committing
+            // them could keep nothing. Such a connection is closed, and another one opened.
+            .before_acquire(|connection, _| {
+                let is_usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_usable) })
+            })
     };
     // The writer connects first: it switches the file to WAL, which a read-only connection cannot.
     let writer = pool().max_connections(1).connect_with(options.clone()).await?;

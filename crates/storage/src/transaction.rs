@@ -152,6 +152,7 @@ pub(crate) fn write_options() -> TransactionOptions {
 mod tests {
     use std::time::Duration;
 
+    use sea_orm::ConnectionTrait as _;
     use sea_orm::sqlx::sqlite::SqliteConnectOptions;
     use sea_orm::sqlx::{self, ConnectOptions};
 
@@ -186,5 +187,22 @@ mod tests {
             .expect("the change has had the lock since it began");
         change.commit().await.unwrap();
         refused.expect_err("the other writer has to wait");
+    }
+
+    /// What SQLite does on a full disk; the tests of the server have a real one.
+    #[tokio::test]
+    async fn sqlite_change_after_one_that_the_database_undid_by_itself_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("silica.db");
+        let storage = Storage::open(&DatabaseUrl::sqlite(&path)).await.unwrap();
+        let undone = storage.begin(Scope::Accounts).await.unwrap();
+        undone.transaction.execute_unprepared("ROLLBACK").await.unwrap();
+        drop(undone);
+        drop(storage.begin(Scope::Accounts).await.unwrap());
+        let kept = storage.begin(Scope::Accounts).await.unwrap();
+        let revision = kept.commit().await.unwrap();
+
+        let seen = revisions::read(storage.reader()).await.unwrap();
+        assert_eq!(seen.latest, revision);
     }
 }
