@@ -1,6 +1,6 @@
 //! A database of its own for each test, of either kind.
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, DatabaseTransaction, TransactionTrait};
 use silica_storage::{DatabaseUrl, Storage};
 use tempfile::TempDir;
 
@@ -78,6 +78,24 @@ pub async fn empty_postgres() -> EmptyDatabase {
     }
 }
 
+/// Somebody who keeps others from booking; ends with [`HeldLedger::release`] or when dropped.
+#[derive(Debug)]
+#[must_use = "the ledger is free again when this is dropped"]
+pub struct HeldLedger {
+    transaction: DatabaseTransaction,
+}
+
+impl HeldLedger {
+    /// Lets the others go on.
+    ///
+    /// # Panics
+    /// When the database refuses that.
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    pub async fn release(self) {
+        self.transaction.rollback().await.expect("the lock is given back");
+    }
+}
+
 impl EmptyDatabase {
     /// Returns the url, for `Storage::open`, which makes the tables.
     pub const fn url(&self) -> &DatabaseUrl {
@@ -139,6 +157,29 @@ impl TestDatabase {
             .close()
             .await
             .expect("the connection to the test database closes");
+    }
+
+    /// Keeps everybody else from writing to the ledger (in SQLite: to anything), as a long
+    /// transaction of another program would.
+    ///
+    /// # Panics
+    /// When the database refuses that.
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    pub async fn hold_ledger(&self) -> HeldLedger {
+        let connection = Database::connect(&self.text)
+            .await
+            .expect("a connection to the test database");
+        let transaction = connection.begin().await.expect("a transaction");
+        let sql = match self.place {
+            // Changes nothing, and takes the one lock there is.
+            Place::Folder(_) => "DELETE FROM ledger WHERE 1 = 0",
+            Place::Postgres(_) => "LOCK TABLE ledger IN EXCLUSIVE MODE",
+        };
+        transaction
+            .execute_unprepared(sql)
+            .await
+            .expect("the lock is there to take");
+        HeldLedger { transaction }
     }
 
     /// Returns the url, for `Storage::open`.

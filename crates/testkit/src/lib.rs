@@ -3,12 +3,14 @@
 mod chaos;
 pub mod database;
 mod ledger;
+mod own_postgres;
 mod postgres;
 mod server;
 mod upstream;
 
 pub use chaos::chaos_time;
 pub use ledger::ledger_discrepancies;
+pub use own_postgres::OwnPostgres;
 pub use server::{Refused, ServerBuilder, Signal, Stopped, TestServer};
 pub use upstream::{
     Upstream, UpstreamCall, UpstreamFault, UpstreamOutcome, UpstreamRequest, UpstreamScript, UsageFrames,

@@ -129,19 +129,24 @@ fn server() -> &'static Server {
             reason = "the test script hands the server over in the environment"
         )]
         let given = std::env::var(VARIABLE);
-        match given {
-            Ok(url) => Server { url, _child: None },
-            Err(_) => start(),
-        }
+        let (url, child) = given.map_or_else(
+            |_| {
+                let (url, child) = start();
+                (url, Some(child))
+            },
+            |url| (url, None),
+        );
+        Server { url, _child: child }
     })
 }
 
+/// Starts a server that ends when the child's standard input is closed.
 #[expect(
     clippy::expect_used,
     clippy::panic,
     reason = "a test without its database has failed"
 )]
-fn start() -> Server {
+pub(crate) fn start() -> (String, Child) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/postgres-for-tests.sh");
     let mut child = Command::new(&script)
         .args(["sh", "-c", WAIT_FOR_THE_END])
@@ -164,8 +169,5 @@ fn start() -> Server {
         }
         panic!("no PostgreSQL for the tests: {}", complaint.trim());
     }
-    Server {
-        url: url.trim().to_owned(),
-        _child: Some(child),
-    }
+    (url.trim().to_owned(), child)
 }

@@ -114,6 +114,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Uses a data folder somewhere else, such as on another disk. What the server writes to its
+    /// outputs stays in the temporary folder.
+    #[must_use]
+    pub fn data_at(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data = Some(folder.into());
+        self
+    }
+
     /// Starts on the data folder of a server that runs.
     #[must_use]
     pub fn data_beside(mut self, running: &TestServer) -> Self {

@@ -39,14 +39,19 @@ impl TestServer {
         request.json(body).send().await.expect("an answer")
     }
 
+    /// A request to the operator's API with the admin key; `path` follows `/admin/v1`.
+    pub fn admin_request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/admin/v1{path}", self.admin_url());
+        self.client.request(method, url).bearer_auth(self.admin_key())
+    }
+
     /// A request of the operator; `path` follows `/admin/v1`. Returns status and JSON body.
     ///
     /// # Panics
     /// When there is no answer, or one that is neither empty nor JSON.
     #[expect(clippy::expect_used, reason = "a server that does not answer fails the test")]
     pub async fn admin(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let url = format!("{}/admin/v1{path}", self.admin_url());
-        let request = self.client.request(method, url).bearer_auth(self.admin_key());
+        let request = self.admin_request(method, path);
         let request = match body {
             Some(body) => request.json(body),
             None => request,

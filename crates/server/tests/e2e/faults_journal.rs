@@ -1,0 +1,97 @@
+//! A damaged usage journal: the server does not start over it, and says how to go on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use silica_testkit::{Stopped, Upstream, database};
+
+use crate::support::bare;
+use crate::till::{PAID, booked, complete_many, customer, open_shop};
+
+/// How each event begins on disk.
+const MAGIC: &[u8] = b"SJE1";
+
+/// Flips a bit in the event that stands in the middle of the file.
+fn damage(journal: &Path) {
+    let mut bytes = fs::read(journal).unwrap();
+    let events: Vec<usize> = bytes
+        .windows(MAGIC.len())
+        .enumerate()
+        .filter_map(|(position, window)| (window == MAGIC).then_some(position))
+        .collect();
+    assert!(
+        events.len() >= 3,
+        "{} events in {}",
+        events.len(),
+        journal.display()
+    );
+    bytes[events[events.len() / 2] + 60] ^= 0x10;
+    fs::write(journal, bytes).unwrap();
+}
+
+/// The command that the text tells to run, as a person would copy it.
+fn told_command(text: &str) -> Vec<String> {
+    let command = text.split('`').find(|part| part.starts_with("silica journal"));
+    let command = command.unwrap_or_else(|| panic!("no command in: {text}"));
+    command.split(' ').skip(1).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_refused_and_what_is_readable_is_saved() {
+    let database = database::sqlite().await;
+    let on_it = || bare().environment("SILICA__DATABASE__URL", database.url_text());
+    let upstream = Upstream::start().await;
+    let server = on_it().start().await;
+    open_shop(&server, &upstream).await;
+    let who = customer(&server, "damage", "100").await;
+    let mut markers = complete_many(&server, &who.key, PAID, "before", 4).await;
+    booked(&server, &who, &markers).await;
+
+    // Nobody can book, so the calls of this time are in the journal when the server has ended.
+    let held = database.hold_ledger().await;
+    let waiting = complete_many(&server, &who.key, PAID, "waiting", 12).await;
+    let journal: PathBuf = server.data().join("journal/usage.db");
+    let stopped: Stopped = server.stop().await;
+    held.release().await;
+    damage(&journal);
+
+    let refused = on_it().data_of(stopped).refused().await;
+    assert!(!refused.status.success());
+    let reason = refused.stderr;
+    for part in [
+        &*journal.display().to_string(),
+        "is damaged",
+        "silica journal salvage",
+    ] {
+        assert!(reason.contains(part), "{part} in {reason}");
+    }
+    let before = fs::read(&journal).unwrap();
+    let refused = on_it().data_of(refused.data).refused().await;
+    assert!(
+        fs::read(&journal).unwrap() == before,
+        "a refused start changes nothing"
+    );
+
+    let salvage = Command::new(env!("CARGO_BIN_EXE_silica"))
+        .args(told_command(&reason))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&salvage.stdout).into_owned();
+    assert!(salvage.status.success(), "{told} {salvage:?}");
+    assert!(
+        told.contains(&format!("{} settled calls are saved", waiting.len() - 1)),
+        "{told}"
+    );
+    assert!(told.contains("1 could not be read"), "{told}");
+
+    let server = on_it().data_of(refused.data).start().await;
+    let saved = crate::till::ledger(&server, &who).await;
+    let is_saved = |marker: &String| saved.iter().any(|row| row["trace_id"] == **marker);
+    let lost = waiting.iter().filter(|marker| !is_saved(marker)).count();
+    assert_eq!(lost, 1, "all but the damaged one");
+    markers.extend(waiting.into_iter().filter(is_saved));
+    markers.extend(complete_many(&server, &who.key, PAID, "after", 4).await);
+    booked(&server, &who, &markers).await;
+    server.stop().await;
+}
