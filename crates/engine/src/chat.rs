@@ -30,9 +30,15 @@ pub trait ChatEngine: Send + Sync {
 /// A request whose prompt is built and whose size is known. Dropping it leaves nothing behind.
 #[async_trait]
 pub trait PreparedChat: Send {
-    /// The tokens of the rendered prompt; an upper bound where the engine cannot count
+    /// The tokens of the rendered prompt; an estimate where the engine cannot count
     /// ([`PreparedChat::prompt_source`]).
     fn prompt_tokens(&self) -> TokenCount;
+
+    /// The most tokens that the prompt can be: what its price is reserved by. An engine that counts
+    /// exactly has nothing to add.
+    fn prompt_limit(&self) -> TokenCount {
+        self.prompt_tokens()
+    }
 
     /// The most tokens that all choices together may generate.
     fn completion_limit(&self) -> TokenCount;
