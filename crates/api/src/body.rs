@@ -15,15 +15,15 @@ use silica_protocol::{ApiError, ErrorCode, RequestBody};
 use tokio::time::timeout;
 
 use crate::Failure;
-use crate::body_budget::{BodyShare, NoRoom};
+use crate::body_budget::{BodyBudget, BodyShare, NoRoom};
 
 /// Limits on request bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
     /// The most bytes of a body.
     pub max_bytes: usize,
-    /// The most bytes of all bodies of running requests together; a body that finds no room is
-    /// refused with 503.
+    /// The most bytes of all large bodies together while they are read and parsed; one that finds no
+    /// room is refused with 503.
     pub max_total_bytes: usize,
     /// The time within which a body must have arrived.
     pub timeout: Duration,
@@ -43,7 +43,7 @@ where
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let body = read(request, BodyLimits::from_ref(state)).await?;
+        let (body, _share) = read(request, BodyLimits::from_ref(state)).await?;
         Ok(Self(parse(body, T::from_json).await?))
     }
 }
@@ -60,7 +60,7 @@ where
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let body = read(request, BodyLimits::from_ref(state)).await?;
+        let (body, _share) = read(request, BodyLimits::from_ref(state)).await?;
         Ok(Self(parse(body, from_serde).await?))
     }
 }
@@ -116,17 +116,18 @@ fn parse_utf8<T>(body: &[u8], parser: fn(&str) -> Result<T, ApiError>) -> Result
     parser(text)
 }
 
-/// Reads a whole body within the limits. What is left of a refused one is for
+/// Reads a whole body within the limits, and what it has taken of the budget, to be held until it is
+/// parsed. What is left of a refused one is for
 /// [`drain_unread`](crate::drain_unread).
-async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, ApiError> {
+async fn read(request: Request, limits: BodyLimits) -> Result<(Bytes, Option<BodyShare>), ApiError> {
     // Absent on the operator's listener, whose few callers need no common bound.
-    let share = request.extensions().get::<BodyShare>().cloned();
+    let share = request.extensions().get::<BodyBudget>().map(BodyBudget::share);
     let body = request.into_body();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limits.max_bytes {
         return Err(too_large(limits));
     }
-    timeout(limits.timeout, collect(body, announced, limits, share.as_ref()))
+    timeout(limits.timeout, collect(body, announced, limits, share))
         .await
         .unwrap_or_else(|_elapsed| Err(ErrorCode::BodyTimeout.into()))
 }
@@ -135,8 +136,8 @@ async fn collect(
     mut body: Body,
     announced: usize,
     limits: BodyLimits,
-    share: Option<&BodyShare>,
-) -> Result<Bytes, ApiError> {
+    mut share: Option<BodyShare>,
+) -> Result<(Bytes, Option<BodyShare>), ApiError> {
     let mut collected = BytesMut::with_capacity(announced.min(PARSE_INLINE_BYTES));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::invalid("The request body could not be read."))?;
@@ -144,7 +145,7 @@ async fn collect(
         if collected.len() + data.len() > limits.max_bytes {
             return Err(too_large(limits));
         }
-        if let Some(share) = share {
+        if let Some(share) = &mut share {
             // Counted as it arrives: an announced length costs a client nothing.
             share
                 .grow_to(collected.len() + data.len())
@@ -152,7 +153,7 @@ async fn collect(
         }
         collected.extend_from_slice(&data);
     }
-    Ok(collected.freeze())
+    Ok((collected.freeze(), share))
 }
 
 fn too_large(limits: BodyLimits) -> ApiError {

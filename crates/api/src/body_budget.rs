@@ -1,31 +1,32 @@
-//! The memory that the bodies of all running requests may take together.
+//! The memory that large bodies may take together while they are read and parsed.
 //!
 //! Each body is bounded by itself, but thousands of connections times the largest body is more than
-//! any machine has. A request's share is held until its answer is over, since what was parsed from
-//! the body lives as long.
+//! any machine has. Small bodies are not counted, so that nobody's large ones refuse them. The share
+//! ends with the parsing: what is kept of a request is bounded by its model's context, and the calls
+//! that may run by `limits.max_running_calls`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::GuardedBody;
-
 /// Bytes of one permit; a body takes whole ones.
 const UNIT: usize = 1024;
+
+/// Bodies up to this size are not counted; connections and their streams bound them already.
+const UNCOUNTED: usize = 64 * 1024;
 
 /// A number of bytes that requests share. Clones are the same budget.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyBudget(Arc<Semaphore>);
 
-/// What one request has taken.
-#[derive(Debug, Clone)]
+/// What one body has taken; dropping it gives it back.
+#[derive(Debug)]
 pub(crate) struct BodyShare {
     budget: BodyBudget,
-    taken: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 /// The bodies of the other requests leave no room.
@@ -40,10 +41,11 @@ impl BodyBudget {
         )))
     }
 
-    fn share(&self) -> BodyShare {
+    /// Begins to count a body.
+    pub(crate) fn share(&self) -> BodyShare {
         BodyShare {
             budget: self.clone(),
-            taken: Arc::default(),
+            taken: None,
         }
     }
 }
@@ -53,9 +55,11 @@ impl BodyShare {
     ///
     /// # Errors
     /// [`NoRoom`] when the others leave too little; what was taken before stays taken.
-    pub(crate) fn grow_to(&self, bytes: usize) -> Result<(), NoRoom> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let has = taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        if bytes <= UNCOUNTED {
+            return Ok(());
+        }
+        let has = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let needs = bytes.div_ceil(UNIT).saturating_sub(has);
         if needs == 0 {
             return Ok(());
@@ -64,20 +68,18 @@ impl BodyShare {
         let more = Arc::clone(&self.budget.0)
             .try_acquire_many_owned(needs)
             .map_err(|_| NoRoom)?;
-        match &mut *taken {
+        match &mut self.taken {
             Some(taken) => taken.merge(more),
-            None => *taken = Some(more),
+            None => self.taken = Some(more),
         }
         Ok(())
     }
 }
 
-/// Gives a request its share of the budget, which is free again when the answer is over.
-pub(crate) async fn share_budget(budget: BodyBudget, mut request: Request, next: Next) -> Response {
-    let share = budget.share();
-    request.extensions_mut().insert(share.clone());
-    let response = next.run(request).await;
-    response.map(|body| Body::new(GuardedBody::new(body, share)))
+/// Lets the extractors of a request find the budget.
+pub(crate) async fn offer_budget(budget: BodyBudget, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(budget);
+    next.run(request).await
 }
 
 #[cfg(test)]
@@ -86,14 +88,16 @@ mod tests {
 
     #[test]
     fn shares_are_taken_once_and_come_back() {
-        let budget = BodyBudget::new(4 * UNIT);
-        let (first, second) = (budget.share(), budget.share());
+        let large = UNCOUNTED + UNIT;
+        let budget = BodyBudget::new(2 * large);
+        let (mut first, mut second) = (budget.share(), budget.share());
         first.grow_to(1).unwrap();
-        first.grow_to(2 * UNIT).unwrap();
-        first.grow_to(UNIT).unwrap();
-        assert_eq!(second.grow_to(2 * UNIT + 1), Err(NoRoom));
-        second.grow_to(2 * UNIT).unwrap();
+        first.grow_to(large).unwrap();
+        first.grow_to(large).unwrap();
+        assert_eq!(second.grow_to(large + 1), Err(NoRoom));
+        second.grow_to(UNCOUNTED).unwrap();
+        second.grow_to(large).unwrap();
         drop(first);
-        second.grow_to(4 * UNIT).unwrap();
+        second.grow_to(2 * large).unwrap();
     }
 }

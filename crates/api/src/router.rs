@@ -9,7 +9,7 @@ use silica_platform::Platform;
 use silica_protocol::ErrorCode;
 use silica_types::SharedClock;
 
-use crate::body_budget::{BodyBudget, share_budget};
+use crate::body_budget::{BodyBudget, offer_budget};
 use crate::layers::{compression, cors, panic_barrier, write_dialect};
 use crate::{ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, drain_unread, models, user};
 
@@ -61,8 +61,8 @@ pub fn routes(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// Puts the layers around routes. From the inside out: a panic becomes an error, a body counts
-/// against what all bodies may take, an error gets its dialect, JSON is compressed, CORS headers go on everything, the rest of an unread body is
+/// Puts the layers around routes. From the inside out: a panic becomes an error, a body is
+/// read within a budget of all, an error gets its dialect, JSON is compressed, CORS headers go on everything, the rest of an unread body is
 /// read, the trace id and the metrics go on everything.
 pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Router {
     let dialect = config.dialect;
@@ -70,7 +70,7 @@ pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Ro
     routes
         .layer(panic_barrier())
         .layer(from_fn(move |request: Request, next: Next| {
-            share_budget(budget.clone(), request, next)
+            offer_budget(budget.clone(), request, next)
         }))
         .layer(from_fn(move |request: Request, next: Next| {
             write_dialect(dialect, request, next)

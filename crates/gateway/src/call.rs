@@ -22,7 +22,8 @@ use crate::replica::Seat;
 pub struct Call {
     record: CallRecord,
     created: Timestamp,
-    unfinished: u32,
+    /// Which choices have finished.
+    finished: Vec<bool>,
     stage: Stage,
 }
 
@@ -30,8 +31,12 @@ pub struct Call {
 enum Stage {
     /// The engine works.
     Running(Running),
-    /// The engine is done and its seat is free; the last event waits until the settlement lasts.
-    Settling { commit: Commit, last: ChatEvent },
+    /// The engine is done and its seat is free; the last event, or the error in its place, waits
+    /// until the settlement lasts.
+    Settling {
+        commit: Commit,
+        last: Result<ChatEvent, GatewayError>,
+    },
     /// The last event was given.
     Over,
 }
@@ -53,7 +58,7 @@ impl Call {
         Self {
             record,
             created,
-            unfinished: choices,
+            finished: vec![false; usize::try_from(choices).unwrap_or(usize::MAX)],
             stage: Stage::Running(Running { stream, _seat: seat }),
         }
     }
@@ -76,24 +81,47 @@ impl Call {
     /// Takes notice of an event; the last one is kept back until the call's settlement lasts.
     fn observe(&mut self, event: ChatEvent) -> Option<ChatEvent> {
         self.record.observe(&event);
-        if let ChatEventKind::Finished { .. } = event.kind {
-            self.unfinished = self.unfinished.saturating_sub(1);
-            if self.unfinished == 0 {
-                // Lets the engine and its seat go at once.
-                self.stage = Stage::Over;
-                if let Some(commit) = self.record.complete() {
-                    self.stage = Stage::Settling { commit, last: event };
-                    return None;
-                }
+        let is_last = matches!(event.kind, ChatEventKind::Finished { .. })
+            && self.finished.iter().all(|finished| *finished);
+        if is_last {
+            // Lets the engine and its seat go at once.
+            self.stage = Stage::Over;
+            if let Some(commit) = self.record.complete() {
+                self.stage = Stage::Settling {
+                    commit,
+                    last: Ok(event),
+                };
+                return None;
             }
         }
         Some(event)
     }
 
-    fn fail(&mut self, error: GatewayError) -> Poll<Option<Result<ChatEvent, GatewayError>>> {
+    /// Ends the call with an error, which goes out when what is billed of the call lasts.
+    fn fail(&mut self, error: GatewayError) -> Option<GatewayError> {
         self.stage = Stage::Over;
-        self.record.fail(&error);
-        Poll::Ready(Some(Err(error)))
+        match self.record.fail(&error) {
+            Some(commit) => {
+                let last = Err(error);
+                self.stage = Stage::Settling { commit, last };
+                None
+            }
+            None => Some(error),
+        }
+    }
+
+    /// Whether an event speaks of a choice that was asked for and has not finished. An engine that
+    /// does otherwise has lost its way, and the client would pay for an answer that it cannot read.
+    fn is_expected(&mut self, event: &ChatEvent) -> bool {
+        let (choice, finishes) = match event.kind {
+            ChatEventKind::Started => return true,
+            ChatEventKind::Delta { choice, .. } => (choice, false),
+            ChatEventKind::Finished { choice, .. } => (choice, true),
+        };
+        let finished = usize::try_from(choice)
+            .ok()
+            .and_then(|index| self.finished.get_mut(index));
+        finished.is_some_and(|finished| !std::mem::replace(finished, *finished || finishes))
     }
 }
 
@@ -109,19 +137,28 @@ impl Stream for Call {
                     let Stage::Settling { last, .. } = std::mem::replace(&mut self.stage, Stage::Over) else {
                         return Poll::Ready(None);
                     };
-                    return match committed {
-                        Ok(()) => Poll::Ready(Some(Ok(last))),
-                        Err(error) => self.fail(GatewayError::NotSettled(error)),
-                    };
+                    return Poll::Ready(Some(match committed {
+                        Ok(()) => last,
+                        Err(error) => {
+                            let error = GatewayError::NotSettled(error);
+                            // Booked already; this logs the cause.
+                            drop(self.record.fail(&error));
+                            Err(error)
+                        }
+                    }));
                 }
                 Stage::Running(running) => match ready!(running.stream.as_mut().poll_next(context)) {
-                    Some(Ok(event)) => {
+                    Some(Ok(event)) if self.is_expected(&event) => {
                         if let Some(event) = self.observe(event) {
                             return Poll::Ready(Some(Ok(event)));
                         }
                     }
-                    Some(Err(error)) => return self.fail(error.into()),
-                    None => return self.fail(GatewayError::Cut),
+                    ended => {
+                        let error = ended.and_then(Result::err).map_or(GatewayError::Cut, Into::into);
+                        if let Some(error) = self.fail(error) {
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    }
                 },
             }
         }
@@ -133,7 +170,7 @@ impl fmt::Debug for Call {
         formatter
             .debug_struct("Call")
             .field("id", &self.id())
-            .field("unfinished", &self.unfinished)
+            .field("finished", &self.finished)
             .finish_non_exhaustive()
     }
 }

@@ -204,7 +204,8 @@ impl Gateway {
         match self.start(&mut record, caller, &model, request).await {
             Ok((seat, stream)) => Ok(Call::new(record, created, choices, stream, seat)),
             Err(error) => {
-                record.fail(&error);
+                // The engine has not begun, so there is nothing to settle and to wait for.
+                drop(record.fail(&error));
                 Err(error)
             }
         }
@@ -226,12 +227,16 @@ impl Gateway {
             .ok_or(GatewayError::NotLoaded)?;
         let seat = loaded.seat().ok_or(GatewayError::Overloaded)?;
         let prepared = seat.engine().prepare(within_context(model, request)).await?;
-        let most = Units {
+        let likely = Units {
             prompt_tokens: prepared.prompt_tokens().get().into(),
             completion_tokens: prepared.completion_limit().get().into(),
             ..Units::default()
         };
-        record.reserved(entry.reserve(record.facts(), most, None).await?);
+        let most = Units {
+            prompt_tokens: prepared.prompt_limit().get().into(),
+            ..likely
+        };
+        record.reserved(entry.reserve(record.facts(), likely, most, None).await?);
         let stream = prepared.start().await?;
         Ok((seat, stream))
     }

@@ -123,7 +123,8 @@ impl CallRecord {
 
     /// Books a call that was refused or failed. Failures of the engine are logged here, where
     /// their cause is still known; refusals are the caller's affair.
-    pub(crate) fn fail(&mut self, error: &GatewayError) {
+    /// Its error may go out when the commit has resolved.
+    pub(crate) fn fail(&mut self, error: &GatewayError) -> Option<Commit> {
         if is_fault_of_the_server(error) {
             tracing::error!(
                 trace.id = %self.facts.trace,
@@ -139,7 +140,7 @@ impl CallRecord {
             Outcome::Refused
         } else {
             Outcome::Failed
-        });
+        })
     }
 
     /// Settles what the engine has used. A call that ended before the engine began, or whose client

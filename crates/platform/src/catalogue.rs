@@ -15,8 +15,7 @@ pub struct CatalogueModel {
     record: Record,
     /// What calls cost, now and later. [`Record::price`] is what was last put with the model.
     pub schedule: PriceSchedule,
-    /// When the youngest entry of the price book was made. It is later than that, whatever the
-    /// clock says: a clock that was set back must not make a model cheaper or free.
+    /// When the youngest entry of the price book was made.
     priced_at: Timestamp,
 }
 
@@ -49,12 +48,18 @@ impl CatalogueModel {
     /// The price of calls at a time; `None` when they are free for want of a price. A call without
     /// an entry for its mode pays the entry without one.
     pub fn price_at(&self, now: Timestamp, mode: Option<&str>) -> Option<&PriceEntry> {
-        self.schedule.at(self.not_before(now), mode)
+        self.schedule.at(self.price_time(now), mode)
     }
 
-    /// The time that prices go by: `now`, but never before the youngest entry was made.
-    pub(crate) fn not_before(&self, now: Timestamp) -> Timestamp {
-        now.max(self.priced_at)
+    /// The time that prices go by: `now`, unless the clock stands before the whole price book.
+    ///
+    /// The youngest entry was made, so it is later than that, whatever the clock says; one that was
+    /// set back must not make a priced model free. Otherwise the clock is believed: an entry that
+    /// was made while it was ahead waits for its time.
+    pub(crate) fn price_time(&self, now: Timestamp) -> Timestamp {
+        let entries = self.schedule.entries();
+        let has_begun = entries.iter().any(|entry| entry.effective_from <= now);
+        if has_begun { now } else { now.max(self.priced_at) }
     }
 }
 

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use silica_billing::{
     CapReached, ClassTables, Insufficient, LimitCounters, LimitReached, LimitSet, MemoryCounters, Metric,
     Moment, Scope, SpendCaps, Standing, Subject,
@@ -171,7 +172,10 @@ impl Meter {
             .try_acquire_owned()
             .map_err(|_| Refusal::Busy)?;
         let scopes = self.scopes(caller, model);
-        shared.counters.begin(&scopes, self.moment()).await?;
+        shared
+            .counters
+            .begin(&scopes, self.moment(shared.clock.now()))
+            .await?;
         Ok(Entry {
             meter: self.clone(),
             caller: caller.clone(),
@@ -212,11 +216,9 @@ impl Meter {
         scopes
     }
 
-    fn moment(&self) -> Moment {
+    fn moment(&self, now: Timestamp) -> Moment {
         let shared = &*self.0;
-        shared
-            .calendar
-            .moment(shared.clock.now(), shared.started.elapsed())
+        shared.calendar.moment(now, shared.started.elapsed())
     }
 }
 

@@ -330,28 +330,37 @@ async fn nothing_of_a_request_or_an_answer_is_logged() {
 }
 
 #[tokio::test]
-async fn bodies_of_running_requests_share_a_bound_and_give_it_back() {
+async fn large_bodies_share_a_bound_that_small_ones_do_not_meet() {
     let mut config = ApiConfig::default();
-    config.body.max_total_bytes = 8 * 1024;
+    config.body.max_total_bytes = 100 * 1024;
     let app = App::with_config(config).await;
-    let gate = Gate::closed();
-    app.engine
-        .push(ChatScript::started(TokenCount(1)).wait(&gate).content(0, "a"));
     let large = |bytes| {
-        json!({
-            "model": "silica/plain", "stream": true,
-            "messages": [{"role": "user", "content": "x".repeat(bytes)}]
-        })
+        json!({"model": "silica/plain", "messages": [{"role": "user", "content": "x".repeat(bytes)}]})
+            .to_string()
     };
-    let request = app.request(Method::POST, "/v1/chat/completions", large(6 * 1024).to_string());
-    let running = app.respond(request).await;
-    assert_eq!(running.status(), 200);
-    let refused = app.chat(&large(3 * 1024)).await;
+    // A body that is on its way holds what has come of it.
+    let whole = large(90 * 1024);
+    let (begin, rest) = whole.split_at(80 * 1024);
+    let gate = Gate::closed();
+    let waiting = gate.clone();
+    let rest = Bytes::from(rest.to_owned());
+    let slow = stream::once(std::future::ready(Ok::<_, Infallible>(Bytes::from(
+        begin.to_owned(),
+    ))))
+    .chain(stream::once(async move {
+        waiting.wait().await;
+        Ok(rest)
+    }));
+    let slow = app.chat_text(Body::from_stream(slow));
+    futures::pin_mut!(slow);
+    assert!(futures::poll!(slow.as_mut()).is_pending());
+    let refused = app.chat_text(large(70 * 1024)).await;
     assert_eq!(
         (refused.status.as_u16(), refused.json()["code"].as_u64()),
         (503, Some(50508))
     );
-    assert_eq!(app.chat(&large(10)).await.status, 200, "a small one finds room");
-    drop(running);
-    assert_eq!(app.chat(&large(3 * 1024)).await.status, 200);
+    assert_eq!(app.chat_text(large(10)).await.status, 200);
+    gate.open();
+    assert_eq!(slow.await.status, 200);
+    assert_eq!(app.chat_text(large(70 * 1024)).await.status, 200);
 }

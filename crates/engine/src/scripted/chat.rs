@@ -38,7 +38,8 @@ impl Gate {
         self.0.close();
     }
 
-    async fn wait(&self) {
+    /// Waits for its turn to pass.
+    pub async fn wait(&self) {
         // An error means that the gate was opened for good, which is a pass as well.
         if let Ok(permit) = self.0.acquire().await {
             permit.forget();

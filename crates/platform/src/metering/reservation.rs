@@ -54,14 +54,16 @@ struct Open {
 }
 
 impl Entry {
-    /// Takes the worst case of a call: tokens and images from the limits, the key's monthly cap,
-    /// and its price from the wallet. All or nothing.
+    /// Takes the worst case of a call: its price from the wallet and the key's monthly cap by `most`,
+    /// tokens and images from the limits by `likely`, which is the same where the engine counts
+    /// exactly. All or nothing.
     ///
     /// # Errors
     /// [`Refusal`]: the first limit that is reached, the cap, or the balance, in this order.
     pub async fn reserve(
         self,
         facts: CallFacts,
+        likely: Units,
         most: Units,
         mode: Option<&str>,
     ) -> Result<Reservation, Refusal> {
@@ -73,7 +75,8 @@ impl Entry {
             place,
         } = self;
         let shared = &*meter.0;
-        let (now, moment) = (shared.clock.now(), meter.moment());
+        let now = shared.clock.now();
+        let moment = meter.moment(now);
         let price = model
             .price_at(now, mode)
             .map(|entry| (entry.version, entry.in_force().clone()));
@@ -82,7 +85,7 @@ impl Entry {
             .map_or(Ok(Money::ZERO), |(_, price)| price.cost(&most))
             // What cannot be written as an amount is more than anybody has.
             .unwrap_or(Money::from_nano(i64::MAX));
-        let taken = shared.counters.take(&scopes, need(&most), moment).await?;
+        let taken = shared.counters.take(&scopes, need(&likely), moment).await?;
         // Given back by its drop when the wallet refuses.
         let mut open = Limited {
             meter: meter.clone(),
@@ -133,7 +136,8 @@ struct Limited {
 impl Drop for Limited {
     fn drop(&mut self) {
         if let Some(taken) = self.taken.take() {
-            let moment = self.meter.moment();
+            let meter = &self.meter;
+            let moment = meter.moment(meter.0.clock.now());
             self.meter.0.counters.correct(taken, Need::NOTHING, moment);
         }
     }
@@ -168,7 +172,8 @@ impl Drop for Reservation {
 impl Open {
     fn settle(self, settled: &Settled) -> (Money, Commit) {
         let shared = &*self.meter.0;
-        let (now, moment) = (shared.clock.now(), self.meter.moment());
+        let now = shared.clock.now();
+        let moment = self.meter.moment(now);
         let cost = self
             .price
             .as_ref()
@@ -180,12 +185,14 @@ impl Open {
         if let Some(taken) = self.taken {
             shared.counters.correct(taken, need(&settled.units), moment);
         }
-        self.cap.settle(amount, moment.day.month());
         // Open until now, since it lives in here only; else nothing would be paid twice.
         let paid = self.hold.settle(amount, now).unwrap_or(Settlement {
             parts: Vec::new(),
             shortfall: amount,
         });
+        // What nobody paid is not spent, here as in the sums that a restart begins with.
+        let spent = paid.parts.iter().map(|part| part.amount).sum();
+        self.cap.settle(spent, moment.day.month());
         let event = UsageEvent {
             id: self.facts.id,
             account: self.caller.account,
@@ -212,7 +219,7 @@ impl Open {
         } = self;
         hold.release();
         if let Some(taken) = taken {
-            let moment = meter.moment();
+            let moment = meter.moment(meter.0.clock.now());
             meter.0.counters.correct(taken, Need::NOTHING, moment);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use silica_billing::{Need, Subject};
 use silica_storage::{bills, buckets, ledger};
 use tokio::time::MissedTickBehavior;
@@ -14,11 +14,48 @@ use crate::{BillingDay, PlatformError};
 
 /// How often ended vouchers are closed.
 const EXPIRY_PERIOD: Duration = Duration::from_mins(1);
-/// Verification and pruning read more, so they come once in so many expiry rounds.
+/// Verification reads more, so it comes once in so many rounds.
 const ROUNDS_PER_AUDIT: u32 = 60;
 /// A voucher is closed in the ledger only after this time, so that calls that took from it while it
 /// was good can be settled. It pays no new call from its end on.
 const VOUCHER_GRACE: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long the wall clock must have gone with the monotonic one before anything is ended by the
+/// calendar. A machine that starts with a wrong clock has it set right within that time.
+const CLOCK_TRUST: Duration = Duration::from_mins(10);
+/// How far the two clocks may be apart between two looks: the slew of a time server, not a jump.
+const CLOCK_DRIFT: SignedDuration = SignedDuration::from_secs(10);
+
+/// Whether the wall clock can be believed.
+#[derive(Debug, Default)]
+struct ClockTrust {
+    /// The look before, and since when the two clocks agree: wall time, monotonic time, since.
+    last: Option<(Timestamp, Duration, Duration)>,
+}
+
+impl ClockTrust {
+    /// Looks at both clocks; true when they have gone together for [`CLOCK_TRUST`].
+    fn look(&mut self, wall: Timestamp, monotonic: Duration) -> bool {
+        let since = match self.last {
+            Some((last_wall, last_monotonic, since)) => {
+                let passed = SignedDuration::try_from(monotonic.saturating_sub(last_monotonic));
+                let drift = wall.duration_since(last_wall) - passed.unwrap_or(SignedDuration::MAX);
+                if drift.abs() <= CLOCK_DRIFT {
+                    since
+                } else {
+                    tracing::warn!(
+                        drift_ms = drift.as_millis(),
+                        "the clock has jumped; vouchers and old rows stay until it has been steady"
+                    );
+                    monotonic
+                }
+            }
+            None => monotonic,
+        };
+        self.last = Some((wall, monotonic, since));
+        monotonic.saturating_sub(since) >= CLOCK_TRUST
+    }
+}
 
 impl Meter {
     /// Keeps the ledger in order until `shutdown`.
@@ -26,15 +63,20 @@ impl Meter {
         let mut ticks = tokio::time::interval(EXPIRY_PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut round = 0_u32;
+        let mut trust = ClockTrust::default();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            let is_trusted = trust.look(self.0.clock.now(), self.0.started.elapsed());
             let work = async {
-                self.close_vouchers().await?;
-                if round.is_multiple_of(ROUNDS_PER_AUDIT) {
+                // What ends by the calendar is gone for good.
+                if is_trusted {
+                    self.close_vouchers().await?;
                     self.prune().await?;
+                }
+                if round.is_multiple_of(ROUNDS_PER_AUDIT) {
                     self.audit().await?;
                 }
                 Ok::<(), PlatformError>(())
@@ -87,7 +129,10 @@ impl Meter {
         let today = self.0.calendar.day(self.0.clock.now());
         let first_kept = today
             .date()
-            .and_then(|date| date.checked_sub(jiff::Span::new().days(i64::from(days))).ok())
+            .and_then(|date| {
+                let kept = jiff::Span::new().try_days(i64::from(days)).ok()?;
+                date.checked_sub(kept).ok()
+            })
             .map(BillingDay::from_date);
         if let Some(first_kept) = first_kept {
             ledger::prune(&self.0.platform.shared.storage, first_kept).await?;
@@ -115,5 +160,30 @@ impl Meter {
             shared.caps.install(key, today.month(), spent);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_trusted_after_it_was_steady_and_not_after_a_jump() {
+        let mut trust = ClockTrust::default();
+        let start: Timestamp = "2036-01-01T00:00:00Z".parse().unwrap();
+        let minute = |count: u64| Duration::from_secs(60 * count);
+        let mut wall = start;
+        for round in 0..10 {
+            assert!(!trust.look(wall, minute(round)), "round {round}");
+            wall += SignedDuration::from_mins(1);
+        }
+        assert!(trust.look(wall, minute(10)));
+        wall -= SignedDuration::from_hours(24 * 365 * 10);
+        for round in 11..21 {
+            assert!(!trust.look(wall, minute(round)), "round {round}");
+            wall += SignedDuration::from_mins(1);
+        }
+        assert!(trust.look(wall, minute(21)));
+        assert!(!trust.look(wall + SignedDuration::from_hours(24), minute(22)));
     }
 }

@@ -84,7 +84,7 @@ impl Platform {
         if current.map_or(&Price::default(), |entry| &entry.list) != &model.price {
             let from = in_force
                 .as_ref()
-                .map_or(model.updated_at, |before| before.not_before(model.updated_at));
+                .map_or(model.updated_at, |before| before.price_time(model.updated_at));
             let entry = put_price(&model, from);
             entries.push((prices::insert(&write, &entry).await?, entry));
         }

@@ -50,9 +50,12 @@ impl Platform {
         if let Some(before) = from_before_the_book(&record, entries.is_empty()) {
             entries.push((prices::insert(&write, &before).await?, before));
         }
-        // After a clock was set back, an entry of now would begin before one that is in force, and lose.
+        // Before the whole price book, an entry of now would begin before one that is in force, and lose.
         let model = CatalogueModel::new(record.clone(), entries.clone());
-        price.effective_from = model.not_before(price.effective_from);
+        let now = model.price_time(price.created_at);
+        if now > price.created_at {
+            price.effective_from = price.effective_from.max(now);
+        }
         if price
             .effective_until
             .is_some_and(|until| until <= price.effective_from)

@@ -111,7 +111,7 @@ impl House {
             completion_tokens: 4,
             ..Units::default()
         };
-        entry.reserve(facts, most, None).await
+        entry.reserve(facts, most, most, None).await
     }
 
     /// Runs one call of three tokens.

@@ -13,7 +13,7 @@ use super::InvalidValue;
 pub(crate) struct BillingConfig {
     /// The zone whose midnight begins a day: of bills, of day limits and of months.
     pub(crate) time_zone: String,
-    /// Days that single calls stay in the ledger. Sums by day stay for ever. Unset: calls stay too.
+    /// Days that single calls stay in the ledger, 7 to 36500. Sums by day stay for ever. Unset: calls stay too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) call_retention_days: Option<u32>,
 }
@@ -43,10 +43,14 @@ impl BillingConfig {
                 message: "no known time zone; write a name such as \"Asia/Shanghai\" or \"UTC\"".to_owned(),
             });
         }
-        if self.call_retention_days == Some(0) {
+        // Shorter, and a process that was away could bring back calls whose rows are gone.
+        if self
+            .call_retention_days
+            .is_some_and(|days| !(7..=36_500).contains(&days))
+        {
             return Err(InvalidValue {
                 key: "billing.call_retention_days",
-                message: "must be at least 1; leave it out to keep calls for ever".to_owned(),
+                message: "must be from 7 to 36500; leave it out to keep calls for ever".to_owned(),
             });
         }
         Ok(())
