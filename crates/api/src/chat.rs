@@ -57,7 +57,8 @@ pub(crate) async fn create_chat_completion(
     RequestTrace(trace): RequestTrace,
     ValidJson(body): ValidJson<ChatCompletionRequest>,
 ) -> Result<Response, Failure> {
-    let model = state.gateway.chat_model(&body.model)?;
+    let admitted = state.gateway.admit(&caller, &body.model, &trace).await?;
+    let model = Arc::clone(admitted.model());
     let streams = body.stream;
     let default_max_tokens = state.config.default_max_tokens;
     let request = if is_large(&body) {
@@ -65,7 +66,14 @@ pub(crate) async fn create_chat_completion(
         blocking(move || engine_request(body, &model, default_max_tokens)).await?
     } else {
         engine_request(body, &model, default_max_tokens)
-    }?;
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => {
+            admitted.invalid();
+            return Err(error.into());
+        }
+    };
     let choices = request.choices;
     let delivery = if streams {
         Delivery::Streamed
@@ -74,10 +82,7 @@ pub(crate) async fn create_chat_completion(
     };
     // Nothing here may be handed to another task: when the client leaves, this future or the
     // body that it returned is dropped, and with it the call.
-    let call = state
-        .gateway
-        .chat(&caller, model.id.as_str(), &trace, request, delivery)
-        .await?;
+    let call = admitted.chat(request, delivery).await?;
     let head = Head::new(&call, &model.id);
     let mut limits = HeaderMap::new();
     limit_headers::standing(&mut limits, call.standings());

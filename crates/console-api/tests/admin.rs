@@ -8,6 +8,7 @@ mod admin {
     mod keys;
     mod models;
     mod money;
+    mod openapi;
     mod prices;
     mod support;
 }

@@ -21,7 +21,6 @@ use crate::replica::Seat;
 #[must_use = "dropping a call cancels it"]
 pub struct Call {
     record: CallRecord,
-    created: Timestamp,
     /// Which choices have finished.
     finished: Vec<bool>,
     stage: Stage,
@@ -48,16 +47,9 @@ struct Running {
 }
 
 impl Call {
-    pub(crate) fn new(
-        record: CallRecord,
-        created: Timestamp,
-        choices: u32,
-        stream: ChatStream,
-        seat: Seat,
-    ) -> Self {
+    pub(crate) fn new(record: CallRecord, choices: u32, stream: ChatStream, seat: Seat) -> Self {
         Self {
             record,
-            created,
             finished: vec![false; usize::try_from(choices).unwrap_or(usize::MAX)],
             stage: Stage::Running(Running { stream, _seat: seat }),
         }
@@ -70,7 +62,7 @@ impl Call {
 
     /// When the call began.
     pub fn created(&self) -> Timestamp {
-        self.created
+        self.record.started_at()
     }
 
     /// How the account stood with its limits on the model when the call was admitted.

@@ -2,17 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use silica_engine::{ChatRequest, ChatStream, Continuation, Feature, ToolChoice};
-use silica_platform::{
-    CallFacts, Caller, CatalogueModel, Deployment, Meter, ModelFeature, ModelStatus, Platform, SubType, Units,
-};
-use silica_types::{RequestId, SharedClock, TokenCount, TraceId};
+use silica_engine::ChatRequest;
+use silica_platform::{CallFacts, Caller, CatalogueModel, Deployment, Meter, ModelStatus, Platform, SubType};
+use silica_types::{RequestId, SharedClock, TraceId};
 
 use crate::record::{CallRecord, Delivery};
 use crate::registry::Registry;
 use crate::replica::{Loaded, Replica, Seat};
 use crate::routes::Routes;
-use crate::{Call, DeployError, EngineLoader, GatewayError, error_chain};
+use crate::{Admitted, Call, DeployError, EngineLoader, GatewayError, error_chain};
 
 /// Routes calls to engines. Clones are the same gateway.
 #[derive(Clone)]
@@ -178,12 +176,40 @@ impl Gateway {
         }
     }
 
-    /// Starts a chat: counts the request, builds its prompt, reserves its worst case, runs it.
-    /// Dropping the future or the call cancels it; either way it is accounted for once, from the
-    /// moment a model was found.
+    /// Counts a request for a model against the caller's limits and begins its account. What becomes
+    /// of it after that counts, too: a request that turns out to be invalid is a failed request.
     ///
     /// # Errors
-    /// Anything known before the engine has begun to answer. What was reserved is given back.
+    /// [`GatewayError::UnknownModel`] and [`GatewayError::ModelDisabled`], which nothing is counted
+    /// for, and [`GatewayError::Refused`].
+    pub async fn admit(
+        &self,
+        caller: &Caller,
+        model: &str,
+        trace: &TraceId,
+    ) -> Result<Admitted, GatewayError> {
+        let model = self.chat_model(model)?;
+        let facts = CallFacts {
+            id: RequestId::new(&*self.0.clock),
+            trace: trace.clone(),
+            started_at: self.0.clock.now(),
+        };
+        let mut record = CallRecord::begin(facts, caller, &model.id);
+        match self.0.meter.begin(caller, &model).await {
+            Ok(entry) => Ok(Admitted::new(self.clone(), model, entry, record)),
+            Err(refusal) => {
+                let error = GatewayError::from(refusal);
+                // Nothing was reserved, so there is no settlement to wait for.
+                drop(record.fail(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Admits a request and starts its chat at once.
+    ///
+    /// # Errors
+    /// As [`Gateway::admit`] and [`Admitted::chat`].
     pub async fn chat(
         &self,
         caller: &Caller,
@@ -192,90 +218,16 @@ impl Gateway {
         request: ChatRequest,
         delivery: Delivery,
     ) -> Result<Call, GatewayError> {
-        let model = self.chat_model(model)?;
-        let created = self.0.clock.now();
-        let facts = CallFacts {
-            id: RequestId::new(&*self.0.clock),
-            trace: trace.clone(),
-            started_at: created,
-        };
-        let mut record = CallRecord::begin(facts, caller, &model.id, delivery);
-        let choices = request.choices;
-        match self.start(&mut record, caller, &model, request).await {
-            Ok((seat, stream)) => Ok(Call::new(record, created, choices, stream, seat)),
-            Err(error) => {
-                // The engine has not begun, so there is nothing to settle and to wait for.
-                drop(record.fail(&error));
-                Err(error)
-            }
-        }
+        self.admit(caller, model, trace)
+            .await?
+            .chat(request, delivery)
+            .await
     }
 
-    async fn start(
-        &self,
-        record: &mut CallRecord,
-        caller: &Caller,
-        model: &Arc<CatalogueModel>,
-        request: ChatRequest,
-    ) -> Result<(Seat, ChatStream), GatewayError> {
-        let entry = self.0.meter.begin(caller, model).await?;
-        check_features(model, &request)?;
-        let loaded = self
-            .0
-            .routes
-            .of_model(model.id.as_str())
-            .ok_or(GatewayError::NotLoaded)?;
-        let seat = loaded.seat().ok_or(GatewayError::Overloaded)?;
-        let prepared = seat.engine().prepare(within_context(model, request)).await?;
-        let likely = Units {
-            prompt_tokens: prepared.prompt_tokens().get().into(),
-            completion_tokens: prepared.completion_limit().get().into(),
-            ..Units::default()
-        };
-        let most = Units {
-            prompt_tokens: prepared.prompt_limit().get().into(),
-            ..likely
-        };
-        record.reserved(entry.reserve(record.facts(), likely, most, None).await?);
-        let stream = prepared.start().await?;
-        Ok((seat, stream))
+    /// Takes a seat at an engine of the model.
+    pub(crate) fn seat(&self, model: &CatalogueModel) -> Result<Seat, GatewayError> {
+        let loaded = self.0.routes.of_model(model.id.as_str());
+        let loaded = loaded.ok_or(GatewayError::NotLoaded)?;
+        loaded.seat().ok_or(GatewayError::Overloaded)
     }
-}
-
-/// Refuses what the catalogue says the model cannot do, before the engine sees it.
-fn check_features(model: &CatalogueModel, request: &ChatRequest) -> Result<(), GatewayError> {
-    let tools = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
-    let needs = [
-        (tools, ModelFeature::Tools, Feature::Tools),
-        (
-            matches!(request.continuation, Continuation::Prefix(_)),
-            ModelFeature::Prefix,
-            Feature::Prefix,
-        ),
-        (
-            matches!(request.continuation, Continuation::FillInMiddle { .. }),
-            ModelFeature::Fim,
-            Feature::FillInMiddle,
-        ),
-        (
-            request.thinking.enabled.is_some(),
-            ModelFeature::Reasoning,
-            Feature::Thinking,
-        ),
-    ];
-    match needs
-        .into_iter()
-        .find(|(needed, feature, _)| *needed && !model.features.contains(feature))
-    {
-        Some((_, _, feature)) => Err(GatewayError::Unsupported(feature)),
-        None => Ok(()),
-    }
-}
-
-/// Cuts `max_tokens` to the model's context: clients send "as much as you can" as a large number.
-fn within_context(model: &CatalogueModel, mut request: ChatRequest) -> ChatRequest {
-    if let Some(context) = model.context_length {
-        request.max_tokens = request.max_tokens.min(TokenCount(context.max(1)));
-    }
-    request
 }

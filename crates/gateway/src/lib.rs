@@ -4,6 +4,7 @@
 //! Knows engines only through the ports of `silica-engine` and accounts only through the
 //! snapshots of `silica-platform`; nothing here waits for a database or speaks HTTP.
 
+mod admitted;
 mod call;
 mod error;
 mod gateway;
@@ -13,6 +14,7 @@ mod registry;
 mod replica;
 mod routes;
 
+pub use admitted::Admitted;
 pub use call::Call;
 pub use error::{DeployError, GatewayError, LoadError, error_chain};
 pub use gateway::{Gateway, Prepared};

@@ -1,5 +1,6 @@
 //! The account of one call: settlement, metrics and one summary line, exactly once, however it ends.
 
+use jiff::Timestamp;
 use silica_engine::{ChatEvent, ChatEventKind, EngineError, Usage};
 use silica_platform::{
     CallFacts, CallStatus, Caller, Commit, Refusal, Reservation, Settled, Standings, Units,
@@ -67,12 +68,12 @@ pub(crate) struct CallRecord {
 
 impl CallRecord {
     /// Begins the account; from here on something is booked.
-    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &ModelName, delivery: Delivery) -> Self {
+    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &ModelName) -> Self {
         Self {
             facts,
             caller: caller.clone(),
             model: model.clone(),
-            delivery,
+            delivery: Delivery::Streamed,
             reservation: None,
             usage: Usage::default(),
             begun: Instant::now(),
@@ -88,6 +89,16 @@ impl CallRecord {
 
     pub(crate) fn facts(&self) -> CallFacts {
         self.facts.clone()
+    }
+
+    /// When the call began.
+    pub(crate) const fn started_at(&self) -> Timestamp {
+        self.facts.started_at
+    }
+
+    /// Says how the answer will go to the client.
+    pub(crate) const fn deliver(&mut self, delivery: Delivery) {
+        self.delivery = delivery;
     }
 
     /// Takes over what was reserved for the call; it is settled or given back with the call's end.
@@ -141,6 +152,11 @@ impl CallRecord {
         } else {
             Outcome::Failed
         })
+    }
+
+    /// Books a request that is not valid for its model; no engine was asked.
+    pub(crate) fn invalid(&mut self) {
+        drop(self.book(Outcome::Failed));
     }
 
     /// Settles what the engine has used. A call that ended before the engine began, or whose client

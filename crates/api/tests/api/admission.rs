@@ -186,3 +186,17 @@ async fn a_refusal_in_a_stream_request_has_its_status() {
         (429, "application/json; charset=utf-8")
     );
 }
+
+#[tokio::test]
+async fn a_request_that_the_model_cannot_serve_counts_as_one() {
+    let app = App::new().await;
+    let limits = LimitMetrics {
+        requests_per_minute: Some(1),
+        ..LimitMetrics::default()
+    };
+    set_model(&app, limits, None).await;
+    let mut json_mode = body();
+    json_mode["response_format"] = json!({"type": "json_object"});
+    assert_eq!(app.chat(&json_mode).await.status, 400);
+    assert_eq!(app.chat(&body()).await.status, 429);
+}

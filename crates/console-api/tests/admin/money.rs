@@ -109,6 +109,10 @@ on_each_database! {
         ] {
             assert_eq!(call[name], value, "{name}");
         }
+        // The names that scripts count on.
+        for name in ["id", "at", "kind", "bucket", "amount", "event_id", "trace_id", "model"] {
+            assert!(call[name].is_string(), "{name} in {call}");
+        }
         let credit = rows.iter().find(|row| row["kind"] == "credit").unwrap();
         assert_eq!((&credit["amount"], &credit["model"]), (&json!("5.00"), &json!(null)));
         for query in ["cursor=x", "limit=0", "cursor=20250230-0-0"] {
