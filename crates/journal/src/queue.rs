@@ -122,12 +122,20 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// Waits for work and moves it to the end of `batch`.
-    pub(crate) fn take(&self, batch: &mut Vec<Pending>) -> Orders {
+    /// Waits for work, `until` then when that is given, and moves what there is to the end of `batch`.
+    pub(crate) fn take(&self, batch: &mut Vec<Pending>, until: Option<Instant>) -> Orders {
         let mut state = self.lock();
         while state.pending.is_empty() && state.forget.is_none() && !state.stopping {
             state.idle = true;
-            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            state = match left {
+                None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(left) => {
+                    let waited = self.ready.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
         state.idle = false;
         state.take(batch)

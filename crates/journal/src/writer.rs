@@ -35,7 +35,11 @@ pub(crate) struct Writer {
     stopping: bool,
     /// The row that is written; kept for its room.
     buffer: Vec<u8>,
+    /// Set while events cannot be committed; closes the gate.
     failing: Option<Failing>,
+    /// Set while forgetting fails and events may well be committed: then the gate stays open, for
+    /// what is not forgotten costs room at the most, and the database knows it when it sees it again.
+    unforgotten: Option<Unforgotten>,
     /// Groups left that go without a pause before them.
     unpaced: u32,
 }
@@ -45,6 +49,22 @@ struct Failing {
     pause: Duration,
     /// From when on the closing journal has been trying in vain.
     closing_since: Option<Instant>,
+}
+
+/// Since when forgetting fails.
+struct Unforgotten {
+    pause: Duration,
+    retry_at: Instant,
+    /// Whether it failed by itself, not only in one transaction with events.
+    is_certain: bool,
+}
+
+/// What of a group could not be written.
+enum Failed {
+    Events(rusqlite::Error),
+    Forget(rusqlite::Error),
+    /// Both were one transaction.
+    Either,
 }
 
 impl Writer {
@@ -58,6 +78,7 @@ impl Writer {
             stopping: false,
             buffer: Vec::new(),
             failing: None,
+            unforgotten: None,
             unpaced: UNPACED_GROUPS,
         }
     }
@@ -66,7 +87,8 @@ impl Writer {
     pub(crate) fn run(mut self) {
         loop {
             self.pace();
-            let orders = self.shared.queue.take(&mut self.batch);
+            let retry_at = self.unforgotten.as_ref().map(|trouble| trouble.retry_at);
+            let orders = self.shared.queue.take(&mut self.batch, retry_at);
             self.follow(orders);
             if self.work_off().is_err() || (self.stopping && self.shared.queue.end_if_empty()) {
                 return;
@@ -95,41 +117,55 @@ impl Writer {
 
     /// Commits all that was taken, however long it takes; fails only when a closing journal gives up.
     fn work_off(&mut self) -> Result<(), GaveUp> {
-        while !self.batch.is_empty() || self.forget.is_some() {
+        while !self.batch.is_empty() || self.has_to_forget() {
             match self.commit_group() {
-                Ok(()) => self.recovered(),
-                Err(error) => {
-                    self.failed(&error)?;
-                    let orders = self.shared.queue.take_more(&mut self.batch);
-                    self.follow(orders);
+                Ok(()) => continue,
+                Err(Failed::Events(error)) => self.failed(&error)?,
+                Err(Failed::Forget(error)) => self.failed_to_forget(&error),
+                // The next try is without the other half and tells.
+                Err(Failed::Either) => {
+                    self.unforgotten.get_or_insert_with(Unforgotten::suspected);
                 }
             }
+            let orders = self.shared.queue.take_more(&mut self.batch);
+            self.follow(orders);
         }
         Ok(())
     }
 
-    fn commit_group(&mut self) -> rusqlite::Result<()> {
+    fn has_to_forget(&self) -> bool {
+        let trouble = self.unforgotten.as_ref();
+        // At the end it is tried once more without delay.
+        let is_due = trouble.is_none_or(|trouble| self.stopping || trouble.retry_at <= Instant::now());
+        self.forget.is_some() && is_due
+    }
+
+    fn commit_group(&mut self) -> Result<(), Failed> {
         let size = self.batch.len().min(LARGEST_GROUP);
         // After a failure apart, so that a damaged old page does not keep new events out.
-        let forget = match self.failing {
-            Some(_) if size > 0 => None,
-            _ => self.forget,
-        };
+        let apart = self.failing.is_some() || self.unforgotten.is_some();
+        let forget = if apart && size > 0 { None } else { self.forget };
         let group = &self.batch[..size];
         let writing = self.shared.writing();
-        let forgotten = store::commit(&self.connection, self.position, group, forget, &mut self.buffer)?;
+        let forgotten = store::commit(&self.connection, self.position, group, forget, &mut self.buffer)
+            .map_err(|error| match (size, forget) {
+                (0, _) => Failed::Forget(error),
+                (_, None) => Failed::Events(error),
+                (_, Some(_)) => Failed::Either,
+            })?;
         drop(writing);
         self.position.last += size as u64;
         if let Some(through) = forget {
             self.position.mark = through;
-            self.forget = None;
             self.shared.backlog.fetch_sub(forgotten, Ordering::Relaxed);
+            self.forgot();
         }
         for pending in self.batch.drain(..size) {
             pending.committed();
         }
         if size > 0 {
             self.shared.committed.notify_one();
+            self.recovered();
         }
         self.count_pages(size as u64 + forgotten);
         Ok(())
@@ -151,6 +187,33 @@ impl Writer {
             self.shared.gate.set(Reason::CommitFull, false, None);
             self.shared.gate.set(Reason::CommitFailed, false, None);
         }
+    }
+
+    fn forgot(&mut self) {
+        self.forget = None;
+        if self.unforgotten.take().is_some_and(|trouble| trouble.is_certain) {
+            tracing::info!("the usage journal forgets events again");
+        }
+    }
+
+    /// Tries again later; a closing journal leaves it to the next start.
+    fn failed_to_forget(&mut self, error: &rusqlite::Error) {
+        // A checkpoint lets the next commit use the WAL from its beginning.
+        self.shared.bell.ring();
+        if self.stopping {
+            self.forget = None;
+        }
+        let trouble = self.unforgotten.get_or_insert_with(Unforgotten::suspected);
+        if !std::mem::replace(&mut trouble.is_certain, true) {
+            tracing::error!(
+                journal.path = %self.shared.path.display(),
+                error = %error,
+                "the usage journal cannot forget events that the database has; it goes on and grows \
+                 up to journal.max_size"
+            );
+        }
+        trouble.retry_at = Instant::now() + trouble.pause;
+        trouble.pause = (trouble.pause * 2).min(LONGEST_PAUSE);
     }
 
     fn failed(&mut self, error: &rusqlite::Error) -> Result<(), GaveUp> {
@@ -175,6 +238,16 @@ impl Writer {
         failing.pause = (pause * 2).min(LONGEST_PAUSE);
         self.shared.queue.pause(pause);
         Ok(())
+    }
+}
+
+impl Unforgotten {
+    fn suspected() -> Self {
+        Self {
+            pause: FIRST_PAUSE,
+            retry_at: Instant::now(),
+            is_certain: false,
+        }
     }
 }
 

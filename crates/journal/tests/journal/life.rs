@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use silica_journal::{Closed, Durability, Journal, JournalError, JournalOptions};
 
-use crate::support::{Place, all, append_all, event, events_of, gate_is, options, until};
+use crate::support::{Log, Place, all, append_all, event, events_of, gate_is, options, until};
 
 #[tokio::test]
 async fn events_come_back_in_the_order_in_which_they_were_appended() {
@@ -254,4 +254,60 @@ async fn append_needs_no_runtime() {
         .unwrap();
     commit.await.unwrap();
     assert_eq!(journal.backlog(), 1);
+}
+
+#[tokio::test]
+async fn events_are_committed_and_the_gate_stays_open_while_forgetting_fails() {
+    let place = Place::new();
+    let log = Log::of_this_process();
+    let journal = place.open();
+    append_all(&journal, 20).await;
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER t BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    for forgotten in 1..=10 {
+        // Together with an event and by itself.
+        let first = journal.unapplied(1).await.unwrap()[0].sequence;
+        journal.forget(first);
+        for amount in 0..10 {
+            journal.append(event(amount)).await.unwrap();
+            assert_eq!(journal.gate(), Ok(()), "{forgotten}");
+        }
+    }
+    assert_eq!(journal.backlog(), 120, "nothing was deleted");
+    let path = place.path().display().to_string();
+    until(|| {
+        log.lines_with(&path)
+            .iter()
+            .any(|line| line.contains("cannot forget"))
+    })
+    .await;
+    other.execute_batch("DROP TRIGGER t").unwrap();
+    // Without another event or forget.
+    until(|| journal.backlog() == 110).await;
+    assert_eq!(all(&journal).await.len(), 110);
+    let lines = log.lines_with(&path);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn journal_closes_while_forgetting_fails_and_forgets_after_the_next_start() {
+    let place = Place::new();
+    let journal = place.open();
+    append_all(&journal, 3).await;
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER t BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    journal.forget(journal.unapplied(1).await.unwrap()[0].sequence);
+    let commit = journal.append(event(4));
+    journal.close().await;
+    commit.await.unwrap();
+    other.execute_batch("DROP TRIGGER t").unwrap();
+    drop(other);
+    let journal = place.open();
+    assert_eq!(journal.backlog(), 4);
+    journal.close().await;
 }
