@@ -109,7 +109,8 @@ pub enum Damage {
         #[source]
         source: BadRow,
     },
-    /// Rows are missing between others.
+    /// Rows are missing between others, before the end that SQLite finds, or anywhere with
+    /// [`crate::Durability::Disk`].
     #[error("the rows {from} to {through} are missing")]
     Gap {
         /// The first that is missing.

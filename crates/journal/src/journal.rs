@@ -113,7 +113,8 @@ impl Journal {
     /// Opens the journal, creates it when it is new, checks all of it and takes its space on the
     /// disk. Blocks: for a check of a large backlog, some seconds.
     ///
-    /// A full disk is no error: the gate is closed then, and what waits can be read.
+    /// A full disk is no error: the gate is closed then, and what waits can be read. Nor is a gap
+    /// that a power cut left in the write-ahead log, with [`crate::Durability::Process`]: it is logged.
     ///
     /// # Errors
     /// [`JournalError::Corrupt`] when the file is damaged, [`JournalError::InUse`] when somebody else

@@ -8,8 +8,11 @@ code_enum! {
     /// What a committed event survives.
     Durability, "durability", {
         /// The end of the process, SIGKILL included: committed means that the operating system has it.
+        /// After a power cut some of the last events may be missing, also between others: the journal
+        /// opens with those that are there, logs how many are known to be lost, and keeps a copy of its
+        /// write-ahead log beside the file.
         Process = "process",
-        /// The end of the machine, too: one `fsync` per group.
+        /// The end of the machine, too: one `fsync` per group. Missing events are damage then.
         Disk = "disk",
     }
 }

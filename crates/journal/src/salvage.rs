@@ -44,7 +44,7 @@ pub fn salvage(path: &Path) -> Result<Salvaged, JournalError> {
     }
     let found = Found::in_files(path)?;
     write(&new, &found)?;
-    let old_file = old_names(path)?.next;
+    let old_file = store::old_names(path)?.next;
     replace(path, &new, &old_file)?;
     Ok(Salvaged {
         kept: found.events.len() as u64,
@@ -55,7 +55,7 @@ pub fn salvage(path: &Path) -> Result<Salvaged, JournalError> {
 
 /// The new file was whole before the old one was moved, so only the moves are left to do.
 fn finish_interrupted(path: &Path, new: &Path) -> Result<Salvaged, JournalError> {
-    let names = old_names(path)?;
+    let names = store::old_names(path)?;
     let old_file = names.last.unwrap_or(names.next);
     let read = |error| JournalError::sqlite("read", new, error);
     let connection = store::connect(new, Durability::Disk).map_err(read)?;
@@ -176,26 +176,6 @@ fn replace(path: &Path, new: &Path, old_file: &Path) -> Result<(), JournalError>
     remove(&beside(path, "-shm"))?;
     rename(new, path)?;
     store::sync_folder(path)
-}
-
-/// Names of damaged files that were kept.
-struct OldNames {
-    last: Option<PathBuf>,
-    /// One that is free.
-    next: PathBuf,
-}
-
-fn old_names(path: &Path) -> Result<OldNames, JournalError> {
-    let mut last = None;
-    let mut number = 1_u32;
-    loop {
-        let next = beside(path, &format!(".damaged-{number}"));
-        if !store::exists(&next)? && !store::exists(&beside(&next, "-wal"))? {
-            return Ok(OldNames { last, next });
-        }
-        last = Some(next);
-        number += 1;
-    }
 }
 
 /// Moves a file, when it is there.

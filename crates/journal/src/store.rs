@@ -2,6 +2,7 @@
 
 mod files;
 mod open;
+mod recover;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use silica_billing::UsageEvent;
 
-pub(crate) use files::{Lock, beside, create_private, free_bytes, set_private, sync_folder};
+pub(crate) use files::{Lock, beside, create_private, free_bytes, old_names, set_private, sync_folder};
 pub(crate) use open::{create_schema, exists, open, read_mark};
 
 use crate::queue::Pending;
@@ -116,13 +117,29 @@ pub(crate) fn insert_all(
     position: Position,
     events: &[UsageEvent],
 ) -> rusqlite::Result<()> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    finish(connection, insert_each(connection, position, events))
+}
+
+/// Forgets everything up to `mark`, and commits `events` under the numbers after it.
+pub(crate) fn replace_all(connection: &Connection, mark: u64, events: &[UsageEvent]) -> rusqlite::Result<()> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let replaced = forget_through(connection, mark)
+        .and_then(|_| insert_each(connection, Position { last: mark, mark }, events));
+    finish(connection, replaced)
+}
+
+fn insert_each(connection: &Connection, position: Position, events: &[UsageEvent]) -> rusqlite::Result<()> {
     let Position { last, mark } = position;
     let mut buffer = Vec::new();
-    execute(connection, "BEGIN IMMEDIATE")?;
-    let result = (last + 1..)
+    (last + 1..)
         .zip(events)
         .try_for_each(|(sequence, event)| insert(connection, (sequence, mark), event, &mut buffer))
-        .and_then(|()| execute(connection, "COMMIT"));
+}
+
+/// Ends a transaction.
+fn finish(connection: &Connection, result: rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let result = result.and_then(|()| execute(connection, "COMMIT"));
     if result.is_err() && !connection.is_autocommit() {
         execute(connection, "ROLLBACK")?;
     }

@@ -79,3 +79,23 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), JournalError> {
         .and_then(|folder| folder.sync_all())
         .map_err(|error| JournalError::file("write", folder, error))
 }
+
+/// Names of damaged files that were kept.
+pub(crate) struct OldNames {
+    pub(crate) last: Option<PathBuf>,
+    /// One that is free.
+    pub(crate) next: PathBuf,
+}
+
+pub(crate) fn old_names(path: &Path) -> Result<OldNames, JournalError> {
+    let mut last = None;
+    let mut number = 1_u32;
+    loop {
+        let next = beside(path, &format!(".damaged-{number}"));
+        if !super::exists(&next)? && !super::exists(&beside(&next, "-wal"))? {
+            return Ok(OldNames { last, next });
+        }
+        last = Some(next);
+        number += 1;
+    }
+}

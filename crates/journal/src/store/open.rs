@@ -1,15 +1,15 @@
 //! Opening the journal's file: nothing is written to a file that is not whole.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
+use super::recover::{carve_wal, recover};
 use super::{
     APPLICATION_ID, FORMAT, Lock, PAGE_SIZE, Position, beside, connect, create_private, decode, set_private,
 };
-use crate::carve::Carved;
 use crate::reserve::{Checkpoint, checkpoint};
 use crate::{Damage, JournalError, JournalOptions, row};
 
@@ -24,6 +24,10 @@ pub(crate) struct Store {
 }
 
 /// Opens the file, creates it when it is new, and checks every page and row of it.
+///
+/// # Errors
+/// [`JournalError::Corrupt`] for a damaged page or row, and for rows that are missing before the end
+/// that SQLite finds. What is missing behind that is damage with [`crate::Durability::Disk`] only.
 pub(crate) fn open(options: &JournalOptions) -> Result<Store, JournalError> {
     let path = &options.path;
     let lock = Lock::take(path)?;
@@ -32,6 +36,10 @@ pub(crate) fn open(options: &JournalOptions) -> Result<Store, JournalError> {
     set_private(path)?;
     let connection =
         connect(path, options.durability).map_err(|error| JournalError::sqlite("open", path, error))?;
+    // A file that is refused stays as it is: closing it must not throw away what SQLite does not see
+    // in the WAL.
+    let keep_wal = |keep| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
+    keep_wal(true).map_err(|error| JournalError::sqlite("open", path, error))?;
     if is_new(&connection, path)? {
         create(&connection, path)?;
     }
@@ -39,12 +47,13 @@ pub(crate) fn open(options: &JournalOptions) -> Result<Store, JournalError> {
     let mark = read_mark(&connection, path)?;
     let last = check_rows(&connection, path, mark)?;
     use_wal(&connection, path)?;
-    let last = recover(&connection, path, Position { last, mark })?;
+    let position = recover(&connection, options, Position { last, mark })?;
+    keep_wal(false).map_err(|error| JournalError::sqlite("open", path, error))?;
     Ok(Store {
         lock,
         connection,
-        waiting: last - mark,
-        position: Position { last, mark },
+        waiting: position.last - position.mark,
+        position,
     })
 }
 
@@ -72,15 +81,6 @@ fn use_wal(connection: &Connection, path: &Path) -> Result<(), JournalError> {
             path: path.to_owned(),
         })
     }
-}
-
-fn carve_wal(path: &Path) -> Result<Carved, JournalError> {
-    let wal = beside(path, "-wal");
-    let mut carved = Carved::default();
-    carved
-        .add_wal(&wal)
-        .map_err(|error| JournalError::file("read", &wal, error))?;
-    Ok(carved)
 }
 
 fn check_files(path: &Path) -> Result<(), JournalError> {
@@ -205,35 +205,4 @@ fn check_gap(last: u64, sequence: u64, path: &Path) -> Result<(), JournalError> 
         through: sequence.saturating_sub(1),
     };
     Err(JournalError::corrupt(path, gap))
-}
-
-/// Takes the committed events that stand in the WAL beyond what SQLite believes of it.
-///
-/// SQLite ends the WAL at the first frame whose checksum is wrong, without a word. That is right for
-/// a transaction that was cut off, and silently loses all that came after when the file was damaged.
-/// Returns the number of the last event.
-fn recover(connection: &Connection, path: &Path, position: Position) -> Result<u64, JournalError> {
-    let newer: BTreeMap<_, _> = carve_wal(path)?
-        .events
-        .into_iter()
-        .filter(|(sequence, _)| *sequence > position.last)
-        .collect();
-    if newer.is_empty() {
-        return Ok(position.last);
-    }
-    let mut end = position.last;
-    for sequence in newer.keys() {
-        check_gap(end, *sequence, path)?;
-        end += 1;
-    }
-    let events: Vec<_> = newer.into_values().collect();
-    super::insert_all(connection, position, &events)
-        .map_err(|error| JournalError::sqlite("recover the end of", path, error))?;
-    tracing::warn!(
-        journal.path = %path.display(),
-        journal.events = events.len(),
-        "the write-ahead log of the usage journal is damaged; {} calls were recovered from behind the damage",
-        events.len()
-    );
-    Ok(end)
 }

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use rusqlite::Connection;
+use silica_billing::UsageEvent;
 use silica_journal::{Damage, Journal, JournalError, salvage};
 
 use crate::support::{Place, all, append_all, options};
 
-const PAGE: usize = 2048;
+pub(crate) const PAGE: usize = 2048;
 
 /// Overwrites a page; the first is number 0.
 pub(crate) fn overwrite_page(path: &Path, page: usize) {
@@ -17,7 +18,7 @@ pub(crate) fn overwrite_page(path: &Path, page: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-fn damage_of(error: JournalError) -> Damage {
+pub(crate) fn damage_of(error: JournalError) -> Damage {
     match error {
         JournalError::Corrupt { damage, .. } => damage,
         other => panic!("{other}"),
@@ -139,14 +140,22 @@ async fn missing_rows_are_found() {
     assert!(matches!(damage, Damage::Gap { from: 4, through: 5 }), "{damage}");
 }
 
-/// Copies the files of a journal as a kill would leave them.
-async fn killed_with_events(count: u64) -> (Place, Vec<silica_billing::UsageEvent>) {
-    let (running, killed) = (Place::new(), Place::new());
+/// A journal with events that were committed one by one, as a kill would leave it.
+pub(crate) async fn killed_with_events(count: u64) -> (Place, Vec<UsageEvent>) {
+    let running = Place::new();
     let journal = running.open();
     let mut events = Vec::new();
     for _ in 0..count {
         events.extend(append_all(&journal, 1).await);
     }
+    let killed = as_if_killed(&running);
+    journal.close().await;
+    (killed, events)
+}
+
+/// Copies the files of an open journal.
+pub(crate) fn as_if_killed(running: &Place) -> Place {
+    let killed = Place::new();
     for suffix in ["db", "db-wal"] {
         fs::copy(
             running.path().with_extension(suffix),
@@ -154,8 +163,7 @@ async fn killed_with_events(count: u64) -> (Place, Vec<silica_billing::UsageEven
         )
         .unwrap();
     }
-    journal.close().await;
-    (killed, events)
+    killed
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod damage;
 mod files;
 mod full_disk;
+mod gap;
 mod kill;
 mod life;
 mod salvage;
