@@ -14,6 +14,7 @@ use crate::gate::{Gate, Reason};
 use crate::keeper::{Bell, Keeper};
 use crate::queue::{Pending, Queue};
 use crate::store::{self, Lock};
+use crate::turn::Turn;
 use crate::writer::Writer;
 use crate::{Closed, Commit, JournalError, JournalOptions, Sequence};
 
@@ -56,9 +57,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_bytes: u64,
     /// Events up to this number are not read any more, though they may still stand in the file.
     forgotten: AtomicU64,
-    /// Held by whoever writes: so the writer never runs into the keeper's locks in the file, where
-    /// it would have to poll.
-    writing: Mutex<()>,
+    pub(crate) writing: Turn,
     /// The connection of [`Journal::unapplied`]; `None` when closed.
     reader: Mutex<Option<Connection>>,
     /// Keeps other processes out; freed when the threads and all clones are gone.
@@ -66,10 +65,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn reader(&self) -> MutexGuard<'_, Option<Connection>> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,7 +128,7 @@ impl Journal {
             pages_written: AtomicU64::new(0),
             checkpoint_bytes: LEAST_CHECKPOINT.max(options.preallocate / 4),
             forgotten: AtomicU64::new(store.position.mark),
-            writing: Mutex::new(()),
+            writing: Turn::default(),
             reader: Mutex::new(Some(connect()?)),
             _lock: store.lock,
             path: path.clone(),

@@ -18,6 +18,9 @@ const RESERVE_PAUSE: Duration = Duration::from_secs(2);
 /// How long readers may keep a checkpoint waiting; the writer waits with it.
 const READERS_PATIENCE: Duration = Duration::from_millis(50);
 
+/// How long the reserve leaves the file to a writer that waits for it: enough to wake up and take it.
+const WRITER_TURN: Duration = Duration::from_millis(1);
+
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
     connection: Connection,
@@ -78,28 +81,27 @@ impl Keeper {
         if waiting < threshold && !starved {
             return;
         }
-        let result = (|| {
-            // Most of the work and of the waiting for the disk happens beside the writer ...
-            reserve::checkpoint(&self.connection, Checkpoint::Passive)?;
-            // ... and the rest while it stands still: under load a checkpoint that lets it write
-            // would never reach the end of the WAL, which then grows for ever.
-            let _writing = self.shared.writing();
-            reserve::checkpoint(&self.connection, Checkpoint::Restart)
-        })();
-        match result {
-            Ok(is_whole) => {
-                self.stuck = false;
-                // Not whole when a reader was at work; then the next round goes on.
-                if is_whole {
-                    self.shared.pages_written.store(0, Ordering::Relaxed);
-                }
-            }
+        match self.begin_wal_anew() {
+            Ok(()) => self.stuck = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.stuck, true) {
                     tracing::warn!(error = %error, "cannot checkpoint the usage journal; its WAL grows meanwhile");
                 }
             }
         }
+    }
+
+    fn begin_wal_anew(&self) -> rusqlite::Result<()> {
+        // Most of the work and of the waiting for the disk happens beside the writer ...
+        reserve::checkpoint(&self.connection, Checkpoint::Passive)?;
+        // ... and the rest while it stands still: under load a checkpoint that lets it write would
+        // never reach the end of the WAL, which then grows for ever.
+        let _writing = self.shared.writing.lock();
+        // Not whole when a reader was at work; then the next round goes on.
+        if reserve::checkpoint(&self.connection, Checkpoint::Restart)? {
+            self.shared.pages_written.store(0, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Compares what waits, and what is free in the file, with what they may be.
@@ -126,10 +128,7 @@ impl Keeper {
         if tried.is_some_and(|at| at.elapsed() < RESERVE_PAUSE) || self.is_below_min_free() {
             return;
         }
-        let filled = {
-            let _writing = self.shared.writing();
-            reserve::fill(&self.connection, self.options.preallocate)
-        };
+        let filled = self.fill();
         self.reserve = match filled {
             Ok(()) => Reserve::Whole,
             Err(error) => {
@@ -137,6 +136,47 @@ impl Keeper {
                 Reserve::Short(Some(Instant::now()))
             }
         };
+    }
+
+    /// Calls settle meanwhile: they never wait for more than one row of zeros.
+    fn fill(&self) -> rusqlite::Result<()> {
+        let turn = || {
+            let shared = &self.shared;
+            if shared.writing.is_wanted() && shared.bell.pause(WRITER_TURN) == Call::Stop {
+                return None;
+            }
+            Some(shared.writing.lock())
+        };
+        if self.options.preallocate == 0 {
+            return Ok(());
+        }
+        self.begin_wal_anew()?;
+        // What an attempt left behind that was interrupted.
+        reserve::empty(&self.connection, turn)?;
+        self.check_room_for_reserve()?;
+        let filled = reserve::fill(&self.connection, self.options.preallocate, turn);
+        reserve::empty(&self.connection, turn)?;
+        // What the file grows by gets its place on the disk here, not with the first call that needs it.
+        filled.and_then(|()| self.begin_wal_anew())
+    }
+
+    /// Refuses to begin what would leave the disk so full that not even a checkpoint gets through.
+    fn check_room_for_reserve(&self) -> rusqlite::Result<()> {
+        let bytes = self.options.preallocate;
+        let wal = store::beside(&self.options.path, "-wal");
+        let wal = std::fs::metadata(wal).map_or(0, |metadata| metadata.len());
+        let in_file = store::room(&self.connection)?.free;
+        let needed = bytes.saturating_sub(wal) + bytes.saturating_sub(in_file);
+        // A little more for the heads of frames and what is written meanwhile.
+        let needed = needed + needed / 16;
+        match store::free_bytes(&self.options.path) {
+            Ok(free) if free < needed => Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+                Some("no room for journal.preallocate".to_owned()),
+            )),
+            // When it cannot be seen, the attempt tells.
+            _ => Ok(()),
+        }
     }
 
     fn is_below_min_free(&self) -> bool {
@@ -193,6 +233,16 @@ impl Bell {
 
     pub(crate) fn stop(&self) {
         self.change(|state| state.stopped = true);
+    }
+
+    /// Waits, and is not woken by ringing.
+    fn pause(&self, pause: Duration) -> Call {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self
+            .rung
+            .wait_timeout_while(state, pause, |state| !state.stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.stopped { Call::Stop } else { Call::Round }
     }
 
     fn change(&self, change: impl FnOnce(&mut BellState)) {

@@ -23,6 +23,7 @@ mod reserve;
 mod row;
 mod salvage;
 mod store;
+mod turn;
 mod writer;
 
 pub use codec::BadPayload;

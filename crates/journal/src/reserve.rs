@@ -6,46 +6,60 @@
 
 use rusqlite::Connection;
 
-use crate::store;
-
-/// Bytes of one row of zeros.
+/// Bytes of one row of zeros: what is written or deleted while calls that settle have to wait.
 const CHUNK: u64 = 256 << 10;
 
-/// Makes the WAL at least `bytes` long, and leaves at least that much free in the file.
+/// Makes the WAL at least `bytes` long, and leaves at least that much free in the file once it is
+/// checkpointed. The WAL must begin anew with it, and nobody may checkpoint it meanwhile.
+///
+/// Holds what `turn` returns while it writes one row, and asks for it again for the next; `None`
+/// ends it early.
 ///
 /// # Errors
-/// `SQLITE_FULL` when the disk has no room; the file is as it was then.
-pub(crate) fn fill(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
-    if bytes == 0 {
-        return Ok(());
-    }
-    let filled = write(connection, bytes);
-    if filled.is_err() && !connection.is_autocommit() {
-        store::execute(connection, "ROLLBACK")?;
-    }
-    filled?;
-    empty(connection)?;
-    // What the file grows by gets its place on the disk here, not with the first call that needs it.
-    checkpoint(connection, Checkpoint::Restart)?;
-    Ok(())
-}
-
-fn write(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
-    store::execute(connection, "BEGIN IMMEDIATE")?;
+/// `SQLITE_FULL` when the disk has no room. What was written until then stays, to be deleted by
+/// [`empty`].
+pub(crate) fn fill<T>(
+    connection: &Connection,
+    bytes: u64,
+    turn: impl FnMut() -> Option<T>,
+) -> rusqlite::Result<()> {
     let mut left = bytes;
-    while left > 0 {
+    let insert = || {
         let size = left.min(CHUNK);
+        left -= size;
         connection
             .prepare_cached("INSERT INTO reserve (space) VALUES (zeroblob(?1))")?
             .execute([size.cast_signed()])?;
-        left -= size;
+        Ok(left > 0)
+    };
+    if bytes > 0 {
+        in_turns(insert, turn)?;
     }
-    store::execute(connection, "COMMIT")
+    Ok(())
 }
 
-/// Deletes rows of zeros, also those that an interrupted [`fill`] left behind.
-pub(crate) fn empty(connection: &Connection) -> rusqlite::Result<()> {
-    store::execute(connection, "DELETE FROM reserve")
+/// Deletes the rows of zeros, one a turn, also those that an interrupted [`fill`] left behind.
+pub(crate) fn empty<T>(connection: &Connection, turn: impl FnMut() -> Option<T>) -> rusqlite::Result<()> {
+    let delete = || {
+        let deleted = connection
+            .prepare_cached("DELETE FROM reserve WHERE id = (SELECT min(id) FROM reserve)")?
+            .execute([])?;
+        Ok(deleted > 0)
+    };
+    in_turns(delete, turn)
+}
+
+/// Takes steps until one says that it was the last.
+fn in_turns<T>(
+    mut step: impl FnMut() -> rusqlite::Result<bool>,
+    mut turn: impl FnMut() -> Option<T>,
+) -> rusqlite::Result<()> {
+    while let Some(_turn) = turn() {
+        if !step()? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,4 +80,39 @@ pub(crate) fn checkpoint(connection: &Connection, mode: Checkpoint) -> rusqlite:
         let (busy, pages, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(busy == 0 && pages == moved)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Durability, store};
+
+    #[test]
+    fn others_may_write_between_any_two_rows_of_zeros() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        store::create_private(&path).unwrap();
+        let keeper = store::connect(&path, Durability::Process).unwrap();
+        store::create_schema(&keeper, 0).unwrap();
+        let writer = store::connect(&path, Durability::Process).unwrap();
+        writer.busy_timeout(Duration::ZERO).unwrap();
+        let wal = store::beside(&path, "-wal");
+        let mut turns = 0;
+        let mut length = std::fs::metadata(&wal).unwrap().len();
+        let mut turn = || {
+            store::set_mark(&writer, turns).unwrap();
+            let longer = std::fs::metadata(&wal).unwrap().len();
+            assert!(longer - length < CHUNK + CHUNK / 8, "{}", longer - length);
+            length = longer;
+            turns += 1;
+            Some(())
+        };
+        fill(&keeper, 4 * CHUNK, &mut turn).unwrap();
+        empty(&keeper, &mut turn).unwrap();
+        assert_eq!(turns, 4 + 5);
+        assert!(length > 4 * CHUNK);
+        assert!(store::room(&keeper).unwrap().free >= 4 * CHUNK);
+    }
 }

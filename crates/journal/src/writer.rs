@@ -146,7 +146,7 @@ impl Writer {
         let apart = self.failing.is_some() || self.unforgotten.is_some();
         let forget = if apart && size > 0 { None } else { self.forget };
         let group = &self.batch[..size];
-        let writing = self.shared.writing();
+        let writing = self.shared.writing.lock_first();
         let forgotten = store::commit(&self.connection, self.position, group, forget, &mut self.buffer)
             .map_err(|error| match (size, forget) {
                 (0, _) => Failed::Forget(error),

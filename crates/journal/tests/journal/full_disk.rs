@@ -28,6 +28,11 @@ fn closing_on_a_full_disk_says_what_could_not_be_committed() {
     on_a_small_disk("full_disk::scenario_closing");
 }
 
+#[test]
+fn reserve_that_does_not_fit_leaves_the_room_to_calls_in_flight() {
+    on_a_small_disk("full_disk::scenario_no_room_for_the_reserve");
+}
+
 /// Runs a scenario in a child with a mount namespace of its own and a tmpfs of 8 MiB in it.
 fn on_a_small_disk(scenario: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -193,5 +198,28 @@ async fn scenario_closing() {
     // What was not told is there or not; what was told is.
     assert!(found.len() >= committed);
     assert!(found == events[..found.len()]);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn scenario_no_room_for_the_reserve() {
+    let Some(disk) = SmallDisk::given() else { return };
+    disk.fill();
+    // The reserve takes 1 MiB twice, in the WAL and in the file.
+    File::options()
+        .write(true)
+        .open(disk.ballast())
+        .and_then(|file| file.set_len(file.metadata()?.len() - (1536 << 10)))
+        .unwrap();
+    let options = JournalOptions {
+        min_free: 0,
+        ..disk.options()
+    };
+    let journal = Journal::open(options).unwrap();
+    assert_eq!(journal.gate(), Err(Closed::DiskFull));
+    let events = append_all(&journal, 1000).await;
+    disk.free();
+    gate_is(&journal, Ok(())).await;
+    assert!(all(&journal).await == events);
     journal.close().await;
 }

@@ -311,3 +311,27 @@ async fn journal_closes_while_forgetting_fails_and_forgets_after_the_next_start(
     assert_eq!(journal.backlog(), 4);
     journal.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_committed_while_the_reserve_is_filled() {
+    let place = Place::new();
+    let journal = Journal::open(JournalOptions {
+        preallocate: 8 << 20,
+        ..options(&place.path())
+    })
+    .unwrap();
+    // More than half of the reserve, several times: the keeper refills it meanwhile.
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..6 {
+            expected.extend(append_all(&journal, 4000).await);
+        }
+        assert!(all(&journal).await == expected);
+        let last = journal.unapplied(usize::MAX).await.unwrap().pop().unwrap();
+        journal.forget(last.sequence);
+        expected.clear();
+    }
+    until(|| journal.backlog() == 0).await;
+    assert_eq!(journal.gate(), Ok(()));
+    journal.close().await;
+}
