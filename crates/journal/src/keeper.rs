@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::gate::Reason;
 use crate::journal::Shared;
 use crate::reserve::{self, Checkpoint};
-use crate::{JournalOptions, store};
+use crate::{JournalOptions, meters, store};
 
 /// How often the disk is looked at.
 const ROUND: Duration = Duration::from_millis(250);
@@ -61,9 +61,11 @@ impl Keeper {
 
     /// Works until the writer has ended.
     pub(crate) fn run(mut self) {
+        meters::describe();
         while self.shared.bell.wait(ROUND) == Call::Round {
             self.round();
         }
+        self.report();
     }
 
     fn round(&mut self) {
@@ -71,6 +73,12 @@ impl Keeper {
         self.measure();
         self.refill();
         self.watch_disk();
+        self.report();
+    }
+
+    fn report(&self) {
+        let backlog = self.shared.backlog.load(Ordering::Relaxed);
+        meters::report(backlog, self.shared.gate.check().is_ok());
     }
 
     fn checkpoint(&mut self) {

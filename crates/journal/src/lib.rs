@@ -17,6 +17,7 @@ mod error;
 mod gate;
 mod journal;
 mod keeper;
+mod meters;
 mod options;
 mod queue;
 mod reserve;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rusqlite::Connection;
 use silica_journal::{Closed, Durability, Journal, JournalError, JournalOptions};
 
@@ -333,5 +334,25 @@ async fn events_are_committed_while_the_reserve_is_filled() {
     }
     until(|| journal.backlog() == 0).await;
     assert_eq!(journal.gate(), Ok(()));
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn metrics_tell_from_the_start_what_waits_and_whether_calls_are_admitted() {
+    let (place, _) = Place::with_events(3).await;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let opened = |options| {
+        let journal = metrics::with_local_recorder(&recorder, || Journal::open(options)).unwrap();
+        (journal, recorder.handle().render())
+    };
+    let (journal, text) = opened(options(&place.path()));
+    assert!(text.contains("silica_journal_backlog 3\n"), "{text}");
+    assert!(text.contains("silica_journal_open 1\n"), "{text}");
+    journal.close().await;
+    let (journal, text) = opened(JournalOptions {
+        min_free: u64::MAX,
+        ..options(&place.path())
+    });
+    assert!(text.contains("silica_journal_open 0\n"), "{text}");
     journal.close().await;
 }
