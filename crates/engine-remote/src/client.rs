@@ -65,6 +65,8 @@ impl Client {
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .pool_timer(TokioTimer::new())
+            // Only what a connection hands back unwritten, so that no call runs, and costs, twice.
+            .retry_canceled_requests(true)
             .build(connector);
         Ok(Self {
             http,

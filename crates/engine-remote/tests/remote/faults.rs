@@ -8,9 +8,10 @@ use silica_engine::{ChatEngine as _, EngineError};
 use silica_engine_remote::{AddressError, OptionsError, RemoteEngine, RemoteError, RemoteOptions};
 use silica_testkit::{UpstreamFault, UpstreamOutcome, UpstreamScript, UsageFrames};
 use silica_types::{Secret, SystemClock, TokenCount, UsageSource};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::support::{LONG, call, cause, engine, options, request, script, upstream};
+use super::support::{LONG, call, cause, engine, options, request, script, tell, upstream};
 
 fn faulty(marker: &str, fault: UpstreamFault) -> UpstreamScript {
     UpstreamScript {
@@ -177,6 +178,55 @@ async fn an_engine_that_is_not_there_is_unavailable() {
         let options = options(format!("{scheme}://{address}/v1"));
         let refused = call(&options, request(&script("nobody"))).await.unwrap_err();
         assert!(matches!(refused, EngineError::Unavailable), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_written_is_not_written_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = options(format!("http://{}/v1", listener.local_addr().unwrap()));
+    let engine = engine(&options);
+    // Answers one request, then breaks the connection under the next; counts all requests.
+    let server = async {
+        let mut requests = 0;
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            read_request(&mut connection).await;
+            requests += 1;
+            if requests > 1 {
+                break requests;
+            }
+            connection.write_all(WHOLE_ANSWER).await.unwrap();
+            read_request(&mut connection).await;
+            requests += 1;
+        }
+    };
+    let calls = async {
+        let told = tell(&engine, request(&script("answered"))).await.unwrap();
+        assert!(told.is_finished());
+        let refused = tell(&engine, request(&script("broken"))).await.unwrap_err();
+        assert!(matches!(refused, EngineError::Unavailable), "{refused:?}");
+        // Were the request sent again, it would arrive before the call fails.
+    };
+    tokio::select! {
+        requests = server => panic!("{requests} requests for two calls"),
+        () = calls => {}
+    }
+}
+
+const WHOLE_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 94\r\n\r\n\
+    data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+/// Reads one request, head and body.
+async fn read_request(connection: &mut TcpStream) {
+    let mut seen = Vec::new();
+    // The last of the body's fields, see the test of what a plain request says.
+    while !seen.ends_with(b"\"top_p\":1.0}") {
+        assert_ne!(
+            connection.read_buf(&mut seen).await.unwrap(),
+            0,
+            "a whole request"
+        );
     }
 }
 
