@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
-use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason};
+use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason, TextLogprob, TopLogprob};
 use silica_types::{SharedClock, TokenCount};
 
 use crate::RemoteError;
-use crate::estimate::frame_tokens;
+use crate::ceiling::Ceiling;
+use crate::estimate::weight;
 use crate::tally::Tally;
 use crate::tool_calls::ToolCalls;
 use crate::wire::{Chunk, ChunkChoice, ChunkDelta};
@@ -17,6 +18,7 @@ use crate::wire::{Chunk, ChunkChoice, ChunkDelta};
 pub(crate) struct Answer {
     choices: Vec<Choice>,
     tally: Tally,
+    ceiling: Ceiling,
     clock: SharedClock,
     /// The most alternatives of a token; `None` when log-probabilities were not asked for.
     logprobs: Option<u8>,
@@ -24,6 +26,7 @@ pub(crate) struct Answer {
     has_started: bool,
     /// The last choice to finish.
     held: Option<(u32, FinishReason)>,
+    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -37,19 +40,30 @@ struct Addition {
     choice: u32,
     deltas: Vec<Delta>,
     finish: Option<FinishReason>,
+    /// What all text weighs, and the reasoning in it.
+    weight: u64,
+    reasoning_weight: u64,
 }
 
 impl Answer {
     /// Begins an answer of this many choices to a prompt of about this many tokens.
-    pub(crate) fn new(choices: u32, prompt: TokenCount, logprobs: Option<u8>, clock: SharedClock) -> Self {
+    pub(crate) fn new(
+        choices: u32,
+        prompt: TokenCount,
+        logprobs: Option<u8>,
+        ceiling: Ceiling,
+        clock: SharedClock,
+    ) -> Self {
         Self {
             choices: (0..choices).map(|_| Choice::default()).collect(),
             tally: Tally::new(prompt),
+            ceiling,
             clock,
             logprobs,
             ready: VecDeque::new(),
             has_started: false,
             held: None,
+            is_over: false,
         }
     }
 
@@ -67,10 +81,19 @@ impl Answer {
         for choice in chunk.choices.take().unwrap_or_default() {
             additions.push(self.addition(choice)?);
         }
+        let frames: usize = additions.iter().map(Addition::frames).sum();
+        let bytes = additions.iter().map(Addition::bytes).sum();
+        let fits = self.ceiling.take(frames.max(1), bytes);
+        if !fits {
+            additions.clear();
+        }
+        for addition in &additions {
+            self.tally.forward(addition.weight, addition.reasoning_weight);
+        }
         // The frame's own report covers the text in it, so all of its events show it.
-        if let Some(usage) = chunk.usage() {
-            self.tally.report(usage);
-            started = usage;
+        if let Some(report) = chunk.report() {
+            self.tally.report(report);
+            started = self.tally.usage();
         }
         if !std::mem::replace(&mut self.has_started, true) {
             self.ready.push_back(ChatEvent {
@@ -79,13 +102,10 @@ impl Answer {
             });
         }
         for addition in additions {
-            let choice = addition.choice;
-            for delta in addition.deltas {
-                self.push(ChatEventKind::Delta { choice, delta });
-            }
-            if let Some(reason) = addition.finish {
-                self.end(choice, reason);
-            }
+            self.add(addition);
+        }
+        if !fits {
+            self.cut_off();
         }
         Ok(())
     }
@@ -98,6 +118,11 @@ impl Answer {
     /// Whether every choice has finished; only the usage may still come.
     pub(crate) const fn is_complete(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// Whether the answer reached its ceiling: it is complete, and nothing more is taken.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Lets go of the last event with the usage as it now is. Does nothing to an answer that is
@@ -113,7 +138,30 @@ impl Answer {
         self.ready.push_back(ChatEvent { usage, kind });
     }
 
-    /// Reads what a frame adds to one choice, and counts it.
+    fn add(&mut self, addition: Addition) {
+        let choice = addition.choice;
+        for delta in addition.deltas {
+            self.push(ChatEventKind::Delta { choice, delta });
+        }
+        if let Some(reason) = addition.finish {
+            self.end(choice, reason);
+        }
+    }
+
+    /// Ends what has not ended.
+    fn cut_off(&mut self) {
+        self.is_over = true;
+        let unfinished: Vec<u32> = (0..)
+            .zip(&self.choices)
+            .filter(|(_, choice)| !choice.is_finished)
+            .map(|(index, _)| index)
+            .collect();
+        for choice in unfinished {
+            self.end(choice, FinishReason::Length);
+        }
+    }
+
+    /// Reads what a frame adds to one choice.
     fn addition(&mut self, mut wire: ChunkChoice) -> Result<Addition, RemoteError> {
         let index = usize::try_from(wire.index).unwrap_or(usize::MAX);
         let choice = self
@@ -128,10 +176,9 @@ impl Answer {
         let mut delta = wire.delta.take().unwrap_or_default();
         let reasoning = delta.reasoning();
         let mut deltas = choice.deltas(&mut delta, &self.clock)?;
-        let size: usize = deltas.iter().map(delta_bytes).sum();
-        let reasoning_tokens = frame_tokens(reasoning.len());
-        let tokens = frame_tokens(size + reasoning.len());
-        self.tally.forward(tokens, reasoning_tokens.min(tokens));
+        let reasoning_weight = weight(&reasoning);
+        let texts = deltas.iter().map(|delta| weight(text_of(delta)));
+        let weight = reasoning_weight + texts.sum::<u64>();
         if !reasoning.is_empty() {
             deltas.insert(0, Delta::Reasoning { text: reasoning });
         }
@@ -150,6 +197,8 @@ impl Answer {
             deltas,
             // A second end of a choice says nothing new.
             finish: finish.filter(|_| !choice.is_finished),
+            weight,
+            reasoning_weight,
         })
     }
 
@@ -181,12 +230,36 @@ impl Choice {
     }
 }
 
-/// The bytes that the model wrote.
-fn delta_bytes(delta: &Delta) -> usize {
+impl Addition {
+    /// What it takes of the ceiling's frames: one, or one a token where tokens are told.
+    fn frames(&self) -> usize {
+        let tokens: usize = self.deltas.iter().map(|delta| logprobs_of(delta).len()).sum();
+        tokens.max(1)
+    }
+
+    /// What it takes of the ceiling's bytes.
+    fn bytes(&self) -> usize {
+        let token = |token: &TopLogprob| token.text.len().max(token.bytes.len());
+        let entry = |entry: &TextLogprob| token(&entry.token) + entry.top.iter().map(token).sum::<usize>();
+        let delta =
+            |delta: &Delta| text_of(delta).len() + logprobs_of(delta).iter().map(entry).sum::<usize>();
+        self.deltas.iter().map(delta).sum()
+    }
+}
+
+/// What the model wrote.
+fn text_of(delta: &Delta) -> &str {
     match delta {
-        Delta::Content { text, .. } | Delta::Reasoning { text } => text.len(),
-        Delta::ToolCallStarted { name, .. } => name.len(),
-        Delta::ToolCallArguments { fragment, .. } => fragment.len(),
+        Delta::Content { text, .. } | Delta::Reasoning { text } => text,
+        Delta::ToolCallStarted { name, .. } => name,
+        Delta::ToolCallArguments { fragment, .. } => fragment,
+    }
+}
+
+fn logprobs_of(delta: &Delta) -> &[TextLogprob] {
+    match delta {
+        Delta::Content { logprobs, .. } => logprobs,
+        Delta::Reasoning { .. } | Delta::ToolCallStarted { .. } | Delta::ToolCallArguments { .. } => &[],
     }
 }
 

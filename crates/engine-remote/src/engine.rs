@@ -8,6 +8,7 @@ use silica_engine::{ChatEngine, ChatRequest, ChatStream, Continuation, EngineErr
 use silica_types::{SharedClock, TokenCount, UsageSource};
 
 use crate::answer::Answer;
+use crate::ceiling::Ceiling;
 use crate::client::Client;
 use crate::estimate::{PromptSize, message_bytes};
 use crate::stream::{self, Limits};
@@ -25,6 +26,7 @@ pub struct RemoteEngine(Arc<Shared>);
 struct Shared {
     client: Client,
     model: String,
+    continuous_usage: bool,
     limits: Limits,
     clock: SharedClock,
 }
@@ -50,6 +52,7 @@ impl RemoteEngine {
         Ok(Self(Arc::new(Shared {
             client: Client::new(options)?,
             model: options.model.clone(),
+            continuous_usage: options.continuous_usage,
             limits: Limits::of(options),
             clock,
         })))
@@ -96,7 +99,8 @@ struct PreparedRemote {
 
 impl PreparedRemote {
     fn new(shared: Arc<Shared>, request: &ChatRequest) -> Result<Self, EngineError> {
-        let body = serde_json::to_vec(&ChatBody::new(&shared.model, request)).map_err(EngineError::failed)?;
+        let body = ChatBody::new(&shared.model, request, shared.continuous_usage);
+        let body = serde_json::to_vec(&body).map_err(EngineError::failed)?;
         Ok(Self {
             shared,
             body: body.into(),
@@ -111,6 +115,10 @@ impl PreparedRemote {
 #[async_trait]
 impl PreparedChat for PreparedRemote {
     fn prompt_tokens(&self) -> TokenCount {
+        self.prompt.ordinary()
+    }
+
+    fn prompt_limit(&self) -> TokenCount {
         self.prompt.upper_bound()
     }
 
@@ -127,12 +135,14 @@ impl PreparedChat for PreparedRemote {
             shared,
             body,
             prompt,
+            completion_limit,
             choices,
             logprobs,
-            ..
         } = *self;
         let (body, first_frame_by) = shared.client.send(body).await?;
-        let answer = Answer::new(choices, prompt.likely(), logprobs, Arc::clone(&shared.clock));
+        let ceiling = Ceiling::new(completion_limit, logprobs);
+        let clock = Arc::clone(&shared.clock);
+        let answer = Answer::new(choices, prompt.likely(), logprobs, ceiling, clock);
         let name = shared.model.clone();
         Ok(stream::events(body, answer, shared.limits, first_frame_by, name))
     }

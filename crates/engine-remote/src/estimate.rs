@@ -2,17 +2,38 @@
 //!
 //! | what | estimate |
 //! |---|---|
-//! | prompt, reserved before the call | a token for every 2 bytes, 16 a message, 32 a call: more than ordinary text has |
+//! | prompt, by which token limits reserve | a token for every 2 bytes, 16 a message, 32 a call: more than ordinary text has |
+//! | prompt, by which money is reserved | a token a byte, 16 a message, 32 a call; with tools 64 a tool and 256 a call: more than any text has, as a token has a byte or more |
 //! | prompt, of a call that is cut before the engine reported | a token for every 4 bytes, 4 a message |
-//! | completion, of a call that is cut before the engine reported | a token a frame; of a frame over 32 bytes, one for every 4 bytes |
+//! | completion, of a call that is cut before the engine reported | a token a frame with text, or if that is more: beyond the first 32 bytes a token for every 6 bytes of ASCII and every 12 others, without those that repeat the byte before them in the frame |
 //!
 //! Bytes are those of UTF-8; quotients are rounded up.
+//!
+//! The completion is counted over all frames together, not frame by frame. Engines that send a
+//! frame a token are billed their frames: a single token may be long (a word, a run of blanks), but
+//! texts have fewer bytes a token than the rule divides by (about 4 in English and less in code; 5
+//! in Chinese; up to 10 in scripts of two or three bytes a letter), so that in ordinary text the
+//! second part does not outweigh the first. It is there for engines that put several tokens into a
+//! frame (speculative decoding, stream intervals), which it counts low rather than high. Engines
+//! that can should report their usage in every frame, see
+//! [`crate::RemoteOptions::continuous_usage`].
+//!
+//! What a template adds by itself, such as instructions of its own, is in none of the prompt's
+//! estimates but the spare tokens.
 
 use silica_engine::{ChatRequest, Message, Tool, ToolChoice};
 use silica_types::TokenCount;
 
-/// A frame up to this many bytes is taken for one token.
-const LONGEST_TOKEN_BYTES: usize = 32;
+/// What a byte of text weighs; a token weighs [`TOKEN_WEIGHT`].
+const ASCII_WEIGHT: u64 = 4;
+const OTHER_WEIGHT: u64 = 2;
+const TOKEN_WEIGHT: u64 = 24;
+/// What the first tokens may weigh more than the average: 32 bytes of ASCII.
+const FORGIVEN_WEIGHT: u64 = 32 * ASCII_WEIGHT;
+
+/// What templates write around each tool, and around all of them, in tokens.
+const TOOL_TOKENS: usize = 64;
+const TOOLS_TOKENS: usize = 256;
 
 /// How large a prompt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,25 +41,36 @@ pub(crate) struct PromptSize {
     /// All texts of all messages, and the tools as JSON.
     pub(crate) bytes: usize,
     pub(crate) messages: usize,
+    pub(crate) tools: usize,
 }
 
 impl PromptSize {
     pub(crate) fn of(request: &ChatRequest) -> Self {
         let messages: usize = request.messages.iter().map(message_bytes).sum();
-        let tools: usize = match request.tool_choice {
-            ToolChoice::Auto => request.tools.iter().map(tool_bytes).sum(),
+        let tools: &[Tool] = match request.tool_choice {
+            ToolChoice::Auto => &request.tools,
             // Not sent.
-            ToolChoice::None => 0,
+            ToolChoice::None => &[],
         };
         Self {
-            bytes: messages + tools,
+            bytes: messages + tools.iter().map(tool_bytes).sum::<usize>(),
             messages: request.messages.len(),
+            tools: tools.len(),
         }
     }
 
-    /// What is reserved before the call.
-    pub(crate) fn upper_bound(self) -> TokenCount {
+    /// What ordinary text does not exceed.
+    pub(crate) fn ordinary(self) -> TokenCount {
         tokens(self.bytes.div_ceil(2) + 16 * self.messages + 32)
+    }
+
+    /// What no text exceeds: a token has at least one byte.
+    pub(crate) fn upper_bound(self) -> TokenCount {
+        let tools = match self.tools {
+            0 => 0,
+            count => TOOL_TOKENS * count + TOOLS_TOKENS,
+        };
+        tokens(self.bytes.saturating_add(16 * self.messages + tools + 32))
     }
 
     /// What is likely, for a call whose engine never reported.
@@ -47,13 +79,44 @@ impl PromptSize {
     }
 }
 
-/// What a frame with this much text holds.
-pub(crate) fn frame_tokens(bytes: usize) -> TokenCount {
-    match bytes {
-        0 => TokenCount::ZERO,
-        1..=LONGEST_TOKEN_BYTES => TokenCount(1),
-        _ => tokens(bytes.div_ceil(4)),
+/// Text that was forwarded, of one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Forwarded {
+    frames: u64,
+    weight: u64,
+}
+
+impl Forwarded {
+    /// Adds a frame whose text weighs this much. A frame without text adds nothing.
+    pub(crate) const fn add(&mut self, weight: u64) {
+        if weight > 0 {
+            self.frames += 1;
+            self.weight += weight;
+        }
     }
+
+    /// The tokens of all frames together.
+    pub(crate) fn tokens(self) -> TokenCount {
+        let by_weight = self.weight.saturating_sub(FORGIVEN_WEIGHT).div_ceil(TOKEN_WEIGHT);
+        TokenCount(u32::try_from(self.frames.max(by_weight)).unwrap_or(u32::MAX))
+    }
+}
+
+/// What a text weighs, zero only when it is empty. Repetitions weigh nothing: tokens of many blanks
+/// or dashes are usual.
+pub(crate) fn weight(text: &str) -> u64 {
+    let mut last = None;
+    let mut weight = 0;
+    for byte in text.bytes() {
+        if last.replace(byte) != Some(byte) {
+            weight += if byte.is_ascii() {
+                ASCII_WEIGHT
+            } else {
+                OTHER_WEIGHT
+            };
+        }
+    }
+    weight
 }
 
 fn tokens(count: usize) -> TokenCount {
@@ -87,18 +150,118 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prompt_is_reserved_at_two_bytes_a_token_and_billed_at_four() {
-        let size = |bytes, messages| PromptSize { bytes, messages };
-        assert_eq!(size(0, 0).upper_bound(), TokenCount(32));
-        assert_eq!(size(11, 2).upper_bound(), TokenCount(6 + 32 + 32));
-        assert_eq!(size(11, 2).likely(), TokenCount(3 + 8));
-        assert_eq!(size(usize::MAX, 0).likely(), TokenCount(u32::MAX));
+    fn a_prompt_is_limited_at_two_bytes_a_token_reserved_at_one_and_billed_at_four() {
+        let size = |bytes, messages, tools| PromptSize {
+            bytes,
+            messages,
+            tools,
+        };
+        assert_eq!(size(0, 0, 0).ordinary(), TokenCount(32));
+        assert_eq!(size(11, 2, 1).ordinary(), TokenCount(6 + 32 + 32));
+        assert_eq!(size(0, 0, 0).upper_bound(), TokenCount(32));
+        assert_eq!(size(11, 2, 0).upper_bound(), TokenCount(11 + 32 + 32));
+        assert_eq!(
+            size(11, 2, 3).upper_bound(),
+            TokenCount(11 + 32 + 3 * 64 + 256 + 32)
+        );
+        assert_eq!(size(usize::MAX, 1, 1).upper_bound(), TokenCount(u32::MAX));
+        assert_eq!(size(11, 2, 1).likely(), TokenCount(3 + 8));
+        assert_eq!(size(usize::MAX, 0, 0).likely(), TokenCount(u32::MAX));
+    }
+
+    fn forwarded(texts: &[&str]) -> u32 {
+        let mut forwarded = Forwarded::default();
+        for text in texts {
+            forwarded.add(weight(text));
+        }
+        forwarded.tokens().get()
     }
 
     #[test]
-    fn a_frame_is_one_token_up_to_32_bytes_and_a_quarter_of_its_bytes_above() {
-        let counts = [0, 1, 32, 33, 36, 37].map(|bytes| frame_tokens(bytes).get());
-        assert_eq!(counts, [0, 1, 1, 9, 9, 10]);
+    fn engines_that_send_a_frame_a_token_are_billed_their_frames() {
+        assert_eq!(forwarded(&[]), 0);
+        assert_eq!(forwarded(&["", "a", ""]), 1);
+        assert_eq!(forwarded(&[&" ".repeat(32)]), 1);
+        // Cut as tokenizers with large vocabularies cut: with long words, deep code, and scripts of
+        // several bytes a letter.
+        for tokens in [
+            &[
+                "The",
+                " internationalization",
+                " of",
+                " a",
+                " program",
+                " is",
+                " more",
+                " than",
+                " a",
+                " translation",
+                " of",
+                " its",
+                " words",
+                ",",
+                " as",
+                " we",
+                " shall",
+                " see",
+                ".",
+            ][..],
+            &[
+                "\n                       ",
+                " if",
+                " value",
+                " is",
+                " None",
+                ":",
+                "\n                           ",
+                " return",
+                " default",
+                "(",
+                "key",
+                ")",
+            ],
+            &[
+                "中华人民共和国",
+                "成立",
+                "了",
+                "，",
+                "全国",
+                "人民",
+                "都",
+                "在",
+                "欢呼",
+                "。",
+            ],
+            &[
+                "Это",
+                " обычное",
+                " предложение",
+                " на",
+                " русском",
+                " языке",
+                ",",
+                " не",
+                " бо",
+                "лее",
+                ".",
+            ],
+            &["วัน", "นี้", "อากาศ", "ดี", "มาก", " เรา", "ไป", "เที่ยว", "กัน", "ไหม"],
+        ] {
+            let tokens = tokens.repeat(50);
+            assert_eq!(forwarded(&tokens) as usize, tokens.len(), "{tokens:?}");
+        }
+    }
+
+    #[test]
+    fn frames_of_several_tokens_are_billed_by_their_bytes() {
+        let words = |bytes: usize| "ab".repeat(bytes / 2);
+        assert_eq!(forwarded(&[&words(32)]), 1);
+        assert_eq!(forwarded(&[&words(44)]), 2);
+        assert_eq!(forwarded(&[&words(632)]), 100);
+        assert_eq!(forwarded(&[words(14).as_str(); 100]), 228);
+        // Of the others 64 bytes are forgiven.
+        assert_eq!(forwarded(&[&"é".repeat(400)]), 62);
+        assert_eq!(forwarded(&[&"-".repeat(400)]), 1);
     }
 
     #[test]

@@ -6,10 +6,16 @@
 //! forwarded. Where the upstream reports usage, its numbers count; until then they are estimated
 //! (module `estimate`), and [`silica_types::UsageSource`] says which.
 //!
-//! This crate never retries, follows redirects, asks a proxy, or logs texts and keys.
+//! An engine that does not end at `max_tokens` is cut off at a stated ceiling (module `ceiling`).
+//!
+//! This crate never follows redirects, asks a proxy, or logs texts and keys. It never repeats a
+//! request of which a byte was written, because the engine may have worked on it: such a call fails.
+//! A request that meets an idle connection which turns out to be closed, before any of it was
+//! written, goes to another connection.
 
 mod address;
 mod answer;
+mod ceiling;
 mod client;
 mod endpoint;
 mod engine;

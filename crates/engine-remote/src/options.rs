@@ -17,6 +17,10 @@ pub struct RemoteOptions {
     /// Whether the engine may be at an address that is not public (loopback, private networks,
     /// link-local with the metadata services of clouds, ...).
     pub allow_private: bool,
+    /// Whether the engine is asked for its usage in every frame (`continuous_usage_stats`), so that
+    /// a call that is cut is billed by its count instead of an estimate. vLLM and `SGLang` know the
+    /// word; strict servers, OpenAI's own among them, refuse every request that has it.
+    pub continuous_usage: bool,
     /// The longest wait for the name's addresses, and again for a connection. Not zero.
     pub connect_limit: Duration,
     /// The longest wait from sending the request to the first frame of the answer; the upstream's
@@ -37,6 +41,7 @@ impl RemoteOptions {
             api_key: None,
             model: model.into(),
             allow_private: false,
+            continuous_usage: false,
             connect_limit: Duration::from_secs(5),
             first_frame_limit: Duration::from_mins(2),
             stall_limit: Duration::from_mins(1),

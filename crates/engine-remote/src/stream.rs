@@ -51,31 +51,32 @@ where
     B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
 {
     let reader = Reader {
-        body,
+        body: Some(body),
         decoder: EventDecoder::default(),
         answer,
         limits,
         silent_until: (first_frame_by, limits.first_frame),
         has_ended: false,
+        engine,
     };
-    Box::pin(stream::unfold(
-        (reader, engine),
-        |(mut reader, engine)| async move {
-            let event = reader.next().await?;
-            let event = event.map_err(|error| error.into_engine_error(&engine));
-            Some((event, (reader, engine)))
-        },
-    ))
+    Box::pin(stream::unfold(reader, |mut reader| async move {
+        let event = reader.next().await?;
+        let event = event.map_err(|error| error.into_engine_error(&reader.engine));
+        Some((event, reader))
+    }))
 }
 
 struct Reader<B> {
-    body: B,
+    /// `None` once nothing more is taken of it, which closes the connection.
+    body: Option<B>,
     decoder: EventDecoder,
     answer: Answer,
     limits: Limits,
     /// When the next frame must be there, and how long a wait that is.
     silent_until: (Instant, Duration),
     has_ended: bool,
+    /// The model's name at the engine.
+    engine: String,
 }
 
 impl<B> Reader<B>
@@ -112,6 +113,10 @@ where
             Err(error) => Err(error),
         };
         match advanced {
+            Ok(true) if self.answer.is_over() => {
+                self.cut_off();
+                Ok(())
+            }
             Ok(true) if self.answer.is_complete() => {
                 // Counted from the last choice's end, however many frames follow it.
                 if !was_complete {
@@ -134,13 +139,28 @@ where
         }
     }
 
+    /// Ends an answer that does not end by itself.
+    fn cut_off(&mut self) {
+        self.body = None;
+        self.has_ended = true;
+        self.answer.finish();
+        let engine = &self.engine;
+        tracing::warn!(
+            engine.name = engine,
+            "{engine} does not end at max_tokens; its answer was cut off"
+        );
+    }
+
     /// The next frame of the answer, `None` at its end.
     async fn frame(&mut self) -> Result<Option<Vec<u8>>, RemoteError> {
         loop {
             if let Some(data) = self.decoder.next_event()? {
                 return Ok(self.unless_done(data).await);
             }
-            match self.body.frame().await {
+            let Some(body) = &mut self.body else {
+                return Ok(None);
+            };
+            match body.frame().await {
                 Some(Ok(frame)) => {
                     // Trailers say nothing here.
                     if let Ok(data) = frame.into_data() {
@@ -160,10 +180,13 @@ where
         }
         // One frame is all that is due: the end of the body.
         let rest = async {
-            if let Some(Ok(frame)) = self.body.frame().await {
-                return frame.is_trailers();
+            match &mut self.body {
+                Some(body) => body
+                    .frame()
+                    .await
+                    .is_none_or(|frame| frame.is_ok_and(|frame| frame.is_trailers())),
+                None => true,
             }
-            true
         };
         let _ = timeout(LAST_BYTES_LIMIT, rest).await;
         None

@@ -8,9 +8,17 @@ use silica_engine::Usage;
 use silica_types::{SystemClock, UsageSource};
 
 use super::*;
+use crate::estimate::Forwarded;
 
 fn answer(choices: u32) -> Answer {
-    Answer::new(choices, TokenCount(7), Some(1), Arc::new(SystemClock))
+    let ceiling = Ceiling::new(TokenCount(100), Some(1));
+    Answer::new(choices, TokenCount(7), Some(1), ceiling, Arc::new(SystemClock))
+}
+
+/// An answer to a call of one token.
+fn short_answer(choices: u32) -> Answer {
+    let ceiling = Ceiling::new(TokenCount(1), None);
+    Answer::new(choices, TokenCount(7), None, ceiling, Arc::new(SystemClock))
 }
 
 /// Plays frames, then the end, and returns all events.
@@ -102,6 +110,75 @@ fn usage_in_every_frame_covers_the_text_beside_it() {
 }
 
 #[test]
+fn usage_without_a_completion_keeps_the_one_that_was_counted() {
+    let mut without = usage(35, 0);
+    without["usage"]
+        .as_object_mut()
+        .unwrap()
+        .remove("completion_tokens");
+    let events = play(1, &[content("a"), content("b"), stop(), without]).unwrap();
+    let counted = Usage {
+        prompt: TokenCount(35),
+        completion: TokenCount(2),
+        source: UsageSource::Estimated,
+        ..Usage::default()
+    };
+    assert_eq!(events.last().unwrap().usage, counted);
+}
+
+#[test]
+fn an_answer_beyond_its_ceiling_ends_every_choice_that_has_not_ended() {
+    let mut answer = short_answer(3);
+    answer.frame(stop().to_string().as_bytes()).unwrap();
+    let mut frames = 1;
+    while !answer.is_over() {
+        let text = choice(1, &json!({"content": "x"}), None);
+        answer.frame(text.to_string().as_bytes()).unwrap();
+        frames += 1;
+    }
+    // The frame that was one too many is not forwarded.
+    assert_eq!(frames, 4 + 1024 + 1);
+    assert!(answer.is_complete());
+    answer.finish();
+    let events: Vec<_> = std::iter::from_fn(|| answer.next_event()).collect();
+    assert_eq!(
+        brief(&events[events.len() - 3..]),
+        ["1 x = 1027", "1 Length = 1027", "2 Length = 1027"]
+    );
+    assert_eq!(brief(&events[..3]), ["started = 0", "0 Stop = 0", "1 x = 1"]);
+}
+
+#[test]
+fn the_ceiling_is_of_bytes_as_well_and_keeps_the_usage_of_its_frame() {
+    for name in ["content", "reasoning"] {
+        let mut answer = short_answer(1);
+        let mut frame = choice(0, &json!({name: "x".repeat(64 * 1024 + 64 + 1)}), None);
+        frame["usage"] = usage(35, 20_000)["usage"].clone();
+        answer.frame(frame.to_string().as_bytes()).unwrap();
+        assert!(answer.is_over());
+        answer.finish();
+        let events: Vec<_> = std::iter::from_fn(|| answer.next_event()).collect();
+        assert_eq!(brief(&events), ["started = 20000", "0 Length = 20000"]);
+        assert_eq!(events[1].usage.source, UsageSource::Engine);
+    }
+}
+
+#[test]
+fn frames_that_say_nothing_and_log_probabilities_count_for_the_ceiling() {
+    let mut answer = short_answer(1);
+    while !answer.is_over() {
+        answer.frame(br#"{"choices":[]}"#).unwrap();
+    }
+    let ceiling = Ceiling::new(TokenCount(1), Some(0));
+    let mut answer = Answer::new(1, TokenCount(7), Some(0), ceiling, Arc::new(SystemClock));
+    let mut frame = content("a");
+    let entry = json!({"token": "a", "logprob": -0.5});
+    frame["choices"][0]["logprobs"] = json!({"content": vec![entry; 4 + 1024 + 1]});
+    answer.frame(frame.to_string().as_bytes()).unwrap();
+    assert!(answer.is_over());
+}
+
+#[test]
 fn only_the_last_choice_waits_for_the_usage() {
     let second = |delta: &Value, finish| choice(1, delta, finish);
     let frames = [
@@ -177,7 +254,7 @@ fn log_probabilities_go_with_the_text_when_they_were_asked_for() {
     };
     assert_eq!((logprobs.len(), logprobs[0].top.len()), (1, 1));
     assert_eq!(logprobs[0].token.bytes, b"a");
-    let mut answer = Answer::new(1, TokenCount(7), None, Arc::new(SystemClock));
+    let mut answer = short_answer(1);
     answer.frame(frame.to_string().as_bytes()).unwrap();
     let silent = answer.ready.into_iter().all(|event| {
         !matches!(event.kind, ChatEventKind::Delta { delta: Delta::Content { logprobs, .. }, .. }
@@ -244,8 +321,11 @@ proptest! {
         let events = play(1, &frames).unwrap();
         let counts: Vec<u32> = events.iter().map(|event| event.usage.completion.get()).collect();
         prop_assert!(counts.is_sorted());
-        let expected: TokenCount = texts.iter().map(|text| frame_tokens(text.len())).sum();
-        prop_assert_eq!(counts.last().copied(), Some(expected.get()));
+        let mut expected = Forwarded::default();
+        for text in &texts {
+            expected.add(weight(text));
+        }
+        prop_assert_eq!(counts.last().copied(), Some(expected.tokens().get()));
     }
 }
 

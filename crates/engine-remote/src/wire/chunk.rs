@@ -2,10 +2,11 @@
 //! everything may be missing; unknown fields are passed over.
 
 use serde::Deserialize;
-use silica_engine::{FinishReason, TextLogprob, TopLogprob, Usage};
-use silica_types::{TokenCount, UsageSource};
+use silica_engine::{FinishReason, TextLogprob, TopLogprob};
+use silica_types::TokenCount;
 
 use crate::RemoteError;
+use crate::tally::Report;
 
 /// One frame.
 #[derive(Debug, Deserialize)]
@@ -111,25 +112,20 @@ impl Chunk {
         Some(RemoteError::Reported { code })
     }
 
-    /// What the engine reports as consumed so far; `None` when it says nothing of the prompt.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        let report = self.usage.as_ref()?;
-        let prompt = TokenCount(report.prompt_tokens?);
-        let completion = TokenCount(report.completion_tokens.unwrap_or(0));
-        let details = report.prompt_tokens_details.as_ref();
+    /// What the engine reports as consumed so far.
+    pub(crate) fn report(&self) -> Option<Report> {
+        let usage = self.usage.as_ref()?;
+        let details = usage.prompt_tokens_details.as_ref();
         let cached = details
             .and_then(|details| details.cached_tokens)
-            .or(report.prompt_cache_hit_tokens)
-            .unwrap_or(0);
-        let details = report.completion_tokens_details.as_ref();
-        let reasoning = details.and_then(|details| details.reasoning_tokens).unwrap_or(0);
-        Some(Usage {
-            prompt,
-            // Parts are never more than the whole, whatever a server makes of them.
-            cached: TokenCount(cached).min(prompt),
-            completion,
-            reasoning: TokenCount(reasoning).min(completion),
-            source: UsageSource::Engine,
+            .or(usage.prompt_cache_hit_tokens);
+        let details = usage.completion_tokens_details.as_ref();
+        let reasoning = details.and_then(|details| details.reasoning_tokens);
+        Some(Report {
+            prompt: usage.prompt_tokens.map(TokenCount),
+            cached: TokenCount(cached.unwrap_or(0)),
+            completion: usage.completion_tokens.map(TokenCount),
+            reasoning: TokenCount(reasoning.unwrap_or(0)),
         })
     }
 }
@@ -201,24 +197,35 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_read_with_details_under_either_name_and_never_more_than_the_whole() {
-        let usage = chunk(
+    fn usage_is_read_with_details_under_either_name() {
+        let whole = chunk(
             r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,
-            "prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":9}}}"#,
+            "prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}}"#,
         );
-        let usage = usage.usage().unwrap();
-        assert_eq!((usage.prompt, usage.completion), (TokenCount(10), TokenCount(5)));
-        assert_eq!((usage.cached, usage.reasoning), (TokenCount(4), TokenCount(5)));
-        assert_eq!(usage.source, UsageSource::Engine);
-        let usage = chunk(r#"{"usage":{"prompt_tokens":10,"prompt_cache_hit_tokens":99}}"#);
-        assert_eq!(usage.usage().unwrap().cached, TokenCount(10));
+        let report = Report {
+            prompt: Some(TokenCount(10)),
+            cached: TokenCount(4),
+            completion: Some(TokenCount(5)),
+            reasoning: TokenCount(3),
+        };
+        assert_eq!(whole.report(), Some(report));
+        let of_prompt = chunk(r#"{"usage":{"prompt_tokens":10,"prompt_cache_hit_tokens":6}}"#);
+        let report = Report {
+            cached: TokenCount(6),
+            completion: None,
+            reasoning: TokenCount::ZERO,
+            ..report
+        };
+        assert_eq!(of_prompt.report(), Some(report));
     }
 
     #[test]
     fn a_missing_null_or_empty_usage_reports_nothing() {
-        for text in [r"{}", r#"{"usage":null}"#, r#"{"usage":{}}"#] {
-            assert!(chunk(text).usage().is_none(), "{text}");
+        for text in [r"{}", r#"{"usage":null}"#] {
+            assert_eq!(chunk(text).report(), None, "{text}");
         }
+        let empty = chunk(r#"{"usage":{}}"#).report().unwrap();
+        assert_eq!((empty.prompt, empty.completion), (None, None));
         assert!(serde_json::from_str::<Chunk>(r#"{"usage":{"prompt_tokens":-1}}"#).is_err());
     }
 

@@ -46,6 +46,9 @@ pub(crate) struct ChatBody<'a> {
 #[derive(Debug, Serialize)]
 struct StreamOptions {
     include_usage: bool,
+    /// A word of vLLM and `SGLang`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continuous_usage_stats: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,8 +103,8 @@ struct FunctionBody<'a> {
 
 impl<'a> ChatBody<'a> {
     /// Writes a request for the model that the engine knows as `model`. Continuations and a
-    /// thinking budget have no place in it.
-    pub(crate) fn new(model: &'a str, request: &'a ChatRequest) -> Self {
+    /// thinking budget have no place in it. `continuous_usage` asks for usage in every frame.
+    pub(crate) fn new(model: &'a str, request: &'a ChatRequest, continuous_usage: bool) -> Self {
         let sampling = &request.sampling;
         // A choice of none hides the tools, which needs no word that some server does not know.
         let tools = match request.tool_choice {
@@ -112,7 +115,10 @@ impl<'a> ChatBody<'a> {
             model,
             messages: request.messages.iter().map(message).collect(),
             stream: true,
-            stream_options: StreamOptions { include_usage: true },
+            stream_options: StreamOptions {
+                include_usage: true,
+                continuous_usage_stats: continuous_usage,
+            },
             max_tokens: request.max_tokens.get(),
             temperature: sampling.temperature,
             top_p: sampling.top_p,

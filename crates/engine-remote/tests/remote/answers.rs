@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use serde_json::json;
 use silica_engine::{
     ChatEngine as _, ChatEventKind, Continuation, EngineError, Feature, FinishReason, Message, Role,
@@ -56,6 +57,46 @@ async fn max_tokens_ends_an_answer_unless_the_upstream_ignores_it() {
         assert_eq!(told.usage().completion, TokenCount(tokens));
         let last = &told.events.last().unwrap().kind;
         assert_eq!(*last, ChatEventKind::Finished { choice: 0, reason });
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_ends_is_cut_off_and_its_answer_is_complete() {
+    let (upstream, options) = upstream().await;
+    for (usage, source) in [
+        (UsageFrames::Last, UsageSource::Estimated),
+        (UsageFrames::Every, UsageSource::Engine),
+    ] {
+        let script = UpstreamScript {
+            tokens: u32::MAX / 2,
+            ignores_max_tokens: true,
+            usage,
+            ..script(&format!("endless-{source:?}"))
+        };
+        let mut request = request(&script);
+        request.choices = 2;
+        let engine = engine(&options);
+        let mut stream = engine.chat(request).await.unwrap();
+        let (mut tokens, mut finished, mut usage) = (0, Vec::new(), Usage::default());
+        while let Some(event) = stream.next().await {
+            let event = event.unwrap();
+            usage = event.usage;
+            match event.kind {
+                ChatEventKind::Started => {}
+                ChatEventKind::Delta { .. } => tokens += 1,
+                ChatEventKind::Finished { choice, reason } => finished.push((choice, reason)),
+            }
+        }
+        assert_eq!(finished, [(0, FinishReason::Length), (1, FinishReason::Length)]);
+        // Two frames were the roles of the choices.
+        assert_eq!(tokens, 4 * 200 + 1024 - 2);
+        assert!((tokens..=tokens + 1).contains(&usage.completion.get()));
+        assert_eq!(usage.source, source);
+        // The connection is closed although the stream is still held.
+        upstream
+            .call_until(&script.marker, |call| call.outcome == UpstreamOutcome::Left)
+            .await;
+        drop(stream);
     }
 }
 
@@ -164,6 +205,21 @@ async fn a_plain_request_says_no_more_than_it_must() {
 }
 
 #[tokio::test]
+async fn usage_in_every_frame_is_asked_for_where_the_operator_says_so() {
+    let (upstream, options) = upstream().await;
+    let options = RemoteOptions {
+        continuous_usage: true,
+        ..options
+    };
+    call(&options, request(&script("continuous"))).await.unwrap();
+    let asked = &upstream.requests()[0].body["stream_options"];
+    assert_eq!(
+        *asked,
+        json!({"include_usage": true, "continuous_usage_stats": true})
+    );
+}
+
+#[tokio::test]
 async fn everything_that_a_request_can_say_is_passed_on() {
     let (upstream, options) = upstream().await;
     let mut request = request(&script("full"));
@@ -250,6 +306,7 @@ async fn what_a_call_may_cost_is_known_before_it_runs() {
     request.choices = 2;
     let prepared = engine.prepare(request).await.unwrap();
     assert_eq!(prepared.prompt_tokens(), TokenCount(500_000 + 16 + 32));
+    assert_eq!(prepared.prompt_limit(), TokenCount(1_000_000 + 16 + 32));
     assert_eq!(prepared.completion_limit(), TokenCount(200));
     assert_eq!(prepared.prompt_source(), UsageSource::Estimated);
     assert!(upstream.calls().is_empty());
