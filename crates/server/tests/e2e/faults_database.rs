@@ -169,6 +169,8 @@ on_each_database! {
         assert_eq!(own_balance(&server, &who.key).await, PURSE - spent);
         let account = get(&server, &format!("/accounts/{}", who.account)).await;
         assert_eq!(nano(&account["charge_balance"]), PURSE - spent);
+        let bill = body(server.get("/v1/user/bills", &who.key).await).await;
+        assert_eq!(bill["data"]["total"]["calls"], 6, "the others wait: {bill}");
         held.release().await;
         booked(&server, &who, &markers).await;
         server.stop().await;

@@ -2,32 +2,69 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-use silica_testkit::{Stopped, Upstream, database};
+use silica_testkit::{ServerBuilder, Stopped, Upstream, database};
 
 use crate::support::bare;
 use crate::till::{PAID, booked, complete_many, customer, open_shop};
 
 /// How each event begins on disk.
 const MAGIC: &[u8] = b"SJE1";
+/// The size of the journal's pages.
+const PAGE: usize = 2048;
 
-/// Flips a bit in the event that stands in the middle of the file.
-fn damage(journal: &Path) {
-    let mut bytes = fs::read(journal).unwrap();
+/// Where the event in the middle of the file stands.
+fn middle_event(bytes: &[u8]) -> usize {
     let events: Vec<usize> = bytes
         .windows(MAGIC.len())
         .enumerate()
         .filter_map(|(position, window)| (window == MAGIC).then_some(position))
         .collect();
-    assert!(
-        events.len() >= 3,
-        "{} events in {}",
-        events.len(),
-        journal.display()
-    );
-    bytes[events[events.len() / 2] + 60] ^= 0x10;
+    assert!(events.len() >= 3, "{} events in the journal", events.len());
+    events[events.len() / 2]
+}
+
+/// Flips a bit of one event.
+fn damage_event(journal: &Path) {
+    let mut bytes = fs::read(journal).unwrap();
+    let event = middle_event(&bytes);
+    bytes[event + 60] ^= 0x10;
     fs::write(journal, bytes).unwrap();
+}
+
+/// Makes a page with events unreadable for SQLite.
+fn damage_page(journal: &Path) {
+    let mut bytes = fs::read(journal).unwrap();
+    let page = middle_event(&bytes) / PAGE * PAGE;
+    bytes[page..page + 8].fill(0xa5);
+    fs::write(journal, bytes).unwrap();
+}
+
+/// Starts, expects a refusal that leaves the journal as it is, and returns its text.
+async fn refused(builder: ServerBuilder, journal: &Path) -> (String, Stopped) {
+    let before = fs::read(journal).unwrap();
+    let refused = builder.refused().await;
+    assert!(!refused.status.success());
+    for part in [
+        &*journal.display().to_string(),
+        "is damaged",
+        "silica journal salvage",
+    ] {
+        assert!(refused.stderr.contains(part), "{part} in {}", refused.stderr);
+    }
+    assert!(
+        fs::read(journal).unwrap() == before,
+        "a refused start changes nothing"
+    );
+    (refused.stderr, refused.data)
+}
+
+fn salvage(arguments: &[String]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_silica"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// The command that the text tells to run, as a person would copy it.
@@ -52,31 +89,24 @@ async fn a_damaged_journal_is_refused_and_what_is_readable_is_saved() {
     let held = database.hold_ledger().await;
     let waiting = complete_many(&server, &who.key, PAID, "waiting", 12).await;
     let journal: PathBuf = server.data().join("journal/usage.db");
-    let stopped: Stopped = server.stop().await;
-    held.release().await;
-    damage(&journal);
-
-    let refused = on_it().data_of(stopped).refused().await;
-    assert!(!refused.status.success());
-    let reason = refused.stderr;
-    for part in [
-        &*journal.display().to_string(),
-        "is damaged",
-        "silica journal salvage",
-    ] {
-        assert!(reason.contains(part), "{part} in {reason}");
-    }
-    let before = fs::read(&journal).unwrap();
-    let refused = on_it().data_of(refused.data).refused().await;
+    let arguments = ["journal", "salvage", journal.to_str().unwrap()].map(str::to_owned);
+    let running = salvage(&arguments);
+    assert!(!running.status.success(), "{running:?}");
     assert!(
-        fs::read(&journal).unwrap() == before,
-        "a refused start changes nothing"
+        String::from_utf8_lossy(&running.stderr).contains("is in use"),
+        "{running:?}"
     );
+    let stopped = server.stop().await;
+    held.release().await;
 
-    let salvage = Command::new(env!("CARGO_BIN_EXE_silica"))
-        .args(told_command(&reason))
-        .output()
-        .unwrap();
+    let whole = fs::read(&journal).unwrap();
+    damage_page(&journal);
+    let (_, stopped) = refused(on_it().data_of(stopped), &journal).await;
+    fs::write(&journal, whole).unwrap();
+    damage_event(&journal);
+    let (reason, stopped) = refused(on_it().data_of(stopped), &journal).await;
+
+    let salvage = salvage(&told_command(&reason));
     let told = String::from_utf8_lossy(&salvage.stdout).into_owned();
     assert!(salvage.status.success(), "{told} {salvage:?}");
     assert!(
@@ -85,7 +115,7 @@ async fn a_damaged_journal_is_refused_and_what_is_readable_is_saved() {
     );
     assert!(told.contains("1 could not be read"), "{told}");
 
-    let server = on_it().data_of(refused.data).start().await;
+    let server = on_it().data_of(stopped).start().await;
     let saved = crate::till::ledger(&server, &who).await;
     let is_saved = |marker: &String| saved.iter().any(|row| row["trace_id"] == **marker);
     let lost = waiting.iter().filter(|marker| !is_saved(marker)).count();

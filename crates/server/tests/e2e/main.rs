@@ -6,9 +6,12 @@
     reason = "helpers of tests fail like tests; the exemption of clippy.toml covers test functions only"
 )]
 
+mod admission;
 mod bad_input;
 mod bench;
+mod bills;
 mod cancel;
+mod credits;
 mod dialects;
 mod endpoints;
 mod faults_database;
@@ -16,6 +19,7 @@ mod faults_disk;
 mod faults_journal;
 mod first_start;
 mod heavy;
+mod key_limits;
 mod keys;
 mod models;
 mod refused;
