@@ -64,13 +64,25 @@ async fn serve(config: &Config, environment: &Environment) -> anyhow::Result<()>
         server = Server::open(config, environment) => server?,
         () = signals.next() => return Ok(()),
     };
-    let _addresses = AddressFile::write(&config.data.dir, public.address(), admin.address())?;
-    let running = Running::start(&server, config, public, admin)?;
-    let outcome = running.until_signalled(&server, config, &mut signals).await;
-    running
-        .stop(&server, config.server.shutdown_grace.0, &mut signals)
-        .await;
+    let outcome = answer(&server, config, public, admin, &mut signals).await;
     server.close().await;
+    outcome
+}
+
+/// Answers on both listeners until a signal asks for the end.
+async fn answer(
+    server: &Server,
+    config: &Config,
+    public: Listener,
+    admin: Listener,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let _addresses = AddressFile::write(&config.data.dir, public.address(), admin.address())?;
+    let running = Running::start(server, config, public, admin)?;
+    let outcome = running.until_signalled(server, config, signals).await;
+    running
+        .stop(server, config.server.shutdown_grace.0, signals)
+        .await;
     outcome
 }
 
