@@ -97,6 +97,18 @@ pub(crate) enum Constraint {
     ForeignKey,
 }
 
+/// Returns the server's code of an error that it answered with; `None` for a failed connection.
+pub(crate) fn server_code(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner))
+    | DbErr::Query(RuntimeErr::SqlxError(inner))
+    | DbErr::Conn(RuntimeErr::SqlxError(inner))) = error
+    else {
+        return None;
+    };
+    let code = inner.as_database_error()?.code()?;
+    Some(code.into_owned())
+}
+
 /// Returns the constraint that a statement broke, if that is why it failed.
 ///
 /// SQLite tells the kinds apart by its extended result codes; PostgreSQL has one code for

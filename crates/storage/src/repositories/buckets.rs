@@ -153,6 +153,16 @@ pub(super) async fn update(write: &Write, bucket: &mut Model) -> Result<(), Stor
     .must_be_one(updated.rows_affected)
 }
 
+/// Reads rows as they are, in the order of their ids.
+pub(super) async fn read(storage: &Storage, ids: &[Uuid]) -> Result<Vec<Model>, StorageError> {
+    Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Id)
+        .all(storage.writer())
+        .await
+        .map_err(driver("read buckets", TABLE))
+}
+
 /// Reads buckets, by id, and keeps others from changing them until the transaction ends.
 pub(super) async fn lock(
     connection: &impl ConnectionTrait,

@@ -12,6 +12,7 @@ mod partitions;
 mod plans;
 mod prune;
 pub(super) mod rows;
+mod set_aside;
 mod verify;
 
 pub use apply::apply;

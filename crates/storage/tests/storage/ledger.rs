@@ -149,8 +149,8 @@ on_each_database! {
         ledger::apply(&storage, &events[..50]).await.unwrap();
         ledger::apply(&storage, &events[50..]).await.unwrap();
         let bill = bills::by_day(&storage, account, day(), day()).await.unwrap()[0].1;
-        assert_eq!((bill.calls, bill.prompt_tokens), (100, 100 << 40));
-        assert_eq!(bill.shortfall, Money::from_nano(100 << 46));
+        assert_eq!((bill.calls, bill.prompt_tokens), (100, 100 << 32));
+        assert_eq!(bill.shortfall, money("1000000"));
         let booked = rows(&storage, account).await;
         let LedgerCause::Call(call) = &booked[0].cause else { panic!("{booked:?}") };
         assert_eq!(call.units, Some(units), "the row has the digits as they came");
@@ -281,6 +281,93 @@ on_each_database! {
             buckets::changed_since(&storage, 0).await.unwrap().into_iter().partition(Result::is_ok);
         assert!(matches!(refused[..], [Err(UnreadableRow { id, .. })] if id == bad.id), "{refused:?}");
         assert_eq!(read.len(), 1);
+    }
+
+    async fn call_that_the_database_never_takes_does_not_keep_others_from_being_booked(database) {
+        let storage = database.storage();
+        let charge = charged(&storage, "100").await;
+        // Makes the partition, in which PostgreSQL's trigger is then found.
+        ledger::apply(&storage, &[call(&[(&charge, "1")])]).await.unwrap();
+        if database.url_text().starts_with("postgres") {
+            database.sabotage("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                RAISE EXCEPTION 'no' USING ERRCODE = '22003'; END $$; \
+                CREATE TRIGGER refuse BEFORE INSERT ON ledger FOR EACH ROW \
+                WHEN (NEW.model = 'm/bad') EXECUTE FUNCTION refuse()").await;
+        } else {
+            database.sabotage("CREATE TRIGGER refuse BEFORE INSERT ON ledger \
+                WHEN NEW.model = 'm/bad' BEGIN SELECT RAISE(ABORT, 'no'); END").await;
+        }
+        let mut events: Vec<_> = (0..40).map(|_| call(&[(&charge, "1")])).collect();
+        for bad in [0, 7, 8, 39] {
+            events[bad].model = name("m/bad");
+        }
+        for (new, balance) in [(36, "63"), (0, "63")] {
+            let applied = ledger::apply(&storage, &events).await.unwrap();
+            assert_eq!((applied.new, applied.known), (new, 36 - new));
+            let [change] = &applied.buckets[..] else { panic!("{applied:?}") };
+            assert_eq!(change.settled, money("40"), "nothing is left on its way");
+            assert_eq!(change.taken, money(if new == 0 { "0" } else { "36" }));
+            assert_eq!(change.bucket.balance, money(balance));
+        }
+        assert_sums_agree(&storage).await;
+        assert_eq!(bills::spend_of_keys(&storage, 202_502).await.unwrap()[0].1, money("37"));
+    }
+
+    async fn calls_wait_for_a_table_that_is_missing(database) {
+        let storage = database.storage();
+        let charge = charged(&storage, "10").await;
+        let events = [call(&[(&charge, "1")]), call(&[(&charge, "1")])];
+        ledger::apply(&storage, &[call(&[(&charge, "1")])]).await.unwrap();
+        database.sabotage("ALTER TABLE usage_days RENAME TO gone").await;
+        ledger::apply(&storage, &events).await.unwrap_err();
+        database.sabotage("ALTER TABLE gone RENAME TO usage_days").await;
+        assert_eq!(ledger::apply(&storage, &events).await.unwrap().new, 2);
+        assert_sums_agree(&storage).await;
+    }
+
+    async fn sums_that_are_full_stay_whole_numbers_and_take_calls(database) {
+        let storage = database.storage();
+        let charge = charged(&storage, "10").await;
+        ledger::apply(&storage, &[call(&[(&charge, "1")])]).await.unwrap();
+        let full = i64::MAX - 1;
+        let sql = format!("UPDATE usage_days SET prompt_tokens = {full}, shortfall_nano = {full}");
+        database.sabotage(&sql).await;
+        let nonsense = UsageEvent {
+            shortfall: Money::from_nano(i64::MAX),
+            units: Units { prompt_tokens: u64::MAX, pixel_steps: u64::MAX, ..Units::default() },
+            ..call(&[(&charge, "1")])
+        };
+        for event in [nonsense, call(&[(&charge, "1")])] {
+            assert_eq!(ledger::apply(&storage, &[event]).await.unwrap().new, 1);
+            let bill = bills::by_day(&storage, charge.account, day(), day()).await.unwrap()[0].1;
+            assert_eq!((bill.prompt_tokens, bill.shortfall), (i64::MAX.unsigned_abs(), Money::from_nano(i64::MAX)));
+            assert_eq!(bill.pixel_steps, 1 << 40);
+        }
+        let bill = bills::by_day(&storage, charge.account, day(), day()).await.unwrap()[0].1;
+        assert_eq!((bill.calls, bill.completion_tokens, bill.charge), (3, 10, money("3")));
+        database.sabotage(&format!("UPDATE bucket_days SET spent_nano = {full}")).await;
+        ledger::apply(&storage, &[call(&[(&charge, "1")])]).await.unwrap();
+        assert_eq!(ledger::verify(&storage).await.unwrap().iter().filter(|found| {
+            matches!(found, silica_storage::Discrepancy::Spending { rolled_up, .. } if rolled_up.nano() == i64::MAX)
+        }).count(), 1);
+    }
+
+    async fn sums_for_limits_are_read_in_parts(database) {
+        let storage = database.storage();
+        let charge = charged(&storage, "1").await;
+        ledger::apply(&storage, &[call(&[(&charge, "1")])]).await.unwrap();
+        // More roll-ups than one statement reads: one model each.
+        let numbers = "calls, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, images, pixel_steps, \
+            videos, text_bytes, milliseconds, training_tokens, voucher_nano, gift_nano, charge_nano, shortfall_nano";
+        database.sabotage(&format!(
+            "INSERT INTO usage_days (account_id, day, key_id, model, {numbers}) \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) \
+             SELECT account_id, day, key_id, 'm/' || i, {numbers} FROM usage_days, n"
+        )).await;
+        let usage = bills::usage_of_day(&storage, day()).await.unwrap();
+        assert_eq!(usage.len(), 10_002);
+        assert_eq!(usage.iter().map(|usage| usage.tokens).sum::<u64>(), 15 * 10_002);
+        assert_eq!(bills::spend_of_keys(&storage, 202_502).await.unwrap()[0].1, money("10002"));
     }
 
     async fn limits_and_caps_find_what_was_used(database) {

@@ -1,6 +1,6 @@
 //! Books settled calls, in batches.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
 use sea_orm::{
@@ -12,7 +12,7 @@ use silica_types::{Money, RequestId};
 use uuid::Uuid;
 
 use super::booking::{Booking, CallId, book, settled, unique};
-use super::{TABLE, partitions, rows};
+use super::{TABLE, partitions, rows, set_aside};
 use crate::entities::{bucket, bucket_day, ledger_row, usage_day};
 use crate::error::driver;
 use crate::repositories::buckets;
@@ -32,7 +32,11 @@ const FAILED: &str = "book settled calls";
 /// Rows that [`super::prune`] has deleted no longer tell that their calls were booked: whoever
 /// keeps settled calls elsewhere must have them booked before days that old are pruned.
 ///
-/// Dropped on its way, it has booked the whole batch or nothing of it.
+/// A call that the database will never take, because of what it says or of what is stored beside it,
+/// must not keep all others from being booked: it is found by booking ever smaller parts of the
+/// batch, logged as an error with all that is known of it, and left out. Nobody pays for it.
+///
+/// Dropped on its way, it has booked the whole batch or nothing of it, but for batches with such calls.
 ///
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`]. Whether the batch was booked is
@@ -43,9 +47,30 @@ pub async fn apply(storage: &Storage, events: &[UsageEvent]) -> Result<Applied, 
     }
     partitions::ensure(storage, events.iter().map(|event| event.day)).await?;
     let unique = unique(events);
+    let mut applied = Applied::default();
+    let mut waiting = vec![&unique[..]];
+    while let Some(part) = waiting.pop() {
+        match (book_whole(storage, part).await, part) {
+            (Ok(booked), _) => set_aside::merge(&mut applied, booked),
+            (Err(error), _) if !set_aside::is_for_ever(&error) => return Err(error),
+            (Err(error), [event]) => {
+                set_aside::merge(&mut applied, set_aside::set_aside(storage, event, &error).await);
+            }
+            (Err(_), _) => {
+                let (first, second) = part.split_at(part.len() / 2);
+                waiting.extend([second, first]);
+            }
+        }
+    }
+    applied.known += events.len() - unique.len();
+    Ok(applied)
+}
+
+/// Books calls, each named once, in one transaction.
+async fn book_whole(storage: &Storage, events: &[&UsageEvent]) -> Result<Applied, StorageError> {
     // As a rule no call is known, so the first try does not ask.
     for attempt in 0..ATTEMPTS {
-        if let Some(applied) = book_batch(storage, &unique, attempt > 0).await? {
+        if let Some(applied) = book_batch(storage, events, attempt > 0).await? {
             return Ok(Applied {
                 known: events.len() - applied.new,
                 ..applied
@@ -121,8 +146,21 @@ async fn store(
 }
 
 fn summary(booking: &Booking<'_>, settled: &BTreeMap<Uuid, Money>, buckets: &[bucket::Model]) -> Applied {
+    Applied {
+        buckets: standing(&booking.taken, settled, buckets),
+        new: booking.calls,
+        known: 0,
+    }
+}
+
+/// What is to be told of the buckets that calls have named.
+pub(super) fn standing(
+    taken: &HashMap<Uuid, i64>,
+    settled: &BTreeMap<Uuid, Money>,
+    buckets: &[bucket::Model],
+) -> Vec<AppliedBucket> {
     let buckets = buckets.iter().filter_map(|bucket| {
-        let taken = booking.taken.get(&bucket.id).copied().unwrap_or_default();
+        let taken = taken.get(&bucket.id).copied().unwrap_or_default();
         Some(AppliedBucket {
             settled: settled.get(&bucket.id).copied().unwrap_or_default(),
             taken: Money::from_nano(taken),
@@ -131,11 +169,7 @@ fn summary(booking: &Booking<'_>, settled: &BTreeMap<Uuid, Money>, buckets: &[bu
             bucket: buckets::from_row(bucket).ok()?,
         })
     });
-    Applied {
-        buckets: buckets.collect(),
-        new: booking.calls,
-        known: 0,
-    }
+    buckets.collect()
 }
 
 /// Looks up which calls are booked already, a day and account at a time: the rows' key begins so.
@@ -169,6 +203,15 @@ async fn known(
     Ok(known)
 }
 
+/// What is stored and what comes to it, both not negative, but no more than 64 bits hold:
+/// PostgreSQL would refuse a larger sum for ever, and SQLite make a number with a fraction of it.
+fn sum<E: EntityTrait, C: ColumnTrait>(table: E, column: C) -> Expr {
+    let most = || Expr::cust(i64::MAX.to_string());
+    let (stored, new) = (Expr::col((table, column)), Expr::col(("excluded", column)));
+    let overflows = stored.clone().gt(most().sub(new.clone()));
+    Expr::case(overflows, most()).finally(stored.add(new)).into()
+}
+
 fn usage_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
     let key = [
         usage_day::Column::AccountId,
@@ -178,10 +221,7 @@ fn usage_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
     ];
     let mut add = OnConflict::columns(key);
     for column in usage_day::Column::iter().skip(key.len()) {
-        add.value(
-            column,
-            Expr::col((usage_day::Entity, column)).add(Expr::col(("excluded", column))),
-        );
+        add.value(column, sum(usage_day::Entity, column));
     }
     let usage: Vec<_> = booking.usage.iter().collect();
     let chunks = parts(&usage).map(|chunk| {
@@ -203,9 +243,8 @@ fn usage_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
 fn spending_statements(booking: &Booking<'_>) -> Vec<InsertStatement> {
     use bucket_day::{Column, Entity};
 
-    let sum = Expr::col((Entity, Column::SpentNano)).add(Expr::col(("excluded", Column::SpentNano)));
     let add = OnConflict::columns([Column::BucketId, Column::Day])
-        .value(Column::SpentNano, sum)
+        .value(Column::SpentNano, sum(Entity, Column::SpentNano))
         .to_owned();
     let spending: Vec<_> = booking.spending.iter().filter(|(_, spent)| **spent > 0).collect();
     let chunks = parts(&spending).map(|chunk| {

@@ -9,14 +9,17 @@ use uuid::Uuid;
 use super::rows::{self, Posting, Values};
 use crate::entities::bucket;
 
-/// The most that one call's shortfall counts in roll-ups and rows, 70,368.74 CNY: a call beyond
-/// that comes from an engine that reports nonsense, and the sums of many must fit 64 bits.
-const MOST_SHORTFALL: i64 = 1 << 46;
+/// The most that one call's shortfall counts in roll-ups and rows, 10,000 CNY: a call beyond that
+/// comes from an engine that reports nonsense, and the sums of many must fit 64 bits.
+const MOST_SHORTFALL: i64 = 10_000_000_000_000;
 /// The most that one call's units of a kind count in roll-ups, for the same reason.
-const MOST_UNITS: u64 = 1 << 40;
+const MOST_UNITS: u64 = 1 << 32;
+/// The same for pixels times steps, of which an honest video has more.
+const MOST_PIXEL_STEPS: u64 = 1 << 40;
 /// The numbers of a roll-up, in the order of the table's columns.
 pub(super) const NUMBERS: usize = 15;
 const SHORTFALL: usize = NUMBERS - 1;
+const PIXEL_STEPS: usize = 6;
 
 /// The id of a call, as the ledger knows it.
 pub(super) type CallId = (AccountId, RequestId);
@@ -124,15 +127,20 @@ impl<'event> Booking<'event> {
         for posting in postings {
             if let Some((bucket, kind)) = posting.bucket {
                 let taken = posting.taken.nano();
-                usage[place(kind)] += taken;
-                *self.spending.entry((bucket.as_uuid(), day)).or_default() += taken;
-                *self.taken.entry(bucket.as_uuid()).or_default() += taken;
+                add(&mut usage[place(kind)], taken);
+                add(self.spending.entry((bucket.as_uuid(), day)).or_default(), taken);
+                add(self.taken.entry(bucket.as_uuid()).or_default(), taken);
             }
-            usage[SHORTFALL] += posting.shortfall.nano();
+            add(&mut usage[SHORTFALL], posting.shortfall.nano());
             self.rows.push(rows::call(event, posting, units.take()));
         }
         self.calls += 1;
     }
+}
+
+/// Adds to a sum that stays at its most rather than overflow, as the sums in the database do.
+const fn add(sum: &mut i64, number: i64) {
+    *sum = sum.saturating_add(number);
 }
 
 /// The place of a kind's amount among the numbers of a roll-up.
@@ -159,8 +167,13 @@ fn count(usage: &mut [i64; NUMBERS], event: &UsageEvent) {
         units.milliseconds,
         units.training_tokens,
     ];
-    for (sum, count) in usage.iter_mut().zip(counts) {
-        *sum += i64::try_from(count.min(MOST_UNITS)).unwrap_or(0);
+    for (place, (sum, count)) in usage.iter_mut().zip(counts).enumerate() {
+        let most = if place == PIXEL_STEPS {
+            MOST_PIXEL_STEPS
+        } else {
+            MOST_UNITS
+        };
+        add(sum, i64::try_from(count.min(most)).unwrap_or(i64::MAX));
     }
 }
 

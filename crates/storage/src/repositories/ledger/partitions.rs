@@ -5,14 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sea_orm::sea_query::Table;
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, Statement, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionTrait};
 use silica_billing::BillingDay;
 use tokio::time::Instant;
 
 use super::TABLE;
-use crate::error::driver;
+use crate::error::{driver, server_code};
 use crate::transaction::write_options;
 use crate::{Storage, StorageError};
 
@@ -22,14 +20,15 @@ pub(super) const REST: &str = "ledger_rest";
 /// How many days ahead partitions are made, so that making one seldom meets rows that it must move.
 const AHEAD: usize = 2;
 /// A new partition needs the whole ledger to itself for a moment. When readers leave no such
-/// moment, the rows go to the rest, and after this time it is tried again.
+/// moment, or PostgreSQL refuses for another reason, the rows go to the rest, and after this time
+/// it is tried again.
 const PAUSE: Duration = Duration::from_mins(1);
 /// How long others may be made to wait for that moment.
 const LOCK_LIMIT: &str = "SET LOCAL lock_timeout = '500ms'";
 /// The number of the advisory lock under which one process at a time changes partitions.
 const LOCK: i64 = 0x5111_CA01;
-/// PostgreSQL's code of a lock that was not to be had in time.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// How PostgreSQL's codes begin that say so of connections and of the server.
+const GOING_AWAY: [&str; 2] = ["08", "57P"];
 
 /// What this process knows of the partitions.
 #[derive(Debug, Default)]
@@ -39,6 +38,8 @@ pub(crate) struct Partitions(Mutex<State>);
 struct State {
     made: BTreeSet<BillingDay>,
     pause_until: Option<Instant>,
+    /// Whether the last try was refused, which is logged when it begins and when it ends.
+    is_refused: bool,
 }
 
 impl Partitions {
@@ -72,11 +73,24 @@ pub(super) async fn ensure(
     if missing.is_empty() {
         return Ok(());
     }
-    match make(storage, &missing).await {
-        Ok(()) => storage.partitions().state().made.extend(missing),
+    let made = make(storage, &missing).await;
+    let mut state = storage.partitions().state();
+    match made {
+        Ok(()) => {
+            state.made.extend(missing);
+            if std::mem::take(&mut state.is_refused) {
+                tracing::info!("partitions of the ledger are made again");
+            }
+        }
         // The rows can do without; only deleting them later takes longer.
-        Err(error) if is_lock_timeout(&error) => {
-            storage.partitions().state().pause_until = Some(Instant::now() + PAUSE);
+        Err(error) if is_refusal(&error) => {
+            state.pause_until = Some(Instant::now() + PAUSE);
+            if !std::mem::replace(&mut state.is_refused, true) {
+                tracing::warn!(
+                    error = %error,
+                    "the ledger gets no partition for new days for now; their rows go to {REST}"
+                );
+            }
         }
         Err(error) => return Err(driver("make partitions of the ledger", TABLE)(error)),
     }
@@ -164,13 +178,9 @@ pub(super) fn name(day: i32) -> String {
     format!("{PREFIX}{day}")
 }
 
-fn is_lock_timeout(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error
-    else {
-        return false;
-    };
-    let code = inner
-        .as_database_error()
-        .and_then(sea_orm::sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
+/// Whether PostgreSQL itself refused, and not because it or the connection is going away: then
+/// nothing else would work either, and the batch has to wait.
+fn is_refusal(error: &DbErr) -> bool {
+    let code = server_code(error);
+    code.is_some_and(|code| GOING_AWAY.iter().all(|class| !code.starts_with(class)))
 }
