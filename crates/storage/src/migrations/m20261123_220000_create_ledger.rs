@@ -274,7 +274,11 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("ledger_kept", "ledger", &["day"])
             .and_where(Expr::col("kind").ne("call"))
             .take(),
-        index("usage_days_by_day", "usage_days", &["day", "account_id"]),
+        index(
+            "usage_days_by_day",
+            "usage_days",
+            &["day", "account_id", "key_id", "model"],
+        ),
     ]
 }
 

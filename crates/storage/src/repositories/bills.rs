@@ -1,7 +1,9 @@
 //! Bills and sums of usage. They read the roll-ups only, never rows of calls.
 
+use std::collections::BTreeMap;
+
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
-use sea_orm::{ConnectionTrait, IdenStatic, Iterable, QueryResult};
+use sea_orm::{ConnectionTrait, IdenStatic, Iterable, Order, QueryResult, TryGetable};
 use silica_billing::BillingDay;
 use silica_types::{AccountId, ApiKeyId, ModelName, Money};
 use uuid::Uuid;
@@ -13,6 +15,18 @@ use crate::{BillTotals, DayUsage, Source, StorageError};
 
 const TABLE: &str = "usage_days";
 const FAILED: &str = "sum usage up";
+/// The key of a roll-up, as `usage_days_by_day` orders it.
+const KEY: [Column; 4] = [Column::Day, Column::AccountId, Column::KeyId, Column::Model];
+/// What counts for day limits.
+const USED: [Column; 5] = [
+    Column::Calls,
+    Column::PromptTokens,
+    Column::CompletionTokens,
+    Column::Images,
+    Column::Videos,
+];
+/// Roll-ups of one statement.
+const PART: u64 = 5000;
 const PAID: [Column; 3] = [Column::VoucherNano, Column::GiftNano, Column::ChargeNano];
 
 /// Sums the calls of an account up by day, from `first` to `last`, both included. Days without
@@ -72,17 +86,21 @@ pub async fn by_key(
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
 pub async fn spend_of_keys(source: &impl Source, month: i32) -> Result<Vec<(ApiKeyId, Money)>, StorageError> {
-    let rows = all(source, &spend_query(month)).await?;
-    let spends = rows.iter().map(|row| {
-        let key: Uuid = row.try_get("", "key_id").map_err(driver(FAILED, TABLE))?;
-        let paid = PAID.map(|column| amount(row, column));
-        let [voucher, gift, charge] = paid;
-        Ok((
-            ApiKeyId::from_uuid(key),
-            [voucher?, gift?, charge?].into_iter().sum(),
-        ))
-    });
-    sorted(spends)
+    let mut spends = BTreeMap::<Uuid, Money>::new();
+    let mut stretch = Stretch::new(month * 100, month * 100 + 99);
+    while let Some(rows) = stretch.next(source, &PAID).await? {
+        for row in &rows {
+            let spent = spends.entry(get(row, Column::KeyId)?).or_default();
+            for column in PAID {
+                *spent = spent.saturating_add(amount(row, column)?);
+            }
+        }
+    }
+    spends.remove(&ApiKeyId::PLAYGROUND.as_uuid());
+    let spends = spends.into_iter();
+    Ok(spends
+        .map(|(key, spent)| (ApiKeyId::from_uuid(key), spent))
+        .collect())
 }
 
 /// Sums up what every account used of every model in a day, for day limits.
@@ -90,53 +108,94 @@ pub async fn spend_of_keys(source: &impl Source, month: i32) -> Result<Vec<(ApiK
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
 pub async fn usage_of_day(source: &impl Source, day: BillingDay) -> Result<Vec<DayUsage>, StorageError> {
-    let rows = all(source, &day_query(day)).await?;
-    let usage = rows.iter().map(|row| {
-        let account: Uuid = row.try_get("", "account_id").map_err(driver(FAILED, TABLE))?;
-        let (prompt, completion) = (
-            count(row, Column::PromptTokens)?,
-            count(row, Column::CompletionTokens)?,
-        );
+    let mut sums = BTreeMap::<(Uuid, String), [u64; USED.len()]>::new();
+    let mut stretch = Stretch::new(day.number(), day.number());
+    while let Some(rows) = stretch.next(source, &USED).await? {
+        for row in &rows {
+            let of = (get(row, Column::AccountId)?, get(row, Column::Model)?);
+            for (sum, column) in sums.entry(of).or_default().iter_mut().zip(USED) {
+                *sum = sum.saturating_add(count(row, column)?);
+            }
+        }
+    }
+    let usage = sums.into_iter().map(|((account, model), sums)| {
+        let [calls, prompt, completion, images, videos] = sums;
         Ok(DayUsage {
             account: AccountId::from_uuid(account),
-            model: read_model(row)?,
-            calls: count(row, Column::Calls)?,
+            model: ModelName::new(&model).map_err(|error| invalid(Column::Model, error))?,
+            calls,
             tokens: prompt.saturating_add(completion),
-            images: count(row, Column::Images)?.saturating_add(count(row, Column::Videos)?),
+            images: images.saturating_add(videos),
         })
     });
     usage.collect()
 }
 
-pub(super) fn spend_query(month: i32) -> SelectStatement {
-    let mut query = Query::select().column(Column::KeyId).take();
-    for column in PAID {
-        query.expr_as(sum(column), column);
-    }
-    query
-        .from(Entity)
-        .and_where(Expr::col(Column::Day).between(month * 100, month * 100 + 99))
-        .and_where(Expr::col(Column::KeyId).ne(ApiKeyId::PLAYGROUND.as_uuid()))
-        .group_by_col(Column::KeyId)
-        .take()
+/// The roll-ups of some days, read a part at a time in the order of an index: there may be more
+/// than one statement can read in its time, and whoever starts needs them all.
+struct Stretch {
+    last_day: i32,
+    /// The key of the last row of the part before; at first one that is less than all of the days.
+    after: Key,
+    is_over: bool,
 }
 
-pub(super) fn day_query(day: BillingDay) -> SelectStatement {
-    let mut query = Query::select().columns([Column::AccountId, Column::Model]).take();
-    for column in [
-        Column::Calls,
-        Column::PromptTokens,
-        Column::CompletionTokens,
-        Column::Images,
-        Column::Videos,
-    ] {
-        query.expr_as(sum(column), column);
+/// Day, account, key and model.
+type Key = (i32, Uuid, Uuid, String);
+
+impl Stretch {
+    fn new(first_day: i32, last_day: i32) -> Self {
+        Self {
+            last_day,
+            after: (first_day - 1, Uuid::max(), Uuid::max(), String::new()),
+            is_over: false,
+        }
+    }
+
+    /// Returns the next part with these columns and those of the key; `None` at the end.
+    async fn next(
+        &mut self,
+        source: &impl Source,
+        columns: &[Column],
+    ) -> Result<Option<Vec<QueryResult>>, StorageError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let rows = all(source, &stretch_query(&self.after, self.last_day, columns)).await?;
+        self.is_over = u64::try_from(rows.len()).is_ok_and(|count| count < PART);
+        if let Some(last) = rows.last() {
+            let [day, account, key, model] = KEY;
+            self.after = (
+                get(last, day)?,
+                get(last, account)?,
+                get(last, key)?,
+                get(last, model)?,
+            );
+        }
+        Ok(Some(rows))
+    }
+}
+
+pub(super) fn stretch_query(after: &Key, last_day: i32, columns: &[Column]) -> SelectStatement {
+    let (day, account, key, model) = after;
+    let place = [
+        Expr::val(*day),
+        Expr::val(*account),
+        Expr::val(*key),
+        Expr::val(model.as_str()),
+    ];
+    let mut query = Query::select()
+        .columns(KEY)
+        .columns(columns.iter().copied())
+        .from(Entity)
+        .and_where(Expr::tuple(KEY.map(Expr::col)).gt(Expr::tuple(place)))
+        .and_where(Expr::col(Column::Day).lte(last_day))
+        .limit(PART)
+        .take();
+    for column in KEY {
+        query.order_by(column, Order::Asc);
     }
     query
-        .from(Entity)
-        .and_where(Expr::col(Column::Day).eq(day.number()))
-        .group_by_columns([Column::AccountId, Column::Model])
-        .take()
 }
 
 /// Sums every number of the account's roll-ups, by one of the columns of their key.
@@ -215,6 +274,10 @@ fn totals(row: &QueryResult) -> Result<BillTotals, StorageError> {
         charge: amount(row, Column::ChargeNano)?,
         shortfall: amount(row, Column::ShortfallNano)?,
     })
+}
+
+fn get<T: TryGetable>(row: &QueryResult, column: Column) -> Result<T, StorageError> {
+    row.try_get("", column.as_str()).map_err(driver(FAILED, TABLE))
 }
 
 fn number(row: &QueryResult, column: Column) -> Result<i64, StorageError> {

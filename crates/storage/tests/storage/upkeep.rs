@@ -60,13 +60,26 @@ on_each_database! {
         // A call of a pruned day that comes late is booked, and goes with the next pruning.
         let late = call_on("2025-02-13", call(&[(&charge, "1")]));
         ledger::apply(&storage, std::slice::from_ref(&late)).await.unwrap();
-        assert_eq!(ledger::apply(&storage, &[late]).await.unwrap().known, 1);
-        assert_eq!(rows(&storage, account).await.len(), 6);
+        assert_eq!(ledger::apply(&storage, std::slice::from_ref(&late)).await.unwrap().known, 1);
+        assert_eq!(rows(&storage, account).await.len(), 5, "no pruned day is looked at for calls");
+        ledger::prune(&storage, on("2025-02-15")).await.unwrap();
+        assert_eq!(ledger::apply(&storage, &[late]).await.unwrap().known, 0, "its row is gone");
         ledger::prune(&storage, on("2025-02-15")).await.unwrap();
         assert_eq!(rows(&storage, account).await.len(), 5);
         ledger::prune(&storage, on("2025-02-10")).await.unwrap();
         assert_eq!(rows(&storage, account).await.len(), 5, "an earlier border brings nothing back");
         assert_eq!(ledger::verify(&storage).await.unwrap(), []);
+    }
+
+    async fn ledger_of_an_account_is_read_without_its_pruned_days(database) {
+        let storage = database.storage();
+        let charge = charged(&storage, "100").await;
+        let events = [call_on("2025-02-13", free_call(charge.account)), call_on("2025-02-16", free_call(charge.account))];
+        ledger::apply(&storage, &events).await.unwrap();
+        ledger::prune(&storage, on("2025-02-15")).await.unwrap();
+        // Whoever looked at the pruned day would fail.
+        database.sabotage("UPDATE usage_days SET day = 7 WHERE day = 20250213").await;
+        assert_eq!(rows(&storage, charge.account).await, [("2025-02-14".to_owned(), false), ("2025-02-16".to_owned(), true)]);
     }
 
     async fn pruning_an_empty_ledger_is_fine(database) {
@@ -100,6 +113,36 @@ on_each_database! {
         let found = ledger::verify_day(&storage, day()).await.unwrap();
         let lost = Discrepancy::Spending { day: day(), bucket: charge.id, rolled_up: money("1"), rows: Money::ZERO };
         assert!(found.contains(&lost), "{found:?}");
+    }
+
+    async fn rows_of_a_busy_account_are_compared_in_parts(database) {
+        let storage = database.storage();
+        let account = new_account(&storage).await;
+        let gift = store(&storage, &credit(account, BucketKind::Gift, "100")).await;
+        let charge = store(&storage, &credit(account, BucketKind::Charge, "100")).await;
+        let events: Vec<_> = (0..2600).map(|_| call(&[(&gift, "0.01"), (&charge, "0.02")])).collect();
+        for batch in events.chunks(500) {
+            ledger::apply(&storage, batch).await.unwrap();
+        }
+        ledger::apply(&storage, &[call(&[(&charged(&storage, "1").await, "1")])]).await.unwrap();
+        assert_eq!(ledger::verify(&storage).await.unwrap(), []);
+        let last = "SELECT event_id FROM ledger WHERE position = 1 ORDER BY event_id DESC LIMIT 1";
+        let sql = format!("UPDATE ledger SET amount_nano = 0 WHERE position = 1 AND event_id = ({last})");
+        database.sabotage(&sql).await;
+        let found = ledger::verify_day(&storage, day()).await.unwrap();
+        assert!(matches!(found[..], [Discrepancy::Usage { what: "charge_nano", .. }, Discrepancy::Spending { .. }]), "{found:?}");
+    }
+
+    async fn vouchers_that_ended_long_ago_are_not_compared(database) {
+        let storage = database.storage();
+        let account = new_account(&storage).await;
+        store(&storage, &voucher(account, "1", time())).await;
+        buckets::expire(&storage, later(), &[], later(), day()).await.unwrap();
+        ledger::apply(&storage, &[call_on("2025-03-10", free_call(account))]).await.unwrap();
+        database.sabotage("UPDATE buckets SET balance_nano = 1").await;
+        assert_eq!(ledger::verify(&storage).await.unwrap().len(), 1, "less than a month");
+        ledger::apply(&storage, &[call_on("2025-04-01", free_call(account))]).await.unwrap();
+        assert_eq!(ledger::verify(&storage).await.unwrap(), []);
     }
 
     async fn sums_of_many_accounts_are_compared_in_stretches(database) {
@@ -206,6 +249,24 @@ async fn postgres_books_calls_while_a_reader_keeps_partitions_from_being_made() 
         texts(&database, "SELECT tableoid::regclass::text FROM ledger").await,
         ["ledger_20250214"; 3]
     );
+    assert_eq!(ledger::verify(&storage).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn postgres_books_calls_when_it_refuses_to_make_partitions() {
+    let database = database::postgres().await;
+    let storage = database.storage();
+    let charge = charged(&storage, "10").await;
+    // An operator's table, or one that a restored backup has left outside.
+    database
+        .sabotage("CREATE TABLE ledger_20250214 (day integer)")
+        .await;
+    for _ in 0..2 {
+        let applied = ledger::apply(&storage, &[call(&[(&charge, "1")])]).await.unwrap();
+        assert_eq!(applied.new, 1);
+    }
+    let places = texts(&database, "SELECT tableoid::regclass::text FROM ledger").await;
+    assert_eq!(places, ["ledger_rest"; 3]);
     assert_eq!(ledger::verify(&storage).await.unwrap(), []);
 }
 

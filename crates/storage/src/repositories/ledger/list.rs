@@ -5,6 +5,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 use silica_billing::BillingDay;
 use silica_types::AccountId;
 
+use super::prune::first_kept;
 use super::{TABLE, rows};
 use crate::entities::ledger_row::{Column, Entity};
 use crate::entities::{bucket, credit, usage_day};
@@ -16,7 +17,8 @@ use crate::{LedgerCursor, LedgerRow, Source, StorageError};
 const FAILED: &str = "list the ledger";
 
 /// Lists at most `limit` rows of an account after `cursor`, oldest day first and in the order of
-/// the events' ids (which is that of their beginnings) in each day.
+/// the events' ids (which is that of their beginnings) in each day. Days whose calls were pruned
+/// are only looked at for credits and ends of vouchers.
 ///
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
@@ -29,8 +31,10 @@ pub async fn list(
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
     let mut found = Vec::new();
     let mut from = cursor.map_or(0, |cursor| cursor.day.number());
+    // Sums stay for ever, and would lead to thousands of days without a row.
+    let first_kept = first_kept(source).await?;
     // Rows are clustered by day, so the days are found first, in the sums by account.
-    while let Some(day) = next_day(source, account, from).await? {
+    while let Some(day) = next_day(source, account, from, first_kept).await? {
         let missing = wanted - found.len();
         found.extend(of_day(source, account, day, cursor, missing).await?);
         if found.len() >= wanted {
@@ -41,16 +45,18 @@ pub async fn list(
     Ok(Page::cut(found, limit, LedgerRow::cursor))
 }
 
-/// Finds the first day, not before `from`, on which the account may have rows.
+/// Finds the first day, not before `from`, on which the account may have rows, those of calls not
+/// before `first_kept`.
 async fn next_day(
     source: &impl Source,
     account: AccountId,
     from: i32,
+    first_kept: i32,
 ) -> Result<Option<BillingDay>, StorageError> {
     let row = source
         .executor()
         .0
-        .query_one(&next_day_query(account, from))
+        .query_one(&next_day_query(account, from, first_kept))
         .await
         .map_err(driver(FAILED, TABLE))?;
     let day: Option<i32> = match row {
@@ -67,11 +73,16 @@ async fn next_day(
     day.map(read).transpose()
 }
 
-pub(super) fn next_day_query(account: AccountId, from: i32) -> SelectStatement {
+pub(super) fn next_day_query(account: AccountId, from: i32, first_kept: i32) -> SelectStatement {
     use {bucket::Column as B, credit::Column as C, usage_day::Column as U};
 
     let account = account.as_uuid();
-    let calls = first_day(usage_day::Entity, (U::Day, U::AccountId), account, from);
+    let calls = first_day(
+        usage_day::Entity,
+        (U::Day, U::AccountId),
+        account,
+        Ord::max(from, first_kept),
+    );
     let credits = first_day(credit::Entity, (C::Day, C::AccountId), account, from);
     let ends = first_day(bucket::Entity, (B::ExpiredDay, B::AccountId), account, from);
     let days = Query::select()

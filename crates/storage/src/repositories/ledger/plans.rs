@@ -43,7 +43,13 @@ async fn frequent_questions_use_an_index() {
         position: 0,
     };
     let (ledger, key) = (ledger_row::Entity.into_table_ref(), (1, event, event, 0));
-    let stretch = [1.into(), event.into(), event.into()];
+    let place = || [event.into(), event.into(), 1.into()];
+    let stretch: Vec<_> = [1.into()]
+        .into_iter()
+        .chain(place())
+        .chain(place())
+        .chain([1.into()])
+        .collect();
     let raw = |sql| Statement::from_sql_and_values(DbBackend::Sqlite, sql, stretch.clone());
     for (question, statement, expected) in [
         (
@@ -57,28 +63,27 @@ async fn frequent_questions_use_an_index() {
             "SEARCH usage_days USING PRIMARY KEY (account_id=? AND day>? AND day<?)",
         ),
         (
-            "the spend of keys",
-            built(&bills::spend_query(202_502)),
-            "SEARCH usage_days USING INDEX usage_days_by_day (day>? AND day<?)",
-        ),
-        (
-            "the usage of a day",
-            built(&bills::day_query(day)),
-            "SEARCH usage_days USING INDEX usage_days_by_day (day=?)",
+            "the roll-ups of days",
+            built(&bills::stretch_query(
+                &(1, event, event, String::new()),
+                202_502,
+                &[crate::entities::usage_day::Column::Calls],
+            )),
+            "SEARCH usage_days USING INDEX usage_days_by_day ((day,account_id,key_id,model)>(?,?,?,?) AND day<?)",
         ),
         (
             "the next day of an account: calls",
-            built(&next_day_query(account, 1)),
+            built(&next_day_query(account, 1, 1)),
             "SEARCH usage_days USING PRIMARY KEY (account_id=? AND day>?)",
         ),
         (
             "the next day of an account: credits",
-            built(&next_day_query(account, 1)),
+            built(&next_day_query(account, 1, 1)),
             "SEARCH credits USING COVERING INDEX credits_by_day (account_id=? AND day>?)",
         ),
         (
             "the next day of an account: ended vouchers",
-            built(&next_day_query(account, 1)),
+            built(&next_day_query(account, 1, 1)),
             "SEARCH buckets USING COVERING INDEX buckets_by_expired_day (account_id=? AND expired_day>?)",
         ),
         (
@@ -103,8 +108,13 @@ async fn frequent_questions_use_an_index() {
         ),
         (
             "rows to verify",
-            raw(verify::USAGE_ROWS),
-            "SEARCH ledger USING PRIMARY KEY (day=? AND account_id>? AND account_id<?)",
+            raw(verify::SUM_OF_ROWS),
+            "SEARCH ledger USING PRIMARY KEY (day=? AND (account_id,event_id,position)>(?,?,?) AND (account_id,event_id,position)<(?,?,?))",
+        ),
+        (
+            "where rows to verify end",
+            raw(verify::NEXT_ROWS),
+            "SEARCH ledger USING PRIMARY KEY (day=? AND (account_id,event_id,position)>(?,?,?) AND (account_id,event_id,position)<(?,?,?))",
         ),
     ] {
         let plan = plan(&storage, statement).await;
