@@ -12,6 +12,7 @@ use silica_billing::{KeyLimits, UsageLevel, Wallets};
 use silica_storage::Storage;
 use silica_types::{AccountId, ApiKeyId, SharedClock};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::keys::{self, AccountState, KeyTable, Lookups};
 use crate::refresh::Unreadable;
@@ -88,7 +89,9 @@ pub(crate) struct Shared {
     /// Only operators' changes take it; no call does.
     pub(crate) operations: tokio::sync::Mutex<()>,
     /// Places for reading bills and ledgers, so that they leave connections to everybody else.
-    pub(crate) readers: Semaphore,
+    pub(crate) readers: Arc<Semaphore>,
+    /// Readings of bills and ledgers, which may go on for a while after nobody waits for them.
+    pub(crate) readings: TaskTracker,
 }
 
 /// Which changes the catalogue in memory shows.
@@ -130,7 +133,8 @@ impl Platform {
             generation: watch::Sender::new(0),
             seen: AtomicI64::new(0),
             operations: tokio::sync::Mutex::default(),
-            readers: Semaphore::new(READERS),
+            readers: Arc::new(Semaphore::new(READERS)),
+            readings: TaskTracker::new(),
         };
         let platform = Self {
             shared: Arc::new(shared),

@@ -1,18 +1,23 @@
 //! Bills: what an account used and paid in some days, summed up.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Date;
 use silica_billing::BillingDay;
 use silica_storage::{ApiKey, BillTotals, KeyStatus, api_keys, bills};
 use silica_types::{AccountId, ApiKeyId, ModelName, code_enum};
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::validate::invalid;
 use crate::{Platform, PlatformError};
 
 /// Bills and ledgers are read for people who wait; a database that takes longer counts as down.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a statement may run on when nobody waits for it: as long as PostgreSQL lets it.
+const LINGER: Duration = Duration::from_secs(10);
 /// Three years and a leap day.
 const LONGEST_RANGE_DAYS: i32 = 3 * 366;
 
@@ -129,7 +134,9 @@ impl Platform {
         range: BillRange,
         grouping: BillGrouping,
     ) -> Result<Bill, PlatformError> {
-        let rows = self.in_time(self.bill_rows(account, range, grouping)).await?;
+        let platform = self.clone();
+        let reading = async move { platform.bill_rows(account, range, grouping).await };
+        let rows = self.in_time(reading).await?;
         let mut total = BillTotals::default();
         for (_, row) in &rows {
             total.add(row);
@@ -143,23 +150,35 @@ impl Platform {
     }
 
     /// Waits for what somebody wants to read, but not for long.
-    pub(super) async fn in_time<T>(
+    ///
+    /// A database goes on with a statement that nobody waits for any more, and so does the
+    /// connection. The reading therefore keeps its place among the readers until it really ends,
+    /// or people who ask again and again would take all connections from the calls' money.
+    pub(super) async fn in_time<T: Send + 'static>(
         &self,
-        reading: impl Future<Output = Result<T, PlatformError>>,
+        reading: impl Future<Output = Result<T, PlatformError>> + Send + 'static,
     ) -> Result<T, PlatformError> {
-        let reading = async {
+        let readers = Arc::clone(&self.shared.readers);
+        let (mut answer, answered) = oneshot::channel();
+        let task = async move {
+            let place = tokio::select! {
+                place = readers.acquire_owned() => place,
+                () = answer.closed() => return,
+            };
             // Never closed, so there is always a place in the end.
-            let _place = self
-                .shared
-                .readers
-                .acquire()
-                .await
-                .map_err(|_| PlatformError::TooSlow)?;
-            reading.await
+            let Ok(_place) = place else { return };
+            let read = tokio::select! {
+                read = reading => Some(read),
+                () = given_up(&mut answer) => None,
+            };
+            // Nobody may be there to take it.
+            let _ = read.map(|read| answer.send(read));
         };
-        tokio::time::timeout(PATIENCE, reading)
-            .await
-            .unwrap_or(Err(PlatformError::TooSlow))
+        self.shared.readings.spawn(task.in_current_span());
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) | Err(_) => Err(PlatformError::TooSlow),
+        }
     }
 
     async fn bill_rows(
@@ -188,6 +207,12 @@ impl Platform {
         };
         Ok(rows)
     }
+}
+
+/// Waits until nobody waits for an answer, and then for the statement that runs.
+async fn given_up<T>(answer: &mut oneshot::Sender<T>) {
+    answer.closed().await;
+    tokio::time::sleep(LINGER).await;
 }
 
 fn named<T>(

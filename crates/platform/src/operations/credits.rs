@@ -80,9 +80,10 @@ impl Platform {
         cursor: Option<LedgerCursor>,
         limit: u32,
     ) -> Result<Page<LedgerRow, LedgerCursor>, PlatformError> {
-        self.in_time(async {
-            account_must_exist(&self.shared.storage, account).await?;
-            Ok(ledger::list(&self.shared.storage, account, cursor, limit).await?)
+        let storage = self.shared.storage.clone();
+        self.in_time(async move {
+            account_must_exist(&storage, account).await?;
+            Ok(ledger::list(&storage, account, cursor, limit).await?)
         })
         .await
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use silica_billing::{Price, PriceEntry};
+use silica_billing::{Price, PriceEntry, PriceVersion};
 use silica_storage::{CatalogueModel as Record, PriceRecord, Scope, Source, catalogue, prices};
 use silica_types::ModelName;
 
 use crate::catalogue::entry;
 use crate::validate::{self, invalid};
-use crate::{CatalogueModel, Platform, PlatformError};
+use crate::{CatalogueModel, Page, Platform, PlatformError};
 
 /// A beginning that lies back no further than this is taken for now: the operator's clock may be
 /// behind ours.
@@ -75,24 +75,29 @@ impl Platform {
         Ok(entry((version, price)))
     }
 
-    /// Lists the whole price book, past and future, or the part of one model, oldest entry first.
+    /// Lists at most `limit` entries of the price book, past and future, or of the part of one model,
+    /// after the entry `after`, oldest first.
     ///
     /// # Errors
-    /// [`PlatformError::NotFound`] for an unknown model, or [`PlatformError::Storage`].
+    /// [`PlatformError::NotFound`] for an unknown model, [`PlatformError::TooSlow`] or
+    /// [`PlatformError::Storage`].
     pub async fn prices(
         &self,
         model: Option<&ModelName>,
-    ) -> Result<Vec<(ModelName, PriceEntry)>, PlatformError> {
-        let storage = &self.shared.storage;
-        let records = match model {
-            None => prices::all(storage).await?,
-            Some(model) => {
-                model_must_exist(storage, model).await?;
-                prices::of_model(storage, model).await?
+        after: Option<PriceVersion>,
+        limit: u32,
+    ) -> Result<Page<(ModelName, PriceEntry), PriceVersion>, PlatformError> {
+        let (storage, model) = (self.shared.storage.clone(), model.cloned());
+        let page = self.in_time(async move {
+            if let Some(model) = &model {
+                model_must_exist(&storage, model).await?;
             }
-        };
+            Ok(prices::list(&storage, model.as_ref(), after, limit).await?)
+        });
+        let Page { rows, next } = page.await?;
         let named = |(version, record): (_, PriceRecord)| (record.model.clone(), entry((version, record)));
-        Ok(records.into_iter().map(named).collect())
+        let rows = rows.into_iter().map(named).collect();
+        Ok(Page { rows, next })
     }
 
     fn check_price(&self, new: NewPrice) -> Result<PriceRecord, PlatformError> {

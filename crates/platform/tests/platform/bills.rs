@@ -5,7 +5,7 @@ use silica_platform::{
     PlatformError, Units, UsageEvent,
 };
 use silica_storage::ledger;
-use silica_testkit::database::TestDatabase;
+use silica_testkit::database::{self, TestDatabase};
 use silica_testkit::on_each_database;
 use silica_types::{AccountId, ApiKeyId, ModelName, RequestId, SystemClock, TraceId, UsageSource};
 
@@ -116,4 +116,33 @@ on_each_database! {
         assert!(begin.elapsed().as_secs() < 8, "three seconds each at most");
         assert_eq!(platform.balances(owner).charge.to_string(), "5.00");
     }
+}
+
+#[tokio::test]
+async fn postgres_that_is_slow_keeps_its_connections_from_those_who_ask_again_and_again() {
+    let database = database::postgres().await;
+    let platform = open(&database).await;
+    let owner = account(&platform, "ada@example.org").await.id;
+    let range = BillRange::month_of(platform.today());
+    let ask = || platform.bill(owner, range, BillGrouping::Day);
+    let slow = "BEGIN; LOCK TABLE usage_days IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(6.5); COMMIT";
+    let asking = async {
+        while ask().await.is_ok() {}
+        // The first question still runs, though nobody waits for it.
+        let asked_again = futures::future::join_all((0..20).map(|_| ask()));
+        let mut asked_again = std::pin::pin!(asked_again);
+        let at_most_four = "DO $$ BEGIN ASSERT (SELECT count(*) FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock') <= 4; END $$";
+        loop {
+            tokio::select! {
+                answers = &mut asked_again => return answers,
+                () = database.sabotage(at_most_four) => {}
+            }
+        }
+    };
+    let ((), answers) = tokio::join!(database.sabotage(slow), asking);
+    for answer in answers {
+        assert!(matches!(answer, Err(PlatformError::TooSlow)), "{answer:?}");
+    }
+    assert!(ask().await.is_ok(), "the places are free again");
 }

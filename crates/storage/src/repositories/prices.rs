@@ -2,12 +2,13 @@
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use silica_billing::{Price, PriceVersion};
 use silica_types::ModelName;
 
 use super::convert::Row;
+use super::page::Page;
 use crate::entities::price::{ActiveModel, Column, Entity, Model};
 use crate::error::{Constraint, broken_constraint, driver};
 use crate::{Conflict, PriceRecord, Source, StorageError, Write};
@@ -43,6 +44,32 @@ pub async fn all(source: &impl Source) -> Result<Vec<(PriceVersion, PriceRecord)
         .await
         .map_err(driver("list prices", TABLE))?;
     rows.into_iter().map(from_row).collect()
+}
+
+/// Lists at most `limit` entries, of one model or of all, after the entry `after`, oldest first.
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
+pub async fn list(
+    source: &impl Source,
+    model: Option<&ModelName>,
+    after: Option<PriceVersion>,
+    limit: u32,
+) -> Result<Page<(PriceVersion, PriceRecord), PriceVersion>, StorageError> {
+    let mut query = Entity::find().order_by_asc(Column::Version);
+    if let Some(model) = model {
+        query = query.filter(Column::Model.eq(model.as_str()));
+    }
+    if let Some(after) = after {
+        query = query.filter(Column::Version.gt(after.0));
+    }
+    let rows = query
+        .limit(u64::from(limit) + 1)
+        .all(&source.executor().0)
+        .await
+        .map_err(driver("list a page of prices", TABLE))?;
+    let rows = rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::cut(rows, limit, |(version, _)| *version))
 }
 
 /// Lists the entries of a model, oldest first.

@@ -46,6 +46,17 @@ on_each_database! {
         let of_model = prices::of_model(&storage, &name("m/a")).await.unwrap();
         assert_eq!(of_model, [(first, full.clone()), (third, full)]);
         assert_eq!(prices::of_model(&storage, &name("m/c")).await.unwrap(), []);
+
+        let versions = async |model: Option<&str>, after, limit| {
+            let model = model.map(name);
+            let page = prices::list(&storage, model.as_ref(), after, limit).await.unwrap();
+            (page.rows.into_iter().map(|(version, _)| version).collect::<Vec<_>>(), page.next)
+        };
+        assert_eq!(versions(None, None, 2).await, (vec![first, second], Some(second)));
+        assert_eq!(versions(None, Some(second), 2).await, (vec![third], None));
+        assert_eq!(versions(Some("m/a"), None, 1).await, (vec![first], Some(first)));
+        assert_eq!(versions(Some("m/a"), Some(first), 1).await, (vec![third], None));
+        assert_eq!(versions(Some("m/c"), None, 1).await, (vec![], None));
     }
 
     async fn price_of_an_unknown_model_is_refused_by_type(database) {

@@ -2,6 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use silica_api::{Failure, Json};
+use silica_platform::PriceVersion;
 use silica_protocol::{ApiError, ErrorBody};
 use silica_types::ModelName;
 
@@ -36,9 +37,9 @@ pub(crate) async fn list_prices(
     query: PageQuery,
 ) -> Result<Json<List<PriceView>>, Failure> {
     let model = model_of(filter.as_deref().unwrap_or_default())?;
-    let prices = state.platform.prices(model.as_ref()).await;
-    let prices = prices.map_err(failure::platform)?;
-    let page = query.cut(&prices, |(_, entry)| entry.version.0)?;
+    let after = query.cursor()?.map(PriceVersion);
+    let page = state.platform.prices(model.as_ref(), after, query.limit).await;
+    let page = page.map_err(failure::platform)?;
     Ok(Json(List::new(page, |(model, entry)| {
         PriceView::new(model.clone(), entry.clone())
     })))
