@@ -19,7 +19,7 @@ use crate::writer::Writer;
 use crate::{Closed, Commit, JournalError, JournalOptions, Sequence};
 
 /// The least that the WAL grows to before it is checkpointed.
-const LEAST_CHECKPOINT: u64 = 1 << 20;
+const LEAST_CHECKPOINT: u64 = 4 << 20;
 
 /// An open journal. Cheap to clone; all clones are the same journal.
 ///

@@ -18,10 +18,13 @@ const FRAME_HEADER: usize = 24;
 pub(super) fn for_each_committed_page(mut file: impl Read, mut visit: impl FnMut(&[u8])) -> io::Result<()> {
     let mut header = Vec::new();
     read_up_to(&mut file, HEADER, &mut header)?;
-    let salt = salt_of(&header);
+    let (page_size, salt) = match read_header(&header) {
+        Some((page_size, salt)) => (page_size, Some(salt)),
+        None => (PAGE_SIZE, None),
+    };
     let mut frame = Vec::new();
     let mut uncommitted: Vec<Vec<u8>> = Vec::new();
-    while read_up_to(&mut file, FRAME_HEADER as u64 + PAGE_SIZE, &mut frame)? > 0 {
+    while read_up_to(&mut file, FRAME_HEADER as u64 + page_size, &mut frame)? > 0 {
         let Some((header, page)) = frame.split_first_chunk::<FRAME_HEADER>() else {
             break;
         };
@@ -40,8 +43,9 @@ pub(super) fn for_each_committed_page(mut file: impl Read, mut visit: impl FnMut
     Ok(())
 }
 
-/// Returns what marks the frames of this generation; `None` when the header is damaged.
-fn salt_of(header: &[u8]) -> Option<[u8; 8]> {
+/// Returns the size of the pages, and what marks the frames of this generation; `None` when the
+/// header is damaged.
+fn read_header(header: &[u8]) -> Option<(u64, [u8; 8])> {
     let (content, checksum) = header.split_first_chunk::<24>()?;
     let checksum: [u8; 8] = checksum.try_into().ok()?;
     let read: fn([u8; 4]) -> u32 = match content.first_chunk()? {
@@ -58,7 +62,9 @@ fn salt_of(header: &[u8]) -> Option<[u8; 8]> {
     }
     let (halves, _) = checksum.as_chunks::<4>();
     let expected = [first.to_be_bytes(), second.to_be_bytes()];
-    (halves == expected)
-        .then(|| content.last_chunk().copied())
-        .flatten()
+    if halves != expected {
+        return None;
+    }
+    let (page_size, _) = content[8..].split_first_chunk()?;
+    Some((u64::from(u32::from_be_bytes(*page_size)), *content.last_chunk()?))
 }

@@ -125,7 +125,7 @@ async fn what_is_queued_together_is_committed_together() {
     append_all(&journal, 2000).await;
     let wal = place.path().with_extension("db-wal");
     let bytes = std::fs::metadata(wal).unwrap().len();
-    // Each commit of its own writes a page of 2 KiB at the least, which is 4 MiB together.
+    // Each commit of its own writes a page of 8 KiB at the least, which is 16 MiB together.
     assert!(
         bytes < 1 << 20,
         "{bytes} bytes were written for 2000 events of about 250"

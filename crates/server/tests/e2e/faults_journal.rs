@@ -12,7 +12,7 @@ use crate::till::{PAID, booked, complete_many, customer, open_shop};
 /// How each event begins on disk.
 const MAGIC: &[u8] = b"SJE1";
 /// The size of the journal's pages.
-const PAGE: usize = 2048;
+const PAGE: usize = 8192;
 
 /// Where the event in the middle of the file stands.
 fn middle_event(bytes: &[u8]) -> usize {
