@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use silica_billing::UsageEvent;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task;
 
 use crate::gate::{Gate, Reason};
@@ -167,7 +167,13 @@ impl Journal {
     /// Queues an event. Never blocks and may be called from `Drop`; events are committed in the
     /// order of the calls.
     pub fn append(&self, event: UsageEvent) -> Commit {
-        let (pending, commit) = Pending::new(event);
+        self.append_with(event, None)
+    }
+
+    /// As [`Journal::append`], and keeps the call's place among those that may run until the event
+    /// is committed: a disk that hangs must not collect the events of ever more calls.
+    pub fn append_with(&self, event: UsageEvent, place: Option<OwnedSemaphorePermit>) -> Commit {
+        let (pending, commit) = Pending::new(event, place);
         self.shared.backlog.fetch_add(1, Ordering::Relaxed);
         if let Err(refused) = self.shared.queue.push(pending) {
             self.shared.backlog.fetch_sub(1, Ordering::Relaxed);

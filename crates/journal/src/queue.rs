@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use silica_billing::UsageEvent;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::JournalError;
 
@@ -44,12 +44,19 @@ impl Future for Commit {
 pub(crate) struct Pending {
     pub(crate) event: UsageEvent,
     done: oneshot::Sender<()>,
+    /// The call's place among those that may run; free again with the commit.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Pending {
-    pub(crate) fn new(event: UsageEvent) -> (Self, Commit) {
+    pub(crate) fn new(event: UsageEvent, place: Option<OwnedSemaphorePermit>) -> (Self, Commit) {
         let (done, committed) = oneshot::channel();
-        (Self { event, done }, Commit(committed))
+        let pending = Self {
+            event,
+            done,
+            _place: place,
+        };
+        (pending, Commit(committed))
     }
 
     /// Tells the caller, who may have left.
@@ -69,8 +76,8 @@ impl Pending {
     }
 }
 
-/// The way from callers to the writer. Its length is bounded by the calls in flight: the gate
-/// admits no new ones while the writer cannot write.
+/// The way from callers to the writer. Its length is bounded by the calls that may run, whose places
+/// wait in it, and the gate admits no new ones while the writer cannot write.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,

@@ -50,7 +50,7 @@ struct Open {
     hold: Hold,
     cap: SpendHold,
     taken: Option<Taken>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Entry {
@@ -121,7 +121,7 @@ impl Entry {
                 hold,
                 cap,
                 taken,
-                _place: place,
+                place,
             }),
         })
     }
@@ -210,7 +210,7 @@ impl Open {
             settled_at: now,
             day: moment.day,
         };
-        (amount, shared.journal.append(event))
+        (amount, shared.journal.append_with(event, Some(self.place)))
     }
 
     fn release(self) {

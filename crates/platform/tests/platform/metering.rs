@@ -150,10 +150,10 @@ fn metric_of(refusal: Result<(), Refusal>) -> Metric {
     }
 }
 
-fn limit(change: impl FnOnce(&mut LimitMetrics)) -> Option<LimitMetrics> {
+fn limit(change: impl FnOnce(&mut LimitMetrics)) -> LimitMetrics {
     let mut limits = LimitMetrics::default();
     change(&mut limits);
-    Some(limits)
+    limits
 }
 
 on_each_database! {
@@ -198,7 +198,7 @@ on_each_database! {
 
     async fn day_limits_and_monthly_caps_survive_a_restart_and_end_with_their_day(database) {
         let house = House::open(database).await;
-        let model = house.model(limit(|limits| limits.requests_per_day = Some(2))).await;
+        let model = house.model(Some(limit(|limits| limits.requests_per_day = Some(2)))).await;
         let caller = house.caller(Some(KeyLimits {
             monthly_spend: Money::from_yuan(11),
             ..KeyLimits::default()
@@ -222,7 +222,7 @@ on_each_database! {
 
     async fn calls_go_on_when_the_clock_jumps_and_every_row_stays_whole(database) {
         let house = House::open(database).await;
-        let model = house.model(limit(|limits| limits.requests_per_minute = Some(7))).await;
+        let model = house.model(Some(limit(|limits| limits.requests_per_minute = Some(7)))).await;
         let caller = house.caller(None).await;
         house.credit(caller.account, BucketKind::Charge, 100, None).await;
         house.call(&caller, &model).await.unwrap();
