@@ -227,10 +227,13 @@ impl ServerBuilder {
     )]
     pub async fn refused(self) -> Refused {
         let (mut child, files) = self.spawn();
-        let status = timeout(START_LIMIT, child.wait())
-            .await
-            .expect("the server ends")
-            .expect("its status");
+        let ended = timeout(START_LIMIT, child.wait()).await;
+        assert!(
+            ended.is_ok(),
+            "the server runs instead of refusing:\n{}",
+            files.read("stderr")
+        );
+        let status = ended.expect("the server ends").expect("its status");
         let (stdout, stderr) = (files.read("stdout"), files.read("stderr"));
         let data = Stopped { folder: files.folder };
         Refused {
