@@ -39,7 +39,9 @@ fn damage_event(journal: &Path) {
 /// Makes its page unreadable for SQLite.
 fn damage_page(journal: &Path) {
     damage(journal, |bytes, place| {
-        bytes[place / PAGE * PAGE..][..8].fill(0xa5);
+        // The head of an SQLite file tells the size of its pages.
+        let page = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+        bytes[place / page * page..][..8].fill(0xa5);
     });
 }
 
