@@ -11,8 +11,6 @@ use crate::till::{PAID, booked, complete, complete_many, customer, open_shop};
 
 /// The call that is hit by the damage; its trace id stands in its event.
 const HIT: &str = "waiting-5";
-/// The size of the journal's pages.
-const PAGE: usize = 8192;
 
 /// Where the event stands: SQLite leaves old copies behind, so in more places than one.
 fn places(bytes: &[u8]) -> Vec<usize> {
