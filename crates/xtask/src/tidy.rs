@@ -15,7 +15,12 @@ const LAYERS: &[&[&str]] = &[
     &["silica-gateway"],
     &["silica-platform"],
     &["silica-text", "silica-engine-candle", "silica-engine-remote"],
-    &["silica-storage", "silica-journal", "silica-engine", "silica-protocol"],
+    &[
+        "silica-storage",
+        "silica-journal",
+        "silica-engine",
+        "silica-protocol",
+    ],
     &["silica-billing"],
     &["silica-types"],
 ];
