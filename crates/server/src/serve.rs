@@ -2,6 +2,7 @@
 
 mod addresses;
 mod connection;
+mod door;
 mod follow;
 mod health;
 mod listener;
@@ -24,7 +25,8 @@ use crate::config::{self, Config, Environment};
 use crate::setup::{self, DataFolder};
 use crate::{logging, terminal};
 use addresses::AddressFile;
-use health::Phase;
+use door::Door;
+use health::{Phase, Readiness};
 use listener::{Limits, Listener, Shutdown};
 use server::Server;
 use signals::Signals;
@@ -59,30 +61,24 @@ async fn serve(config: &Config, environment: &Environment) -> anyhow::Result<()>
     let public = Listener::bind(config.server.listen, "server.listen").await?;
     let admin = Listener::bind(config.admin.listen, "admin.listen").await?;
     let _data = DataFolder::claim(&config.data.dir)?;
-    // A database that does not answer must not keep a signal waiting.
-    let server = tokio::select! {
-        server = Server::open(config, environment) => server?,
-        () = signals.next() => return Ok(()),
-    };
-    let outcome = answer(&server, config, public, admin, &mut signals).await;
-    server.close().await;
-    outcome
-}
-
-/// Answers on both listeners until a signal asks for the end.
-async fn answer(
-    server: &Server,
-    config: &Config,
-    public: Listener,
-    admin: Listener,
-    signals: &mut Signals,
-) -> anyhow::Result<()> {
     let _addresses = AddressFile::write(&config.data.dir, public.address(), admin.address())?;
-    let running = Running::start(server, config, public, admin)?;
-    let outcome = running.until_signalled(server, config, signals).await;
+    let readiness = Readiness::starting();
+    let running = Running::start(&readiness, config, public, admin);
+    // A database that does not answer must not keep a signal waiting.
+    let opened = tokio::select! {
+        server = Server::open(config, environment, readiness.clone()) => server.map(Some),
+        () = signals.next() => Ok(None),
+    };
+    let outcome = match &opened {
+        Ok(Some(server)) => running.until_signalled(server, config, &mut signals).await,
+        Ok(None) | Err(_) => Ok(()),
+    };
     running
-        .stop(server, config.server.shutdown_grace.0, signals)
+        .stop(&readiness, config.server.shutdown_grace.0, &mut signals)
         .await;
+    if let Some(server) = opened? {
+        server.close().await;
+    }
     outcome
 }
 
@@ -90,6 +86,8 @@ async fn answer(
 struct Running {
     public_url: String,
     admin_url: String,
+    public_door: Door,
+    admin_door: Door,
     public: TaskTracker,
     admin: TaskTracker,
     public_shutdown: Shutdown,
@@ -97,8 +95,8 @@ struct Running {
 }
 
 impl Running {
-    /// Begins to answer on both listeners: `/healthz` at once, models once they are loaded.
-    fn start(server: &Server, config: &Config, public: Listener, admin: Listener) -> anyhow::Result<Self> {
+    /// Begins to answer on both listeners: health at once, the rest when their doors are opened.
+    fn start(readiness: &Readiness, config: &Config, public: Listener, admin: Listener) -> Self {
         let places = open_files::connections(config.server.max_connections);
         let limits = |connections| Limits {
             connections,
@@ -108,25 +106,27 @@ impl Running {
         let running = Self {
             public_url: format!("http://{}", public.address()),
             admin_url: format!("http://{}", admin.address()),
+            public_door: Door::closed(readiness),
+            admin_door: Door::closed(readiness),
             public: TaskTracker::new(),
             admin: TaskTracker::new(),
             public_shutdown: Shutdown::default(),
             admin_shutdown: Shutdown::default(),
         };
         running.public.spawn(public.serve(
-            server.public_router(config)?,
+            running.public_door.clone(),
             limits(places.public),
             running.public_shutdown.clone(),
         ));
         running.admin.spawn(admin.serve(
-            server.admin_router(config)?,
+            running.admin_door.clone(),
             limits(places.admin),
             running.admin_shutdown.clone(),
         ));
         running.public.close();
         running.admin.close();
         tracing::info!(public = %running.public_url, admin = %running.admin_url, "listening on {}", running.public_url);
-        Ok(running)
+        running
     }
 
     /// Gets ready, serves, and returns when a signal asks for the end, also before it is ready.
@@ -136,6 +136,8 @@ impl Running {
         config: &Config,
         signals: &mut Signals,
     ) -> anyhow::Result<()> {
+        self.public_door.open(server.public_router(config)?);
+        self.admin_door.open(server.admin_router(config)?);
         let first = tokio::select! {
             first = server.start_models(config) => first?,
             () = signals.next() => return Ok(()),
@@ -177,8 +179,8 @@ impl Running {
 
     /// Ends both listeners. Running requests of the public one may go on for `grace`, unless
     /// another signal cuts them; the admin listener goes last, so that `/readyz` tells why.
-    async fn stop(self, server: &Server, grace: Duration, signals: &mut Signals) {
-        server.readiness.enter(Phase::Stopping);
+    async fn stop(self, readiness: &Readiness, grace: Duration, signals: &mut Signals) {
+        readiness.enter(Phase::Stopping);
         tracing::info!(
             grace_ms = grace.as_millis(),
             "stopping; running requests may finish"

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
@@ -17,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::door::Door;
 use super::listener::{Limits, Shutdown};
 use super::patient::Patient;
 
@@ -32,7 +32,7 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) async fn serve(
     stream: TcpStream,
     peer: PeerAddress,
-    router: Router,
+    door: Door,
     limits: Limits,
     shutdown: Shutdown,
     tasks: TaskTracker,
@@ -44,7 +44,7 @@ pub(super) async fn serve(
         // Keys may be bound to addresses.
         request.extensions_mut().insert(peer);
         let running = activity.begin();
-        let router = router.clone();
+        let router = door.router();
         async move {
             let response = router.oneshot(request.map(Body::new)).await?;
             // Counted until the answer has been sent or dropped.

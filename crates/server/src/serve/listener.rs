@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
+use super::door::Door;
 
 /// Pause after a failed accept, which most often means that file descriptors have run out.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -72,7 +72,7 @@ impl Listener {
     }
 
     /// Serves until `shutdown`; returns when the last connection has ended.
-    pub(super) async fn serve(self, router: Router, limits: Limits, shutdown: Shutdown) {
+    pub(super) async fn serve(self, door: Door, limits: Limits, shutdown: Shutdown) {
         let tasks = TaskTracker::new();
         let mut failing = false;
         let places = Arc::new(Semaphore::new(limits.connections as usize));
@@ -88,7 +88,7 @@ impl Listener {
             let connection = connection::serve(
                 stream,
                 peer.into(),
-                router.clone(),
+                door.clone(),
                 limits,
                 shutdown.clone(),
                 tasks.clone(),

@@ -48,7 +48,11 @@ impl Server {
     ///
     /// # Errors
     /// When the admin key is not usable or the database cannot be opened.
-    pub(super) async fn open(config: &Config, environment: &Environment) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        config: &Config,
+        environment: &Environment,
+        readiness: Readiness,
+    ) -> anyhow::Result<Self> {
         let metrics = telemetry::start()?;
         let (admin_key, admin_key_place) = setup::load_or_make(&config.data.dir, environment.admin_key())?;
         let url = config.database.url(&config.data.dir);
@@ -75,7 +79,7 @@ impl Server {
             metrics,
             admin_key,
             admin_key_place,
-            readiness: Readiness::starting(),
+            readiness,
             background: TaskTracker::new(),
             stop_background: CancellationToken::new(),
         };

@@ -177,3 +177,32 @@ on_each_database! {
         assert_eq!(silica_testkit::ledger_discrepancies(&database.storage()).await, [""; 0]);
     }
 }
+
+#[tokio::test]
+async fn health_answers_while_the_server_waits_for_its_database() {
+    let database = OwnPostgres::start().await;
+    database.freeze();
+    let server = on(&database).start_without_waiting().await;
+    for address in [server.base_url(), server.admin_url()] {
+        let status = |path: &str| reqwest::get(format!("{address}{path}"));
+        assert_eq!(status("/healthz").await.unwrap().status(), StatusCode::OK);
+        assert_eq!(
+            status("/readyz").await.unwrap().status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+    let early = server.get("/v1/models", "sk-unknown").await;
+    assert_eq!(refusal(early).await, (503, json!(50508)));
+    database.thaw();
+    loop {
+        let ready = reqwest::get(format!("{}/readyz", server.base_url()))
+            .await
+            .unwrap();
+        if ready.status() == StatusCode::OK {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let late = server.get("/v1/models", "sk-unknown").await;
+    assert_eq!(late.status(), StatusCode::UNAUTHORIZED);
+}
