@@ -66,6 +66,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether another engine may well answer the same request: this one failed, is gone or busy.
+    pub const fn is_of_the_engine(&self) -> bool {
+        match self {
+            Self::QueueFull | Self::Unavailable | Self::Failed(_) => true,
+            Self::ContextExceeded { .. } | Self::Unsupported(_) | Self::InvalidRequest(_) => false,
+        }
+    }
+
     /// Wraps a failure inside the engine.
     pub fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Failed(source.into())

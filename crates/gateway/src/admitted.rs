@@ -1,14 +1,20 @@
 //! A request that was counted and may run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use silica_engine::{ChatRequest, ChatStream, Continuation, Feature, ToolChoice};
+use futures::{StreamExt as _, stream};
+use silica_engine::{ChatRequest, ChatStream, Continuation, EngineError, Feature, ToolChoice};
 use silica_platform::{CatalogueModel, Entry, ModelFeature, Units};
 use silica_types::TokenCount;
+use tokio::time::Instant;
 
 use crate::record::{CallRecord, Delivery};
-use crate::replica::Seat;
+use crate::replica::{Seat, Tried};
 use crate::{Call, Gateway, GatewayError};
+
+/// No replica is tried anew when this much time has passed: the client has waited long enough.
+const RETRY_BUDGET: Duration = Duration::from_mins(1);
 
 /// A request that its caller's limits let in. Dropped without a chat, it is booked as cancelled.
 #[must_use = "dropping it books a cancelled call"]
@@ -69,6 +75,10 @@ impl Admitted {
     }
 }
 
+/// Starts the call on one replica after the other until one begins to answer.
+///
+/// The first event is waited for here: until then nothing has gone to the client, and a fault of an
+/// engine moves the call to the next replica. What is reserved stays the same.
 async fn start(
     gateway: &Gateway,
     record: &mut CallRecord,
@@ -77,20 +87,65 @@ async fn start(
     request: ChatRequest,
 ) -> Result<(Seat, ChatStream), GatewayError> {
     check_features(model, &request)?;
-    let seat = gateway.seat(model)?;
-    let prepared = seat.engine().prepare(within_context(model, request)).await?;
-    let likely = Units {
-        prompt_tokens: prepared.prompt_tokens().get().into(),
-        completion_tokens: prepared.completion_limit().get().into(),
-        ..Units::default()
-    };
-    let most = Units {
-        prompt_tokens: prepared.prompt_limit().get().into(),
-        ..likely
-    };
-    record.reserved(entry.reserve(record.facts(), likely, most, None).await?);
-    let stream = prepared.start().await?;
-    Ok((seat, stream))
+    let engines = gateway.engines_of(model)?;
+    let mut request = Some(within_context(model, request));
+    let begun = Instant::now();
+    let mut entry = Some(entry);
+    let mut tried = Tried::default();
+    let mut last_error = None;
+    while let Some(seat) = engines.seat(&tried) {
+        tried.add(&seat);
+        // Kept only while another replica may need it.
+        let attempted = if engines.replicas.len() > tried.count() {
+            request.clone()
+        } else {
+            request.take()
+        };
+        let Some(attempted) = attempted else { break };
+        let error = match attempt(record, &mut entry, &seat, attempted).await {
+            Ok(stream) => {
+                seat.succeeded();
+                return Ok((seat, stream));
+            }
+            Err(GatewayError::Engine(error)) if error.is_of_the_engine() => error,
+            Err(error) => return Err(error),
+        };
+        seat.failed(&error);
+        if begun.elapsed() >= RETRY_BUDGET {
+            return Err(error.into());
+        }
+        metrics::counter!("silica_retries_total", "model" => model.id.as_str().to_owned()).increment(1);
+        last_error = Some(error);
+    }
+    Err(last_error.map_or(GatewayError::Overloaded, Into::into))
+}
+
+/// Runs the call on one replica up to its first event. Reserves when no attempt before it has.
+async fn attempt(
+    record: &mut CallRecord,
+    entry: &mut Option<Entry>,
+    seat: &Seat,
+    request: ChatRequest,
+) -> Result<ChatStream, GatewayError> {
+    let prepared = seat.engine().prepare(request).await?;
+    if let Some(entry) = entry.take() {
+        let likely = Units {
+            prompt_tokens: prepared.prompt_tokens().get().into(),
+            completion_tokens: prepared.completion_limit().get().into(),
+            ..Units::default()
+        };
+        let most = Units {
+            prompt_tokens: prepared.prompt_limit().get().into(),
+            ..likely
+        };
+        record.reserved(entry.reserve(record.facts(), likely, most, None).await?);
+    }
+    let mut stream = prepared.start().await?;
+    match stream.next().await {
+        Some(Ok(first)) => Ok(Box::pin(stream::iter([Ok(first)]).chain(stream))),
+        Some(Err(error)) => Err(error.into()),
+        None => Err(EngineError::Unavailable.into()),
+    }
 }
 
 /// Refuses what the catalogue says the model cannot do, before the engine sees it.

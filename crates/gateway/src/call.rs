@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use jiff::Timestamp;
-use silica_engine::{ChatEvent, ChatEventKind, ChatStream};
+use silica_engine::{ChatEvent, ChatEventKind, ChatStream, EngineError};
 use silica_platform::{Commit, Standing};
 use silica_types::RequestId;
 
@@ -43,7 +43,7 @@ enum Stage {
 struct Running {
     // Declared before the seat: the engine's work ends before its seat is free.
     stream: ChatStream,
-    _seat: Seat,
+    seat: Seat,
 }
 
 impl Call {
@@ -51,7 +51,7 @@ impl Call {
         Self {
             record,
             finished: vec![false; usize::try_from(choices).unwrap_or(usize::MAX)],
-            stage: Stage::Running(Running { stream, _seat: seat }),
+            stage: Stage::Running(Running { stream, seat }),
         }
     }
 
@@ -87,6 +87,18 @@ impl Call {
             }
         }
         Some(event)
+    }
+
+    /// Takes what the engine said; `None` when it waits for the settlement.
+    fn take(
+        &mut self,
+        event: Option<Result<ChatEvent, EngineError>>,
+    ) -> Option<Result<ChatEvent, GatewayError>> {
+        match event {
+            Some(Ok(event)) if self.is_expected(&event) => self.observe(event).map(Ok),
+            Some(Err(error)) => self.fail(error.into()).map(Err),
+            Some(Ok(_)) | None => self.fail(GatewayError::Cut).map(Err),
+        }
     }
 
     /// Ends the call with an error, which goes out when what is billed of the call lasts.
@@ -139,19 +151,15 @@ impl Stream for Call {
                         }
                     }));
                 }
-                Stage::Running(running) => match ready!(running.stream.as_mut().poll_next(context)) {
-                    Some(Ok(event)) if self.is_expected(&event) => {
-                        if let Some(event) = self.observe(event) {
-                            return Poll::Ready(Some(Ok(event)));
-                        }
+                Stage::Running(running) => {
+                    let event = ready!(running.stream.as_mut().poll_next(context));
+                    if let Some(Err(error)) = &event {
+                        running.seat.failed(error);
                     }
-                    ended => {
-                        let error = ended.and_then(Result::err).map_or(GatewayError::Cut, Into::into);
-                        if let Some(error) = self.fail(error) {
-                            return Poll::Ready(Some(Err(error)));
-                        }
+                    if let Some(out) = self.take(event) {
+                        return Poll::Ready(Some(out));
                     }
-                },
+                }
             }
         }
     }

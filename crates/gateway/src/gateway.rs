@@ -8,7 +8,7 @@ use silica_types::{RequestId, SharedClock, TraceId};
 
 use crate::record::{CallRecord, Delivery};
 use crate::registry::Registry;
-use crate::replica::{Loaded, Replica, Seat};
+use crate::replica::{Loaded, Replica};
 use crate::routes::Routes;
 use crate::{Admitted, Call, DeployError, EngineLoader, GatewayError, error_chain};
 
@@ -65,12 +65,9 @@ impl Gateway {
                 replica: position,
                 source,
             })?;
-            replicas.push(Replica::new(spec, engine, slot));
+            replicas.push(Arc::new(Replica::new(spec, engine, slot)));
         }
-        Ok(Prepared(Arc::new(Loaded {
-            deployment: deployment.clone(),
-            replicas,
-        })))
+        Ok(Prepared(Arc::new(Loaded::new(deployment.clone(), replicas))))
     }
 
     /// Puts a prepared deployment in force, in the place of the one with its name, if it is what
@@ -224,10 +221,11 @@ impl Gateway {
             .await
     }
 
-    /// Takes a seat at an engine of the model.
-    pub(crate) fn seat(&self, model: &CatalogueModel) -> Result<Seat, GatewayError> {
-        let loaded = self.0.routes.of_model(model.id.as_str());
-        let loaded = loaded.ok_or(GatewayError::NotLoaded)?;
-        loaded.seat().ok_or(GatewayError::Overloaded)
+    /// The engines that answer for a model.
+    pub(crate) fn engines_of(&self, model: &CatalogueModel) -> Result<Arc<Loaded>, GatewayError> {
+        self.0
+            .routes
+            .of_model(model.id.as_str())
+            .ok_or(GatewayError::NotLoaded)
     }
 }

@@ -5,6 +5,7 @@
 //! snapshots of `silica-platform`; nothing here waits for a database or speaks HTTP.
 
 mod admitted;
+mod breaker;
 mod call;
 mod error;
 mod gateway;

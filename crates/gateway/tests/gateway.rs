@@ -4,6 +4,7 @@
 mod gateway {
     mod calls;
     mod deployments;
+    mod failover;
     mod money;
     mod properties;
     mod support;

@@ -21,6 +21,10 @@ code_enum! {
     RoutingPolicy, "policy", {
         /// The replica with the fewest running calls for its weight.
         LeastBusy = "least-busy",
+        /// One after the other.
+        RoundRobin = "round-robin",
+        /// One after the other, each as often as its weight says.
+        Weighted = "weighted",
     }
 }
 
