@@ -27,16 +27,9 @@ impl CatalogueModel {
         let made = entries.iter().map(|(_, entry)| entry.created_at);
         let priced_at = made.max().unwrap_or(record.created_at);
         let mut entries: Vec<_> = entries.into_iter().map(entry).collect();
-        if entries.is_empty() && record.price != Price::default() {
-            entries.push(PriceEntry {
-                version: PriceVersion(0),
-                mode: None,
-                list: record.price.clone(),
-                promotional: None,
-                badge: None,
-                effective_from: record.created_at,
-                effective_until: None,
-            });
+        if entries.is_empty() {
+            let before = from_before_the_book(&record);
+            entries.extend(before.map(|before| entry((PriceVersion(0), before))));
         }
         Self {
             record,
@@ -70,6 +63,21 @@ impl Deref for CatalogueModel {
     fn deref(&self) -> &Record {
         &self.record
     }
+}
+
+/// The entry for a price that was put with its model before there was a price book; `None` when
+/// there was none.
+pub(crate) fn from_before_the_book(record: &Record) -> Option<PriceRecord> {
+    (record.price != Price::default()).then(|| PriceRecord {
+        model: record.id.clone(),
+        mode: None,
+        list: record.price.clone(),
+        promotional: None,
+        badge: None,
+        effective_from: record.created_at,
+        effective_until: None,
+        created_at: record.updated_at,
+    })
 }
 
 /// Numbers an entry of the price book.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use silica_billing::{
-    CapReached, ClassTables, Insufficient, LimitCounters, LimitReached, LimitSet, MemoryCounters, Metric,
-    Moment, Scope, SpendCaps, Standing, Subject,
+    CapReached, ClassTables, Insufficient, LimitCounters, LimitReached, MemoryCounters, Moment, Scope,
+    SpendCaps, Standing, Subject,
 };
 use silica_journal::{Closed, Durability, Journal, JournalOptions};
 use silica_types::SharedClock;
@@ -205,12 +205,9 @@ impl Meter {
             limits,
         });
         if let Some(own) = caller.limits.as_deref() {
-            let limits = LimitSet::default()
-                .with(Metric::Rpm, own.requests_per_minute)
-                .with(Metric::Tpm, own.tokens_per_minute);
             scopes.push(Scope {
                 subject: Subject::Key(caller.key),
-                limits,
+                limits: own.into(),
             });
         }
         scopes

@@ -51,9 +51,7 @@ impl Meter {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = self.0.journal.committed(), if failures == 0 => {}
-                // Looks again even without news: a notification may have come between two batches.
-                () = tokio::time::sleep(PAUSES[failures.saturating_sub(1).min(PAUSES.len() - 1)]) => {}
+                () = self.occasion(failures) => {}
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -69,6 +67,14 @@ impl Meter {
                 events = self.0.journal.backlog(),
                 "settled calls are left in the journal; they are applied at the next start"
             );
+        }
+    }
+
+    /// Waits for news of the journal, or after failures for the time of the next try.
+    async fn occasion(&self, failures: usize) {
+        match failures.checked_sub(1) {
+            None => self.0.journal.committed().await,
+            Some(earlier) => tokio::time::sleep(PAUSES[earlier.min(PAUSES.len() - 1)]).await,
         }
     }
 

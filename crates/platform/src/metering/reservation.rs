@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use silica_billing::{
-    CallStatus, Hold, Need, Payer, Price, PriceVersion, Settlement, SpendHold, Taken, Units, UsageEvent,
+    CallStatus, Hold, Moment, Need, Payer, Price, PriceVersion, Settlement, SpendHold, Taken, Units,
+    UsageEvent,
 };
 use silica_journal::Commit;
 use silica_types::{ModelName, Money, RequestId, TraceId, UsageSource};
@@ -40,7 +41,7 @@ pub struct Reservation {
     open: Option<Open>,
 }
 
-/// What must be given back or booked.
+/// What must be booked. Each part gives back by its own drop what was taken for it.
 struct Open {
     meter: Meter,
     caller: Caller,
@@ -49,7 +50,7 @@ struct Open {
     price: Option<(PriceVersion, Price)>,
     hold: Hold,
     cap: SpendHold,
-    taken: Option<Taken>,
+    limited: Limited,
     place: OwnedSemaphorePermit,
 }
 
@@ -86,8 +87,8 @@ impl Entry {
             // What cannot be written as an amount is more than anybody has.
             .unwrap_or(Money::from_nano(i64::MAX));
         let taken = shared.counters.take(&scopes, need(&likely), moment).await?;
-        // Given back by its drop when the wallet refuses.
-        let mut open = Limited {
+        // From here on given back by its drop, also when the wallet refuses.
+        let limited = Limited {
             meter: meter.clone(),
             taken: Some(taken),
         };
@@ -109,7 +110,6 @@ impl Entry {
             Some(scope) => shared.counters.standing(scope, moment).await,
             None => Standings::new(),
         };
-        let taken = open.taken.take();
         Ok(Reservation {
             standings,
             open: Some(Open {
@@ -120,25 +120,34 @@ impl Entry {
                 price,
                 hold,
                 cap,
-                taken,
+                limited,
                 place,
             }),
         })
     }
 }
 
-/// Tokens and images that were taken before the rest of the reservation stands.
+/// Tokens and images that were taken from the limits. Dropped before it is corrected, it gives
+/// them back.
 struct Limited {
     meter: Meter,
     taken: Option<Taken>,
 }
 
+impl Limited {
+    /// Replaces what was taken by what was used, once.
+    fn correct(&mut self, used: Need, moment: Moment) {
+        if let Some(taken) = self.taken.take() {
+            self.meter.0.counters.correct(taken, used, moment);
+        }
+    }
+}
+
 impl Drop for Limited {
     fn drop(&mut self) {
-        if let Some(taken) = self.taken.take() {
-            let meter = &self.meter;
-            let moment = meter.moment(meter.0.clock.now());
-            self.meter.0.counters.correct(taken, Need::NOTHING, moment);
+        if self.taken.is_some() {
+            let moment = self.meter.moment(self.meter.0.clock.now());
+            self.correct(Need::NOTHING, moment);
         }
     }
 }
@@ -157,20 +166,12 @@ impl Reservation {
 
     /// Gives everything back, as if the call had not been; the request itself stays counted.
     pub fn release(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.release();
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.release();
+        self.open = None;
     }
 }
 
 impl Open {
-    fn settle(self, settled: &Settled) -> (Money, Commit) {
+    fn settle(mut self, settled: &Settled) -> (Money, Commit) {
         let shared = &*self.meter.0;
         let now = shared.clock.now();
         let moment = self.meter.moment(now);
@@ -182,9 +183,7 @@ impl Open {
             tracing::error!(error = %error, request.id = %self.facts.id, "usage beyond any amount; its reservation is charged");
             self.hold.reserved()
         });
-        if let Some(taken) = self.taken {
-            shared.counters.correct(taken, need(&settled.units), moment);
-        }
+        self.limited.correct(need(&settled.units), moment);
         // Open until now, since it lives in here only; else nothing would be paid twice.
         let paid = self.hold.settle(amount, now).unwrap_or(Settlement {
             parts: Vec::new(),
@@ -211,17 +210,6 @@ impl Open {
             day: moment.day,
         };
         (amount, shared.journal.append_with(event, Some(self.place)))
-    }
-
-    fn release(self) {
-        let Self {
-            meter, hold, taken, ..
-        } = self;
-        hold.release();
-        if let Some(taken) = taken {
-            let moment = meter.moment(meter.0.clock.now());
-            meter.0.counters.correct(taken, Need::NOTHING, moment);
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use silica_billing::{Price, PriceEntry, PriceVersion};
 use silica_storage::{CatalogueModel as Record, PriceRecord, Scope, Source, catalogue, prices};
 use silica_types::ModelName;
 
-use crate::catalogue::entry;
+use crate::catalogue::{entry, from_before_the_book};
 use crate::validate::{self, invalid};
 use crate::{CatalogueModel, Page, Platform, PlatformError};
 
@@ -47,7 +47,10 @@ impl Platform {
         let write = self.shared.storage.begin(Scope::Catalogue).await?;
         let record = model_must_exist(&write, &price.model).await?;
         let mut entries = prices::of_model(&write, &price.model).await?;
-        if let Some(before) = from_before_the_book(&record, entries.is_empty()) {
+        // Without it, the model's first entry would end an older price at once, even where it begins later.
+        if entries.is_empty()
+            && let Some(before) = from_before_the_book(&record)
+        {
             entries.push((prices::insert(&write, &before).await?, before));
         }
         // Before the whole price book, an entry of now would begin before one that is in force, and lose.
@@ -130,21 +133,6 @@ impl Platform {
             created_at: now,
         })
     }
-}
-
-/// The entry for a price that was put with its model before there was a price book: without it, the
-/// model's first entry would end that price at once, even where it begins later.
-fn from_before_the_book(record: &Record, has_no_entry: bool) -> Option<PriceRecord> {
-    (has_no_entry && record.price != Price::default()).then(|| PriceRecord {
-        model: record.id.clone(),
-        mode: None,
-        list: record.price.clone(),
-        promotional: None,
-        badge: None,
-        effective_from: record.created_at,
-        effective_until: None,
-        created_at: record.updated_at,
-    })
 }
 
 async fn model_must_exist(source: &impl Source, model: &ModelName) -> Result<Record, PlatformError> {
