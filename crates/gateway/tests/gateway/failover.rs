@@ -4,10 +4,10 @@ use futures::StreamExt as _;
 use silica_engine::EngineError;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_gateway::GatewayError;
-use silica_platform::{BucketKind, NewDeployment, Price};
+use silica_platform::{BucketKind, NewDeployment};
 use silica_types::{Money, TokenCount};
 
-use super::support::{Fixture, replica};
+use super::support::{Fixture, replica, yuan_a_token};
 
 fn answers() -> ChatScript {
     ChatScript::answer(&["a", "b"])
@@ -22,12 +22,7 @@ async fn pair(first: ChatScript, policy: &str) -> (Fixture, ScriptedChatEngine, 
     let fixture = Fixture::new().await;
     fixture
         .model("m", |model| {
-            let price = "1000000".parse().unwrap();
-            model.price = Price {
-                input: Some(price),
-                output: Some(price),
-                ..Price::default()
-            };
+            model.price = yuan_a_token();
         })
         .await;
     fixture.bucket(BucketKind::Charge, 10_000);

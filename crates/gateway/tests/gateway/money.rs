@@ -11,7 +11,7 @@ use silica_platform::{
 };
 use silica_types::{Money, TokenCount};
 
-use super::support::{Fixture, replica, request};
+use super::support::{Fixture, replica, request, yuan_a_token};
 
 /// A gateway with one model `m` that costs one CNY for each token, in and out; `change` has the
 /// last word on it.
@@ -19,12 +19,7 @@ async fn priced(script: ChatScript, change: impl FnOnce(&mut NewModel)) -> (Fixt
     let fixture = Fixture::new().await;
     fixture
         .model("m", |model| {
-            let price = "1000000".parse().unwrap();
-            model.price = Price {
-                input: Some(price),
-                output: Some(price),
-                ..Price::default()
-            };
+            model.price = yuan_a_token();
             change(model);
         })
         .await;

@@ -13,7 +13,7 @@ use silica_engine::{ChatEngine, ChatRequest, Continuation, Sampling, Thinking, T
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
     Bucket, BucketKind, Caller, DatabaseUrl, Deployment, Meter, NewDeployment, NewModel, NewReplica,
-    Platform, ReplicaSpec, Storage, SubType, UsageEvent,
+    Platform, Price, ReplicaSpec, Storage, SubType, UsageEvent,
 };
 use silica_types::{
     AccountId, ApiKeyId, BucketId, Clock as _, ModelName, Money, SharedClock, SystemClock, TokenCount,
@@ -149,6 +149,16 @@ impl Fixture {
         self.gateway
             .chat(&self.caller, model, &trace, request, delivery)
             .await
+    }
+}
+
+/// One CNY for each token, in and out.
+pub(crate) fn yuan_a_token() -> Price {
+    let price = "1000000".parse().unwrap();
+    Price {
+        input: Some(price),
+        output: Some(price),
+        ..Price::default()
     }
 }
 
