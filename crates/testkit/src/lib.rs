@@ -1,5 +1,6 @@
 //! Test support: databases per test, a running application, a scripted engine behind HTTP.
 
+mod bench_mock;
 mod chaos;
 pub mod database;
 mod ledger;
@@ -8,6 +9,7 @@ mod postgres;
 mod server;
 mod upstream;
 
+pub use bench_mock::BenchMock;
 pub use chaos::chaos_time;
 pub use ledger::ledger_discrepancies;
 pub use own_postgres::OwnPostgres;
