@@ -92,7 +92,9 @@ impl From<PlatformError> for Failure {
         Self::from(match error {
             PlatformError::Invalid { .. } => ApiError::invalid(text),
             PlatformError::NotFound { .. } => ApiError::with_message(ErrorCode::NotFound, text),
-            PlatformError::Conflict(_) => ApiError::with_message(ErrorCode::Conflict, text),
+            PlatformError::Conflict(_) | PlatformError::IsFallback { .. } => {
+                ApiError::with_message(ErrorCode::Conflict, text)
+            }
             PlatformError::Storage(_) | PlatformError::TooSlow => {
                 tracing::warn!(error = %error_chain(&error), "an account cannot be looked at");
                 ErrorCode::ModelServiceUnavailable.into()

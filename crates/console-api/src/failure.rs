@@ -20,7 +20,8 @@ pub(crate) fn platform(error: PlatformError) -> Failure {
             | Conflict::IdempotencyKeyReused
             | Conflict::BalanceTooLarge { .. }
             | Conflict::ModelDeployed { .. },
-        ) => ApiError::with_message(ErrorCode::Conflict, text),
+        )
+        | PlatformError::IsFallback { .. } => ApiError::with_message(ErrorCode::Conflict, text),
         PlatformError::Storage(source) => storage(&source),
         PlatformError::TooSlow => unavailable(),
         PlatformError::Journal(source) => {

@@ -210,6 +210,7 @@ async fn furnish(platform: &Platform) -> Caller {
             path: Some("/bench".into()),
             ..NewReplica::default()
         }],
+        ..NewDeployment::default()
     };
     let deployment = platform.check_deployment(deployment).unwrap();
     platform.put_deployment(deployment).await.unwrap();

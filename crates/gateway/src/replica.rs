@@ -152,7 +152,7 @@ impl Loaded {
     /// The replicas by position, the one to take first.
     fn order(&self) -> Vec<usize> {
         match self.deployment.policy {
-            RoutingPolicy::LeastBusy => self.by_load(),
+            RoutingPolicy::LeastBusy | RoutingPolicy::PrefixAffinity => self.by_load(),
             RoutingPolicy::RoundRobin => self.from(self.turn.fetch_add(1, Ordering::Relaxed)),
             RoutingPolicy::Weighted => self.by_share(),
         }

@@ -26,6 +26,14 @@ pub enum PlatformError {
     /// The change contradicts something that is stored.
     #[error(transparent)]
     Conflict(Conflict),
+    /// Other deployments fall back to the one that is to go.
+    #[error("{deployment} is a fallback of {of}; take it from their fallbacks first")]
+    IsFallback {
+        /// The deployment that is to go.
+        deployment: String,
+        /// The deployments that name it, with commas.
+        of: String,
+    },
     /// The database failed.
     #[error("the database is not available")]
     Storage(#[source] StorageError),

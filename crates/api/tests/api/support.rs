@@ -166,6 +166,7 @@ async fn fill_catalogue(platform: &Platform, clock: &ManualClock) {
         models,
         policy: None,
         replicas: vec![replica],
+        ..NewDeployment::default()
     };
     let deployment = platform.check_deployment(new).unwrap();
     platform.put_deployment(deployment).await.unwrap();

@@ -20,6 +20,8 @@ pub(crate) struct DeploymentView {
     policy: RoutingPolicy,
     /// Its engines.
     replicas: Vec<ReplicaView>,
+    /// The deployments that answer, in this order, when none of its own replicas can.
+    fallbacks: Vec<String>,
     /// When it was first put.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -50,6 +52,22 @@ pub(crate) struct ReplicaView {
     /// The calls that it may run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_concurrency: Option<u32>,
+    /// Whether it takes no new calls.
+    drain: bool,
+    /// Whether the server is asked for its usage in every frame.
+    continuous_usage: bool,
+    /// What the server's health is asked of, below its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_path: Option<String>,
+    /// The longest wait for a connection, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_timeout_ms: Option<u32>,
+    /// The longest wait for the first token, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_token_timeout_ms: Option<u32>,
+    /// The longest silence between two frames, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall_timeout_ms: Option<u32>,
 }
 
 impl From<&Deployment> for DeploymentView {
@@ -59,6 +77,7 @@ impl From<&Deployment> for DeploymentView {
             models: deployment.models.iter().map(ToString::to_string).collect(),
             policy: deployment.policy,
             replicas: deployment.replicas.iter().map(ReplicaView::from).collect(),
+            fallbacks: deployment.fallbacks.clone(),
             created_at: deployment.created_at,
             updated_at: deployment.updated_at,
         }
@@ -75,6 +94,12 @@ impl From<&ReplicaSpec> for ReplicaView {
             allow_private: replica.allow_private,
             weight: replica.weight,
             max_concurrency: replica.max_concurrency,
+            drain: replica.drain,
+            continuous_usage: replica.continuous_usage,
+            health_path: replica.health_path.clone(),
+            connect_timeout_ms: replica.connect_timeout_ms,
+            first_token_timeout_ms: replica.first_token_timeout_ms,
+            stall_timeout_ms: replica.stall_timeout_ms,
         }
     }
 }

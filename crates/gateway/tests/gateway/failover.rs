@@ -35,6 +35,7 @@ async fn pair(first: ChatScript, policy: &str) -> (Fixture, ScriptedChatEngine, 
         models: vec!["m".to_owned()],
         policy: Some(policy.to_owned()),
         replicas: vec![replica("a"), replica("b")],
+        ..NewDeployment::default()
     };
     let deployment = fixture.platform.check_deployment(new).unwrap();
     fixture.platform.put_deployment(deployment).await.unwrap();
@@ -149,6 +150,7 @@ async fn weights_share_the_calls_out() {
         models: vec!["m".to_owned()],
         policy: Some("weighted".to_owned()),
         replicas: vec![replica("a"), heavier],
+        ..NewDeployment::default()
     };
     let deployment = fixture.platform.check_deployment(new).unwrap();
     fixture.platform.put_deployment(deployment).await.unwrap();

@@ -112,6 +112,7 @@ impl Fixture {
             models,
             policy: None,
             replicas,
+            ..NewDeployment::default()
         };
         self.platform.check_deployment(new).unwrap()
     }

@@ -62,6 +62,7 @@ pub(crate) fn deployment(name: &str, models: &[&str]) -> NewDeployment {
             path: Some("/models/tiny".into()),
             ..NewReplica::default()
         }],
+        ..NewDeployment::default()
     }
 }
 

@@ -67,8 +67,8 @@ impl DemoModel {
         NewDeployment {
             name: self.name().to_owned(),
             models: vec![self.name().to_owned()],
-            policy: None,
             replicas: vec![replica],
+            ..NewDeployment::default()
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Table `deployments`. The replicas are JSON text: they are only read and written together.
+//! Table `deployments`. Replicas and fallbacks are JSON text: they are only read and
+//! written together.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,6 +11,7 @@ pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) policy: String,
     pub(crate) replicas: String,
+    pub(crate) fallbacks: String,
     pub(crate) created_at_us: i64,
     pub(crate) updated_at_us: i64,
     pub(crate) revision: i64,

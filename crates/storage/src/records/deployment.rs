@@ -25,6 +25,8 @@ code_enum! {
         RoundRobin = "round-robin",
         /// One after the other, each as often as its weight says.
         Weighted = "weighted",
+        /// The replica that is likely to hold the conversation's cache, unless it is far busier than others.
+        PrefixAffinity = "prefix-affinity",
     }
 }
 
@@ -60,6 +62,26 @@ pub struct ReplicaSpec {
     /// The calls that it may run at once; `None` leaves that to the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
+    /// Takes no new calls; running ones go on to their end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drain: bool,
+    /// Whether a remote engine is asked for its usage in every frame (vLLM and `SGLang` know the word).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continuous_usage: bool,
+    /// What a remote engine's health is asked of, below its `url`; `None` means `/models`, an empty
+    /// text that it is not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_path: Option<String>,
+    /// The longest wait for a connection to a remote engine, in milliseconds; `None` means 5 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_timeout_ms: Option<u32>,
+    /// The longest wait for the first token (of a whole answer: for all of it), in milliseconds;
+    /// `None` means 120 s (whole: 600 s).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_timeout_ms: Option<u32>,
+    /// The longest silence between two frames, in milliseconds; `None` means 60 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall_timeout_ms: Option<u32>,
 }
 
 /// Writes the upstream key into the database column; nothing else serialises a [`ReplicaSpec`].
@@ -79,6 +101,8 @@ pub struct Deployment {
     pub policy: RoutingPolicy,
     /// Its engines.
     pub replicas: Vec<ReplicaSpec>,
+    /// The deployments that answer, in this order, when none of its own replicas can: by name.
+    pub fallbacks: Vec<String>,
     /// When it was first stored, whole microseconds.
     pub created_at: Timestamp,
     /// When it was last changed, whole microseconds.

@@ -1,5 +1,6 @@
 use silica_storage::{
-    Conflict, Deployment, EngineKind, ReplicaSpec, Storage, StorageError, catalogue, deployments,
+    Conflict, Deployment, EngineKind, ReplicaSpec, RoutingPolicy, Storage, StorageError, catalogue,
+    deployments,
 };
 use silica_testkit::on_each_database;
 use silica_types::Secret;
@@ -28,7 +29,15 @@ on_each_database! {
             allow_private: true,
             weight: 3,
             max_concurrency: Some(16),
+            drain: true,
+            continuous_usage: true,
+            health_path: Some("/health".to_owned()),
+            connect_timeout_ms: Some(100),
+            first_token_timeout_ms: Some(2_000),
+            stall_timeout_ms: Some(30_000),
         });
+        stored.policy = RoutingPolicy::PrefixAffinity;
+        stored.fallbacks = vec!["second".to_owned(), "first".to_owned()];
         let write = begin_catalogue(&storage).await;
         deployments::put(&write, &stored).await.unwrap();
         write.commit().await.unwrap();

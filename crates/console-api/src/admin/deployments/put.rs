@@ -22,11 +22,15 @@ pub(crate) struct PutDeployment {
     name: String,
     /// The catalogue models that it answers for.
     models: Vec<String>,
-    /// How a replica is chosen; `least-busy` when absent.
+    /// How a replica is chosen: `least-busy` (also when absent), `round-robin`, `weighted` or
+    /// `prefix-affinity`.
     #[serde(default)]
     policy: Option<String>,
     /// Its engines.
     replicas: Vec<PutReplica>,
+    /// The deployments that answer, in this order, when none of its own replicas can; at most 4.
+    #[serde(default)]
+    fallbacks: Vec<String>,
     /// Read only; taken and ignored, so that a deployment that was read can be put back.
     #[serde(default, rename = "created_at")]
     #[schema(ignore)]
@@ -71,6 +75,26 @@ pub(crate) struct PutReplica {
     /// The calls that it may run at once; absent leaves that to the engine.
     #[serde(default)]
     max_concurrency: Option<u32>,
+    /// Takes no new calls; running ones go on to their end.
+    #[serde(default)]
+    drain: Option<bool>,
+    /// Whether a remote engine is asked for its usage in every frame (`vLLM` and `SGLang` know that).
+    #[serde(default)]
+    continuous_usage: Option<bool>,
+    /// What a remote engine's health is asked of, below its `url`; `/models` when absent, not at all
+    /// when empty.
+    #[serde(default)]
+    health_path: Option<String>,
+    /// The longest wait for a connection, in milliseconds (100 to 1800000); 5000 when absent.
+    #[serde(default)]
+    connect_timeout_ms: Option<u32>,
+    /// The longest wait for the first token (of a whole answer: for all of it), in milliseconds
+    /// (100 to 1800000); 120000 (whole: 600000) when absent.
+    #[serde(default)]
+    first_token_timeout_ms: Option<u32>,
+    /// The longest silence between two frames, in milliseconds (100 to 1800000); 60000 when absent.
+    #[serde(default)]
+    stall_timeout_ms: Option<u32>,
 }
 
 impl PutDeployment {
@@ -85,6 +109,7 @@ impl PutDeployment {
             replicas: replicas
                 .map(|(position, replica)| replica.over(before(position)))
                 .collect(),
+            fallbacks: self.fallbacks,
         }
     }
 }
@@ -106,6 +131,12 @@ impl PutReplica {
             allow_private: self.allow_private.unwrap_or(false),
             weight: self.weight,
             max_concurrency: self.max_concurrency,
+            drain: self.drain.unwrap_or(false),
+            continuous_usage: self.continuous_usage.unwrap_or(false),
+            health_path: self.health_path,
+            connect_timeout_ms: self.connect_timeout_ms,
+            first_token_timeout_ms: self.first_token_timeout_ms,
+            stall_timeout_ms: self.stall_timeout_ms,
         }
     }
 }
