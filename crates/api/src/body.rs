@@ -36,6 +36,22 @@ const PARSE_INLINE_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct ValidJson<T>(pub T);
 
+/// As [`ValidJson`], with the body as it came, for engines that it can be forwarded to.
+#[derive(Debug, Clone)]
+pub struct ForwardableJson<T>(pub T, pub Bytes);
+
+impl<S: Send + Sync, T: RequestBody> FromRequest<S> for ForwardableJson<T>
+where
+    BodyLimits: FromRef<S>,
+{
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let (body, _share) = read(request, BodyLimits::from_ref(state)).await?;
+        Ok(Self(parse(body.clone(), T::from_json).await?, body))
+    }
+}
+
 impl<S: Send + Sync, T: RequestBody> FromRequest<S> for ValidJson<T>
 where
     BodyLimits: FromRef<S>,
@@ -68,18 +84,21 @@ where
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(body) => {
-                let mut response = Response::new(Body::from(body));
-                let json = HeaderValue::from_static("application/json; charset=utf-8");
-                response.headers_mut().insert(header::CONTENT_TYPE, json);
-                response
-            }
+            Ok(body) => json_response(body),
             Err(error) => {
                 tracing::error!(%error, "a response cannot be serialised");
                 Failure::from(ErrorCode::Internal).into_response()
             }
         }
     }
+}
+
+/// A response of JSON that is written already.
+pub(crate) fn json_response(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 fn from_serde<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {

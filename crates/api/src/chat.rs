@@ -12,18 +12,20 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
+use silica_engine::{WireRequest, WireRoute};
 use silica_gateway::{Call, Delivery, GatewayError};
+use silica_platform::SubType;
 use silica_protocol::openai::chat::{
     ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, Chunk,
 };
 use silica_protocol::{ErrorBody, ErrorCode};
 
-use self::collect::collect;
+use self::collect::{Collected, collect};
 use self::frames::ChatFrames;
 use self::prepare::engine_request;
 use self::wire::Head;
 use crate::limit_headers;
-use crate::{ApiState, CallerAuth, Failure, Json, RequestTrace, ValidJson, sse};
+use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, body::json_response, sse};
 
 /// Answers a conversation.
 ///
@@ -55,17 +57,24 @@ pub(crate) async fn create_chat_completion(
     State(state): State<ApiState>,
     CallerAuth(caller): CallerAuth,
     RequestTrace(trace): RequestTrace,
-    ValidJson(body): ValidJson<ChatCompletionRequest>,
+    ForwardableJson(body, raw): ForwardableJson<ChatCompletionRequest>,
 ) -> Result<Response, Failure> {
-    let admitted = state.gateway.admit(&caller, &body.model, &trace).await?;
+    let admitted = state.gateway.admit(&caller, &body.model, SubType::Chat, &trace).await?;
     let model = Arc::clone(admitted.model());
     let streams = body.stream;
+    let original = WireRequest {
+        body: raw,
+        route: WireRoute::ChatCompletions,
+        id: admitted.id().to_string(),
+        model: model.id.clone(),
+        streams,
+    };
     let default_max_tokens = state.config.default_max_tokens;
     let request = if is_large(&body) {
         let model = Arc::clone(&model);
-        blocking(move || engine_request(body, &model, default_max_tokens)).await?
+        blocking(move || engine_request(body, &model, default_max_tokens, original)).await?
     } else {
-        engine_request(body, &model, default_max_tokens)
+        engine_request(body, &model, default_max_tokens, original)
     };
     let request = match request {
         Ok(request) => request,
@@ -89,7 +98,10 @@ pub(crate) async fn create_chat_completion(
     let mut response = if streams {
         stream_answer(call, head, choices, state.config.stream_stall_limit).await?
     } else {
-        whole_answer(collect(call, head, choices).await?).await?
+        match collect(call, head, choices).await? {
+            Collected::Written(completion) => whole_answer(completion).await?,
+            Collected::Forwarded(bytes) => json_response(bytes),
+        }
     };
     response.headers_mut().extend(limits);
     Ok(response)

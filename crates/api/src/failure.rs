@@ -92,7 +92,7 @@ impl From<PlatformError> for Failure {
         Self::from(match error {
             PlatformError::Invalid { .. } => ApiError::invalid(text),
             PlatformError::NotFound { .. } => ApiError::with_message(ErrorCode::NotFound, text),
-            PlatformError::Conflict(_) | PlatformError::IsFallback { .. } => {
+            PlatformError::Conflict(_) | PlatformError::IsFallback { .. } | PlatformError::Managed { .. } => {
                 ApiError::with_message(ErrorCode::Conflict, text)
             }
             PlatformError::Storage(_) | PlatformError::TooSlow => {
@@ -167,19 +167,35 @@ fn engine(error: EngineError) -> ApiError {
         EngineError::ContextExceeded { prompt, limit } => ApiError::invalid(format!(
             "length of prompt_tokens ({prompt}) must be less than max_seq_len ({limit})."
         )),
-        EngineError::Unsupported(feature) => unsupported(feature),
+        EngineError::Unsupported(feature) => unsupported_by_engine(feature),
         EngineError::InvalidRequest(text) => ApiError::invalid(text),
-        EngineError::QueueFull => ErrorCode::ModelServiceTooBusy.into(),
+        EngineError::QueueFull | EngineError::RateLimited { .. } => ErrorCode::ModelServiceTooBusy.into(),
         EngineError::Unavailable => ErrorCode::ModelServiceUnavailable.into(),
         EngineError::Failed(_) => ErrorCode::ModelServiceFailed.into(),
     }
+}
+
+/// What is answered when the model has the feature, but not on this engine.
+fn unsupported_by_engine(feature: Feature) -> ApiError {
+    let text = match feature {
+        Feature::ForcedCalls => {
+            "tool_choice can be 'auto' or 'none': forced calls need constrained output, which is not supported yet."
+        }
+        Feature::StrictTools => {
+            "tools: strict must be false: arguments that follow the schema exactly need constrained output, which is not supported yet."
+        }
+        _ => return unsupported(feature),
+    };
+    ApiError::with_message(ErrorCode::FunctionCallNotSupported, text)
 }
 
 /// What a model answers to a feature that it does not have.
 fn unsupported(feature: Feature) -> ApiError {
     match feature {
         Feature::JsonMode => ErrorCode::JsonModeNotSupported.into(),
-        Feature::Tools => ErrorCode::FunctionCallNotSupported.into(),
+        Feature::Tools | Feature::ForcedCalls | Feature::StrictTools => {
+            ErrorCode::FunctionCallNotSupported.into()
+        }
         Feature::Prefix => ErrorCode::PrefixNotSupported.into(),
         Feature::FillInMiddle => ErrorCode::FimNotSupported.into(),
         Feature::Thinking => unsupported_parameter("enable_thinking"),

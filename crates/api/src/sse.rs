@@ -42,6 +42,11 @@ impl Frames {
         self.0.put_slice(b"\n\n");
     }
 
+    /// Appends frames that are written already.
+    pub(crate) fn forward(&mut self, frames: &[u8]) {
+        self.0.put_slice(frames);
+    }
+
     /// Appends the frame that ends a complete stream.
     pub(crate) fn done(&mut self) {
         self.0.put_slice(b"data: [DONE]\n\n");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use silica_engine::{ChatEngine, ChatRequest, ChatStream, Continuation, EngineError, Feature, PreparedChat};
+use silica_engine::{Engines, ChatEngine, ChatRequest, ChatStream, Continuation, EngineError, Feature, PreparedChat};
 use silica_types::{SharedClock, TokenCount, UsageSource};
 
 use crate::answer::Answer;
@@ -57,11 +57,16 @@ impl RemoteEngine {
             clock,
         })))
     }
+
+    /// What the engine can do, as one replica.
+    pub fn engines(self) -> Engines {
+        Engines::chat(Arc::new(self))
+    }
 }
 
 #[async_trait]
 impl ChatEngine for RemoteEngine {
-    async fn prepare(&self, request: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError> {
+    async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
         check(&request)?;
         let shared = Arc::clone(&self.0);
         let text: usize = request.messages.iter().map(message_bytes).sum();
@@ -79,7 +84,7 @@ impl ChatEngine for RemoteEngine {
 fn check(request: &ChatRequest) -> Result<(), EngineError> {
     match request.continuation {
         Continuation::None => {}
-        Continuation::Prefix(_) => return Err(EngineError::Unsupported(Feature::Prefix)),
+        Continuation::Text(_) | Continuation::Prefix(_) => return Err(EngineError::Unsupported(Feature::Prefix)),
         Continuation::FillInMiddle { .. } => return Err(EngineError::Unsupported(Feature::FillInMiddle)),
     }
     if request.thinking.budget.is_some() {

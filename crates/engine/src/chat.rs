@@ -1,12 +1,14 @@
 //! The message-level port: all that the gateway knows of a text model.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::Stream;
 use silica_types::{TokenCount, UsageSource};
 
-use crate::{EngineError, Sampling, Usage};
+use crate::{EngineError, Feature, Sampling, Usage, WireRequest};
 
 /// Answers chats.
 #[async_trait]
@@ -16,14 +18,14 @@ pub trait ChatEngine: Send + Sync {
     ///
     /// # Errors
     /// Whatever is wrong with the request itself.
-    async fn prepare(&self, request: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError>;
+    async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError>;
 
     /// Starts an answer at once: [`ChatEngine::prepare`], then [`PreparedChat::start`].
     ///
     /// # Errors
     /// As both.
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, EngineError> {
-        self.prepare(request).await?.start().await
+        self.prepare(Arc::new(request)).await?.start().await
     }
 }
 
@@ -81,6 +83,11 @@ pub struct ChatRequest {
     pub logprobs: Option<u8>,
     /// Whether the model thinks first.
     pub thinking: Thinking,
+    /// What the request asks for that the fields above do not express. An engine that does not
+    /// forward the request as it came refuses each.
+    pub demands: Vec<Feature>,
+    /// The request as it came, if it came in OpenAI's dialect.
+    pub wire: Option<WireRequest>,
 }
 
 /// One message of the conversation.
@@ -164,6 +171,9 @@ pub enum Continuation {
     /// A fresh answer.
     #[default]
     None,
+    /// The answer goes on after this text, which is all that the model sees: no template, no
+    /// messages.
+    Text(String),
     /// The answer goes on after this text, which is not repeated in it.
     Prefix(String),
     /// The answer is what stands between the two texts.
@@ -212,6 +222,17 @@ pub enum ChatEventKind {
         choice: u32,
         /// Why it ended.
         reason: FinishReason,
+    },
+    /// A part of the answer as the engine wrote it, fit for the client; answers to requests that
+    /// were forwarded as they came consist of nothing else.
+    Forwarded {
+        /// Whole event frames (`data: ...` with the empty line), without the mark of the end; or,
+        /// of an answer that is no stream, its JSON object.
+        bytes: Bytes,
+        /// Whether there is text of the answer in it.
+        has_text: bool,
+        /// Why the last choice ended; nothing follows then.
+        end: Option<FinishReason>,
     },
 }
 

@@ -1,6 +1,7 @@
 //! What an engine may refuse or fail with. One mapping to the wire stands in `silica-api`.
 
 use std::fmt;
+use std::time::Duration;
 
 use silica_types::TokenCount;
 
@@ -11,6 +12,10 @@ pub enum Feature {
     JsonMode,
     /// Tool definitions.
     Tools,
+    /// A `tool_choice` that makes the model call a tool.
+    ForcedCalls,
+    /// Tools with `strict`: arguments that follow the schema exactly.
+    StrictTools,
     /// `prefix` without `suffix`.
     Prefix,
     /// `suffix`.
@@ -28,6 +33,8 @@ impl fmt::Display for Feature {
         formatter.write_str(match self {
             Self::JsonMode => "JSON mode",
             Self::Tools => "function calling",
+            Self::ForcedCalls => "forced function calls",
+            Self::StrictTools => "strict function calling",
             Self::Prefix => "prefix continuation",
             Self::FillInMiddle => "fill in the middle",
             Self::Thinking => "thinking control",
@@ -57,6 +64,12 @@ pub enum EngineError {
     /// The waiting queue is full, or the wait for a turn was too long; nothing was started.
     #[error("the engine is too busy")]
     QueueFull,
+    /// The engine elsewhere has a limit of its own, and it is reached.
+    #[error("the engine limits its calls")]
+    RateLimited {
+        /// When it will take calls again, if it said so.
+        retry_after: Option<Duration>,
+    },
     /// The engine is not running (any more).
     #[error("the engine is not running")]
     Unavailable,
@@ -69,7 +82,7 @@ impl EngineError {
     /// Whether another engine may well answer the same request: this one failed, is gone or busy.
     pub const fn is_of_the_engine(&self) -> bool {
         match self {
-            Self::QueueFull | Self::Unavailable | Self::Failed(_) => true,
+            Self::QueueFull | Self::RateLimited { .. } | Self::Unavailable | Self::Failed(_) => true,
             Self::ContextExceeded { .. } | Self::Unsupported(_) | Self::InvalidRequest(_) => false,
         }
     }

@@ -1,6 +1,7 @@
 //! The ports between the gateway and whatever computes an answer.
 //!
-//! Two levels (ARCHITECTURE.md, "Engines"):
+//! Two levels of text generation (ARCHITECTURE.md, "Engines"), and [`EmbedEngine`] and
+//! [`RerankEngine`] for models that answer in one piece:
 //! - [`ChatEngine`]: messages in, text events out. All that the gateway knows.
 //! - [`TokenEngine`]: token ids in, token ids out. Embedded engines implement it; the crate
 //!   `silica-text` lifts it to a [`ChatEngine`] with templates, stop texts, reasoning and tools.
@@ -9,17 +10,21 @@
 //! HTTP and no tensor.
 
 mod chat;
+mod engines;
 mod error;
 mod sampling;
 #[cfg(feature = "scripted")]
 pub mod scripted;
 mod token;
 mod usage;
+mod whole;
+mod wire;
 
 pub use chat::{
     ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, FinishReason,
     Message, PreparedChat, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
 };
+pub use engines::{Engines, HealthProbe};
 pub use error::{EngineError, Feature};
 pub use sampling::Sampling;
 pub use token::{
@@ -27,3 +32,8 @@ pub use token::{
     TokenLogprob,
 };
 pub use usage::Usage;
+pub use whole::{
+    EmbedEngine, EmbedRequest, Embeddings, PreparedWhole, RankedDocument, Ranking, RerankEngine,
+    RerankRequest, WholeAnswer, WholeContent,
+};
+pub use wire::{WireRequest, WireRoute};

@@ -23,7 +23,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use silica_engine::{
-    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, EngineError,
+    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, EngineError, Engines,
     FinishReason, PreparedChat, Sampling, Thinking, ToolChoice, Usage,
 };
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
@@ -47,7 +47,7 @@ struct Prepared;
 
 #[async_trait]
 impl ChatEngine for TrivialEngine {
-    async fn prepare(&self, _: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError> {
+    async fn prepare(&self, _: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
         Ok(Box::new(Prepared))
     }
 }
@@ -96,8 +96,8 @@ struct Loader;
 
 #[async_trait]
 impl EngineLoader for Loader {
-    async fn load(&self, _: &Deployment, _: &ReplicaSpec) -> Result<Arc<dyn ChatEngine>, LoadError> {
-        Ok(Arc::new(TrivialEngine))
+    async fn load(&self, _: &Deployment, _: &ReplicaSpec) -> Result<Engines, LoadError> {
+        Ok(Engines::chat(Arc::new(TrivialEngine)))
     }
 }
 
@@ -113,6 +113,8 @@ fn request() -> ChatRequest {
         choices: 1,
         logprobs: None,
         thinking: Thinking::default(),
+        demands: Vec::new(),
+        wire: None,
     }
 }
 

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
-use silica_engine::{ChatRequest, ChatStream, Continuation, EngineError, Feature, ToolChoice};
-use silica_platform::{CatalogueModel, Entry, ModelFeature, Units};
-use silica_types::TokenCount;
+use silica_engine::{
+    ChatRequest, Continuation, EmbedRequest, Embeddings, EngineError, Feature, Ranking, RerankRequest,
+    ToolChoice, WholeAnswer,
+};
+use silica_platform::{CatalogueModel, Entry, ModelFeature, Standings};
+use silica_types::{RequestId, TokenCount};
 use tokio::time::Instant;
 
 use crate::record::{CallRecord, Delivery};
-use crate::replica::{Seat, Tried};
+use crate::replica::{Loaded, Seat, Tried};
+use crate::work::Work;
 use crate::{Call, Gateway, GatewayError};
 
 /// No replica is tried anew when this much time has passed: the client has waited long enough.
@@ -50,12 +53,64 @@ impl Admitted {
         self.record.invalid();
     }
 
+    /// The call's id; on the wire the `id` of the answer.
+    pub fn id(&self) -> RequestId {
+        self.record.id()
+    }
+
     /// Builds the prompt, reserves the worst case and starts the chat. Dropping the future or the
     /// call cancels it; either way it is accounted for once.
     ///
     /// # Errors
     /// Anything known before the engine has begun to answer. What was reserved is given back.
     pub async fn chat(self, request: ChatRequest, delivery: Delivery) -> Result<Call, GatewayError> {
+        let choices = request.choices;
+        let (record, seat, (first, stream)) = self
+            .run(delivery, |model| {
+                check_features(model, &request)?;
+                Ok(Arc::new(within_context(model, request)))
+            })
+            .await?;
+        Ok(Call::new(record, choices, first, stream, seat))
+    }
+
+    /// Embeds texts. Dropping the future cancels the call; either way it is accounted for once.
+    ///
+    /// # Errors
+    /// Whatever keeps the whole answer from the client; nothing is charged then.
+    pub async fn embed(self, request: EmbedRequest) -> Result<Answered<Embeddings>, GatewayError> {
+        self.whole(Arc::new(request)).await
+    }
+
+    /// Orders documents. Dropping the future cancels the call; either way it is accounted for once.
+    ///
+    /// # Errors
+    /// As [`Admitted::embed`].
+    pub async fn rerank(self, request: RerankRequest) -> Result<Answered<Ranking>, GatewayError> {
+        self.whole(Arc::new(request)).await
+    }
+
+    /// Runs what is answered in one piece, to the end of its settlement.
+    async fn whole<T, W>(self, work: W) -> Result<Answered<T>, GatewayError>
+    where
+        W: Work<Begun = WholeAnswer<T>>,
+    {
+        let (mut record, seat, answer) = self.run(Delivery::Whole, |_| Ok(work)).await?;
+        drop(seat);
+        record.answered(answer.usage);
+        let standings = record.standings().cloned().unwrap_or_default();
+        if let Some(commit) = record.complete() {
+            commit.await.map_err(GatewayError::NotSettled)?;
+        }
+        Ok(Answered { answer, standings })
+    }
+
+    /// Makes the work of the request and starts it. An error is booked.
+    async fn run<W: Work>(
+        self,
+        delivery: Delivery,
+        work: impl FnOnce(&CatalogueModel) -> Result<W, GatewayError>,
+    ) -> Result<(CallRecord, Seat, W::Begun), GatewayError> {
         let Self {
             gateway,
             model,
@@ -63,9 +118,12 @@ impl Admitted {
             mut record,
         } = self;
         record.deliver(delivery);
-        let choices = request.choices;
-        match start(&gateway, &mut record, entry, &model, request).await {
-            Ok((seat, stream)) => Ok(Call::new(record, choices, stream, seat)),
+        let begun = match work(&model) {
+            Ok(work) => start(&gateway, &mut record, entry, &model, &work).await,
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok((seat, begun)) => Ok((record, seat, begun)),
             Err(error) => {
                 // The engine has not begun, so there is nothing to settle and to wait for.
                 drop(record.fail(&error));
@@ -75,77 +133,103 @@ impl Admitted {
     }
 }
 
-/// Starts the call on one replica after the other until one begins to answer.
+/// An answer in one piece, settled, and how the account stood with its limits when it was admitted.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// The answer.
+    pub answer: WholeAnswer<T>,
+    /// The limits on the model.
+    pub standings: Standings,
+}
+
+/// What starting a call needs from one attempt to the next.
+struct Attempts<'a> {
+    record: &'a mut CallRecord,
+    /// `None` once the worst case is reserved.
+    entry: Option<Entry>,
+    begun: Instant,
+    last_error: Option<EngineError>,
+}
+
+/// Starts the call on one replica after the other until one begins to answer: those of the model's
+/// deployment, then those of its fallbacks.
 ///
-/// The first event is waited for here: until then nothing has gone to the client, and a fault of an
-/// engine moves the call to the next replica. What is reserved stays the same.
-async fn start(
+/// Until an answer begins nothing has gone to the client, so a fault of an engine moves the call to
+/// the next replica. What is reserved stays the same.
+async fn start<W: Work>(
     gateway: &Gateway,
     record: &mut CallRecord,
     entry: Entry,
     model: &CatalogueModel,
-    request: ChatRequest,
-) -> Result<(Seat, ChatStream), GatewayError> {
-    check_features(model, &request)?;
-    let engines = gateway.engines_of(model)?;
-    let mut request = Some(within_context(model, request));
-    let begun = Instant::now();
-    let mut entry = Some(entry);
-    let mut tried = Tried::default();
-    let mut last_error = None;
-    while let Some(seat) = engines.seat(&tried) {
-        tried.add(&seat);
-        // Kept only while another replica may need it.
-        let attempted = if engines.replicas.len() > tried.count() {
-            request.clone()
-        } else {
-            request.take()
-        };
-        let Some(attempted) = attempted else { break };
-        let error = match attempt(record, &mut entry, &seat, attempted).await {
-            Ok(stream) => {
-                seat.succeeded();
-                return Ok((seat, stream));
-            }
-            Err(GatewayError::Engine(error)) if error.is_of_the_engine() => error,
-            Err(error) => return Err(error),
-        };
-        seat.failed(&error);
-        if begun.elapsed() >= RETRY_BUDGET {
-            return Err(error.into());
-        }
-        metrics::counter!("silica_retries_total", "model" => model.id.as_str().to_owned()).increment(1);
-        last_error = Some(error);
+    work: &W,
+) -> Result<(Seat, W::Begun), GatewayError> {
+    let own = gateway.engines_of(model)?;
+    let mut attempts = Attempts {
+        record,
+        entry: Some(entry),
+        begun: Instant::now(),
+        last_error: None,
+    };
+    if let Some(begun) = start_at(&own, &mut attempts, work).await? {
+        return Ok(begun);
     }
-    Err(last_error.map_or(GatewayError::Overloaded, Into::into))
+    for name in &own.deployment.fallbacks {
+        let Some(fallback) = gateway.engines_of_deployment(name) else {
+            continue;
+        };
+        if let Some(begun) = start_at(&fallback, &mut attempts, work).await? {
+            return Ok(begun);
+        }
+    }
+    Err(attempts.last_error.map_or(GatewayError::Overloaded, Into::into))
 }
 
-/// Runs the call on one replica up to its first event. Reserves when no attempt before it has.
-async fn attempt(
-    record: &mut CallRecord,
-    entry: &mut Option<Entry>,
+/// Tries the replicas of one deployment; `None` when none of them began to answer.
+async fn start_at<W: Work>(
+    engines: &Loaded,
+    attempts: &mut Attempts<'_>,
+    work: &W,
+) -> Result<Option<(Seat, W::Begun)>, GatewayError> {
+    let mut tried = Tried::default();
+    while let Some(seat) = engines.seat(&tried) {
+        tried.add(&seat);
+        if attempts.last_error.is_some() {
+            if attempts.begun.elapsed() >= RETRY_BUDGET {
+                break;
+            }
+            attempts.record.retried();
+        }
+        match attempt(attempts, &seat, work).await {
+            Ok(begun) => {
+                seat.succeeded();
+                return Ok(Some((seat, begun)));
+            }
+            Err(GatewayError::Engine(error)) if error.is_of_the_engine() => {
+                seat.failed(&error);
+                attempts.last_error = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Runs the call on one replica until it begins to answer. Reserves when no attempt before it has.
+async fn attempt<W: Work>(
+    attempts: &mut Attempts<'_>,
     seat: &Seat,
-    request: ChatRequest,
-) -> Result<ChatStream, GatewayError> {
-    let prepared = seat.engine().prepare(request).await?;
-    if let Some(entry) = entry.take() {
-        let likely = Units {
-            prompt_tokens: prepared.prompt_tokens().get().into(),
-            completion_tokens: prepared.completion_limit().get().into(),
-            ..Units::default()
-        };
-        let most = Units {
-            prompt_tokens: prepared.prompt_limit().get().into(),
-            ..likely
-        };
-        record.reserved(entry.reserve(record.facts(), likely, most, None).await?);
+    work: &W,
+) -> Result<W::Begun, GatewayError> {
+    let Some(ready) = work.prepare(seat.engines()).await else {
+        return Err(GatewayError::NotLoaded);
+    };
+    let ready = ready?;
+    if let Some(entry) = attempts.entry.take() {
+        let facts = attempts.record.facts();
+        let reserved = entry.reserve(facts, ready.likely, ready.most, None).await?;
+        attempts.record.reserved(reserved);
     }
-    let mut stream = prepared.start().await?;
-    match stream.next().await {
-        Some(Ok(first)) => Ok(Box::pin(stream::iter([Ok(first)]).chain(stream))),
-        Some(Err(error)) => Err(error.into()),
-        None => Err(EngineError::Unavailable.into()),
-    }
+    Ok(ready.start.await?)
 }
 
 /// Refuses what the catalogue says the model cannot do, before the engine sees it.
@@ -169,12 +253,29 @@ fn check_features(model: &CatalogueModel, request: &ChatRequest) -> Result<(), G
             Feature::Thinking,
         ),
     ];
+    let demands = request
+        .demands
+        .iter()
+        .map(|demand| (true, catalogue_feature(*demand), *demand));
     match needs
         .into_iter()
+        .chain(demands)
         .find(|(needed, feature, _)| *needed && !model.features.contains(feature))
     {
         Some((_, _, feature)) => Err(GatewayError::Unsupported(feature)),
         None => Ok(()),
+    }
+}
+
+/// What the catalogue calls a feature.
+const fn catalogue_feature(feature: Feature) -> ModelFeature {
+    match feature {
+        Feature::JsonMode => ModelFeature::Json,
+        Feature::Tools | Feature::ForcedCalls | Feature::StrictTools => ModelFeature::Tools,
+        Feature::Prefix => ModelFeature::Prefix,
+        Feature::FillInMiddle => ModelFeature::Fim,
+        Feature::Thinking | Feature::ThinkingBudget => ModelFeature::Reasoning,
+        Feature::Vision => ModelFeature::Vision,
     }
 }
 

@@ -41,17 +41,29 @@ enum Stage {
 }
 
 struct Running {
+    /// The event by which the engine began to answer, until it is given.
+    first: Option<ChatEvent>,
     // Declared before the seat: the engine's work ends before its seat is free.
     stream: ChatStream,
     seat: Seat,
 }
 
 impl Call {
-    pub(crate) fn new(record: CallRecord, choices: u32, stream: ChatStream, seat: Seat) -> Self {
+    pub(crate) fn new(
+        record: CallRecord,
+        choices: u32,
+        first: ChatEvent,
+        stream: ChatStream,
+        seat: Seat,
+    ) -> Self {
         Self {
             record,
             finished: vec![false; usize::try_from(choices).unwrap_or(usize::MAX)],
-            stage: Stage::Running(Running { stream, seat }),
+            stage: Stage::Running(Running {
+                first: Some(first),
+                stream,
+                seat,
+            }),
         }
     }
 
@@ -73,8 +85,11 @@ impl Call {
     /// Takes notice of an event; the last one is kept back until the call's settlement lasts.
     fn observe(&mut self, event: ChatEvent) -> Option<ChatEvent> {
         self.record.observe(&event);
-        let is_last = matches!(event.kind, ChatEventKind::Finished { .. })
-            && self.finished.iter().all(|finished| *finished);
+        let is_last = match &event.kind {
+            ChatEventKind::Started | ChatEventKind::Delta { .. } => false,
+            ChatEventKind::Finished { .. } => self.finished.iter().all(|finished| *finished),
+            ChatEventKind::Forwarded { end, .. } => end.is_some(),
+        };
         if is_last {
             // Lets the engine and its seat go at once.
             self.stage = Stage::Over;
@@ -118,7 +133,8 @@ impl Call {
     /// does otherwise has lost its way, and the client would pay for an answer that it cannot read.
     fn is_expected(&mut self, event: &ChatEvent) -> bool {
         let (choice, finishes) = match event.kind {
-            ChatEventKind::Started => return true,
+            // Of forwarded answers the engine's client has checked that.
+            ChatEventKind::Started | ChatEventKind::Forwarded { .. } => return true,
             ChatEventKind::Delta { choice, .. } => (choice, false),
             ChatEventKind::Finished { choice, .. } => (choice, true),
         };
@@ -152,7 +168,10 @@ impl Stream for Call {
                     }));
                 }
                 Stage::Running(running) => {
-                    let event = ready!(running.stream.as_mut().poll_next(context));
+                    let event = match running.first.take() {
+                        Some(first) => Some(Ok(first)),
+                        None => ready!(running.stream.as_mut().poll_next(context)),
+                    };
                     if let Some(Err(error)) = &event {
                         running.seat.failed(error);
                     }

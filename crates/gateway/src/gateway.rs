@@ -60,12 +60,12 @@ impl Gateway {
                 .registry
                 .load(&*self.0.loader, deployment, position, spec)
                 .await;
-            let (slot, engine) = loaded.map_err(|source| DeployError {
+            let (slot, engines) = loaded.map_err(|source| DeployError {
                 deployment: deployment.name.clone(),
                 replica: position,
                 source,
             })?;
-            replicas.push(Arc::new(Replica::new(spec, engine, slot)));
+            replicas.push(Arc::new(Replica::new(spec, engines, slot)));
         }
         Ok(Prepared(Arc::new(Loaded::new(deployment.clone(), replicas))))
     }
@@ -91,7 +91,7 @@ impl Gateway {
             );
             return;
         }
-        self.0.routes.put(&loaded);
+        self.0.routes.put(&loaded, &catalogue);
         tracing::info!(
             deployment.name = %name,
             replicas = loaded.replicas.len(),
@@ -104,8 +104,9 @@ impl Gateway {
     /// to their end.
     pub fn remove(&self, deployment: &str) {
         let _in_order = self.change();
-        if self.0.platform.catalogue().deployment(deployment).is_none() {
-            self.0.routes.retain(|name| name != deployment);
+        let catalogue = self.0.platform.catalogue();
+        if catalogue.deployment(deployment).is_none() {
+            self.0.routes.retain(&catalogue, |name| name != deployment);
         }
     }
 
@@ -144,7 +145,9 @@ impl Gateway {
     fn drop_what_is_gone(&self) {
         let _in_order = self.change();
         let catalogue = self.0.platform.catalogue();
-        self.0.routes.retain(|name| catalogue.deployment(name).is_some());
+        self.0
+            .routes
+            .retain(&catalogue, |name| catalogue.deployment(name).is_some());
     }
 
     /// Whether every deployment of the catalogue has its engines.
@@ -156,15 +159,15 @@ impl Gateway {
             .all(|deployment| self.0.routes.of_deployment(&deployment.name).is_some())
     }
 
-    /// Finds a chat model that may be called.
+    /// Finds a model of a kind that may be called.
     ///
     /// # Errors
     /// [`GatewayError::UnknownModel`] and [`GatewayError::ModelDisabled`].
-    pub fn chat_model(&self, name: &str) -> Result<Arc<CatalogueModel>, GatewayError> {
+    pub fn model(&self, name: &str, kind: SubType) -> Result<Arc<CatalogueModel>, GatewayError> {
         let catalogue = self.0.platform.catalogue();
         let model = catalogue
             .model(name)
-            .filter(|model| model.sub_type == SubType::Chat)
+            .filter(|model| model.sub_type == kind)
             .filter(|model| catalogue.deployment_of(model.id.as_str()).is_some())
             .ok_or(GatewayError::UnknownModel)?;
         match model.status {
@@ -183,9 +186,10 @@ impl Gateway {
         &self,
         caller: &Caller,
         model: &str,
+        kind: SubType,
         trace: &TraceId,
     ) -> Result<Admitted, GatewayError> {
-        let model = self.chat_model(model)?;
+        let model = self.model(model, kind)?;
         let facts = CallFacts {
             id: RequestId::new(&*self.0.clock),
             trace: trace.clone(),
@@ -215,7 +219,7 @@ impl Gateway {
         request: ChatRequest,
         delivery: Delivery,
     ) -> Result<Call, GatewayError> {
-        self.admit(caller, model, trace)
+        self.admit(caller, model, SubType::Chat, trace)
             .await?
             .chat(request, delivery)
             .await
@@ -227,5 +231,10 @@ impl Gateway {
             .routes
             .of_model(model.id.as_str())
             .ok_or(GatewayError::NotLoaded)
+    }
+
+    /// The engines of a deployment, if they are loaded.
+    pub(crate) fn engines_of_deployment(&self, name: &str) -> Option<Arc<Loaded>> {
+        self.0.routes.of_deployment(name)
     }
 }

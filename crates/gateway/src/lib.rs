@@ -14,8 +14,9 @@ mod record;
 mod registry;
 mod replica;
 mod routes;
+mod work;
 
-pub use admitted::Admitted;
+pub use admitted::{Admitted, Answered};
 pub use call::Call;
 pub use error::{DeployError, GatewayError, LoadError, error_chain};
 pub use gateway::{Gateway, Prepared};

@@ -1,9 +1,7 @@
 //! The port through which the gateway gets its engines.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use silica_engine::ChatEngine;
+use silica_engine::Engines;
 use silica_platform::{Deployment, ReplicaSpec};
 
 use crate::LoadError;
@@ -15,9 +13,5 @@ pub trait EngineLoader: Send + Sync {
     ///
     /// # Errors
     /// When the model cannot be loaded; the source names the file at fault.
-    async fn load(
-        &self,
-        deployment: &Deployment,
-        replica: &ReplicaSpec,
-    ) -> Result<Arc<dyn ChatEngine>, LoadError>;
+    async fn load(&self, deployment: &Deployment, replica: &ReplicaSpec) -> Result<Engines, LoadError>;
 }

@@ -116,14 +116,36 @@ impl CallRecord {
         self.usage = event.usage;
         match event.kind {
             ChatEventKind::Started => self.started = Some(Instant::now()),
-            ChatEventKind::Delta { .. } if self.first_token.is_none() => {
-                let now = Instant::now();
-                self.first_token = Some(now);
-                let seconds = now.duration_since(self.begun).as_secs_f64();
-                metrics::histogram!("silica_first_token_seconds", "model" => self.label()).record(seconds);
+            ChatEventKind::Delta { .. } => self.text_came(),
+            ChatEventKind::Forwarded { has_text, .. } => {
+                self.started.get_or_insert_with(Instant::now);
+                if has_text {
+                    self.text_came();
+                }
             }
-            ChatEventKind::Delta { .. } | ChatEventKind::Finished { .. } => {}
+            ChatEventKind::Finished { .. } => {}
         }
+    }
+
+    /// Takes notice of an answer in one piece.
+    pub(crate) fn answered(&mut self, usage: Usage) {
+        self.usage = usage;
+        self.started = Some(Instant::now());
+    }
+
+    /// Counts one more attempt, after a replica that failed.
+    pub(crate) fn retried(&self) {
+        metrics::counter!("silica_retries_total", "model" => self.label()).increment(1);
+    }
+
+    fn text_came(&mut self) {
+        if self.first_token.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        self.first_token = Some(now);
+        let seconds = now.duration_since(self.begun).as_secs_f64();
+        metrics::histogram!("silica_first_token_seconds", "model" => self.label()).record(seconds);
     }
 
     /// Books a complete call. Its answer may end when the commit has resolved; `None` when there
@@ -255,7 +277,8 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
             EngineError::ContextExceeded { .. }
             | EngineError::Unsupported(_)
             | EngineError::InvalidRequest(_)
-            | EngineError::QueueFull,
+            | EngineError::QueueFull
+            | EngineError::RateLimited { .. },
         ) => false,
     }
 }

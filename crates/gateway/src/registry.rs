@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use silica_engine::ChatEngine;
+use silica_engine::Engines;
 use silica_platform::{Deployment, ReplicaSpec};
 use tokio::sync::OnceCell;
 
@@ -22,7 +22,7 @@ pub(crate) struct Registry {
 /// The place of one engine, which may still be loading.
 #[derive(Default)]
 pub(crate) struct Slot {
-    engine: OnceCell<Arc<dyn ChatEngine>>,
+    engine: OnceCell<Engines>,
 }
 
 /// What an engine was started from.
@@ -44,14 +44,14 @@ impl Registry {
         deployment: &Deployment,
         position: usize,
         spec: &ReplicaSpec,
-    ) -> Result<(Arc<Slot>, Arc<dyn ChatEngine>), LoadError> {
+    ) -> Result<(Arc<Slot>, Engines), LoadError> {
         let slot = self.slot(key(deployment, position, spec));
         let engine = slot
             .engine
             .get_or_try_init(|| loader.load(deployment, spec))
             .await?;
-        let engine = Arc::clone(engine);
-        Ok((slot, engine))
+        let engines = engine.clone();
+        Ok((slot, engines))
     }
 
     fn slot(&self, key: Key) -> Arc<Slot> {

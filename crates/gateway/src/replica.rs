@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use silica_engine::{ChatEngine, EngineError};
+use silica_engine::{EngineError, Engines};
 use silica_platform::{Deployment, ReplicaSpec, RoutingPolicy};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::registry::Slot;
 
 /// One loaded engine with its limits.
 pub(crate) struct Replica {
-    engine: Arc<dyn ChatEngine>,
+    engines: Engines,
     weight: u64,
     limit: usize,
     seats: Arc<Semaphore>,
@@ -42,11 +42,11 @@ pub(crate) struct Loaded {
 pub(crate) struct Tried(Vec<usize>);
 
 impl Replica {
-    pub(crate) fn new(spec: &ReplicaSpec, engine: Arc<dyn ChatEngine>, slot: Arc<Slot>) -> Self {
+    pub(crate) fn new(spec: &ReplicaSpec, engines: Engines, slot: Arc<Slot>) -> Self {
         let limit = spec.max_concurrency.and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(Semaphore::MAX_PERMITS);
         Self {
-            engine,
+            engines,
             weight: u64::from(spec.weight.max(1)),
             limit,
             seats: Arc::new(Semaphore::new(limit)),
@@ -70,8 +70,9 @@ impl Replica {
 }
 
 impl Seat {
-    pub(crate) fn engine(&self) -> &dyn ChatEngine {
-        &*self.replica.engine
+    /// What the replica can do.
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.replica.engines
     }
 
     /// Notes that the replica began to answer.
@@ -96,11 +97,6 @@ impl Tried {
     /// Counts the replica of a seat as tried.
     pub(crate) fn add(&mut self, seat: &Seat) {
         self.0.push(seat.position);
-    }
-
-    /// How many were tried.
-    pub(crate) const fn count(&self) -> usize {
-        self.0.len()
     }
 }
 

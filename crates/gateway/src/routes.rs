@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use silica_platform::Catalogue;
 use silica_types::ModelName;
 
 use crate::replica::Loaded;
@@ -29,35 +30,42 @@ impl Routes {
         self.0.load().by_deployment.get(name).map(Arc::clone)
     }
 
-    /// Puts a deployment in the place of the one with its name.
-    pub(crate) fn put(&self, loaded: &Arc<Loaded>) {
-        self.change(|deployments| {
+    /// Puts a deployment in the place of the one with its name. `catalogue` says which models are
+    /// deployed.
+    pub(crate) fn put(&self, loaded: &Arc<Loaded>, catalogue: &Catalogue) {
+        self.change(catalogue, |deployments| {
             deployments.insert(loaded.deployment.name.clone(), Arc::clone(loaded));
         });
     }
 
     /// Keeps the deployments that `keep` names. Running calls keep their engines until they end.
-    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) {
-        self.change(|deployments| deployments.retain(|name, _| keep(name)));
+    pub(crate) fn retain(&self, catalogue: &Catalogue, keep: impl Fn(&str) -> bool) {
+        self.change(catalogue, |deployments| deployments.retain(|name, _| keep(name)));
     }
 
-    fn change(&self, change: impl Fn(&mut BTreeMap<String, Arc<Loaded>>)) {
+    /// Changes the deployments. A model that has moved to a deployment which is not loaded yet is
+    /// answered by the engines that it had until then: no call finds it without any.
+    fn change(&self, catalogue: &Catalogue, change: impl Fn(&mut BTreeMap<String, Arc<Loaded>>)) {
         self.0.rcu(|table| {
             let mut by_deployment = table.by_deployment.clone();
             change(&mut by_deployment);
-            let by_model = by_deployment
-                .values()
-                .flat_map(|loaded| {
-                    loaded
-                        .deployment
-                        .models
-                        .iter()
-                        .map(|model| (model.clone(), Arc::clone(loaded)))
-                })
-                .collect();
+            let moving = table
+                .by_model
+                .iter()
+                .filter(|(model, _)| catalogue.deployment_of(model.as_str()).is_some())
+                .map(|(model, loaded)| (model.clone(), Arc::clone(loaded)));
+            let in_force = by_deployment.values().flat_map(|loaded| {
+                loaded
+                    .deployment
+                    .models
+                    .iter()
+                    .map(|model| (model.clone(), Arc::clone(loaded)))
+            });
+            // The later entry for a model wins.
+            let by_model = moving.chain(in_force).collect();
             Table {
-                by_deployment,
                 by_model,
+                by_deployment,
             }
         });
     }

@@ -53,7 +53,7 @@ struct Core<E> {
 struct PreparedText<E> {
     core: Arc<Core<E>>,
     prompt: Prompt,
-    request: ChatRequest,
+    request: Arc<ChatRequest>,
     /// Tokens that a choice may have, at least 1: the request's limit within the context.
     max_tokens: TokenCount,
 }
@@ -110,21 +110,21 @@ impl<E: TokenEngine> TextEngine<E> {
     }
 
     /// Builds the prompt, on the blocking pool unless it is small.
-    async fn prompt(&self, request: ChatRequest) -> Result<(Prompt, ChatRequest), EngineError> {
+    async fn prompt(&self, request: &Arc<ChatRequest>) -> Result<Prompt, EngineError> {
         let is_small =
-            text_bytes(&request) <= LARGEST_DIRECT_BYTES && request.messages.len() <= MOST_DIRECT_MESSAGES;
+            text_bytes(request) <= LARGEST_DIRECT_BYTES && request.messages.len() <= MOST_DIRECT_MESSAGES;
         if is_small && request.tools.is_empty() {
-            return Ok((self.core.model.prompt(&request)?, request));
+            return self.core.model.prompt(request);
         }
         let permit = Arc::clone(&self.builders)
             .acquire_owned()
             .await
             .map_err(EngineError::failed)?;
-        let model = Arc::clone(&self.core.model);
+        let (model, request) = (Arc::clone(&self.core.model), Arc::clone(request));
         let building = tokio::task::spawn_blocking(move || {
             // Held to the end of the work, which goes on when the caller is gone.
             let _permit = permit;
-            Ok((model.prompt(&request)?, request))
+            model.prompt(&request)
         });
         building.await.map_err(EngineError::failed)?
     }
@@ -178,8 +178,11 @@ impl<E: TokenEngine> PreparedText<E> {
 
 #[async_trait]
 impl<E: TokenEngine + 'static> ChatEngine for TextEngine<E> {
-    async fn prepare(&self, request: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError> {
-        let (prompt, request) = self.prompt(request).await?;
+    async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
+        if let Some(demand) = request.demands.first() {
+            return Err(EngineError::Unsupported(*demand));
+        }
+        let prompt = self.prompt(&request).await?;
         let max_tokens = request.max_tokens.min(self.core.room(&prompt)?);
         Ok(Box::new(PreparedText {
             core: Arc::clone(&self.core),

@@ -125,7 +125,7 @@ impl TextModel {
             Feature::FillInMiddle => self.fim.is_some(),
             Feature::Thinking => mentions("enable_thinking"),
             Feature::ThinkingBudget => self.think_marks().is_some(),
-            Feature::JsonMode | Feature::Vision => false,
+            Feature::JsonMode | Feature::ForcedCalls | Feature::StrictTools | Feature::Vision => false,
         }
     }
 
@@ -138,6 +138,7 @@ impl TextModel {
         self.refuse_too_many_bytes(request)?;
         match &request.continuation {
             Continuation::FillInMiddle { prefix, suffix } => self.fim_prompt(prefix, suffix),
+            Continuation::Text(text) => self.text_prompt(text),
             Continuation::None => self.chat_prompt(request, None),
             Continuation::Prefix(text) => self.chat_prompt(request, Some(text)),
         }
@@ -165,6 +166,18 @@ impl TextModel {
             tokens,
             opening: Opening::Visible,
             stop_tokens: stop_tokens.into_iter().collect(),
+            tools: false,
+            continues: true,
+            reasoning_limit: None,
+        })
+    }
+
+    /// Nothing but the text.
+    fn text_prompt(&self, text: &str) -> Result<Prompt, EngineError> {
+        Ok(Prompt {
+            tokens: self.encoder.encode(text, self.context_length)?,
+            opening: Opening::Visible,
+            stop_tokens: self.stop_tokens.clone(),
             tools: false,
             continues: true,
             reasoning_limit: None,

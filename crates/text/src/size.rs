@@ -31,7 +31,7 @@ fn call_bytes(call: &ToolCall) -> usize {
 fn continuation(request: &ChatRequest) -> Vec<&str> {
     match &request.continuation {
         Continuation::None => Vec::new(),
-        Continuation::Prefix(text) => vec![text],
+        Continuation::Text(text) | Continuation::Prefix(text) => vec![text],
         Continuation::FillInMiddle { prefix, suffix } => vec![prefix, suffix],
     }
 }
@@ -40,9 +40,9 @@ fn continuation(request: &ChatRequest) -> Vec<&str> {
 /// ASCII white space not counted, which templates and tokenizers may drop.
 pub(crate) fn least_tokens(request: &ChatRequest, longest: usize) -> TokenCount {
     let continued = continuation(request);
-    // Filling a gap is a raw prompt without messages.
+    // Filling a gap and going on with a text are raw prompts without messages.
     let messages = match request.continuation {
-        Continuation::FillInMiddle { .. } => &[],
+        Continuation::FillInMiddle { .. } | Continuation::Text(_) => &[],
         Continuation::None | Continuation::Prefix(_) => request.messages.as_slice(),
     };
     let texts = messages.iter().map(rendered).chain(continued);

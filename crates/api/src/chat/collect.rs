@@ -1,5 +1,6 @@
 //! The answer in one piece.
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use silica_engine::{ChatEventKind, Delta};
 use silica_gateway::{Call, GatewayError};
@@ -9,6 +10,14 @@ use silica_protocol::openai::chat::{
 
 use super::wire::{self, Head};
 
+/// A whole answer.
+pub(super) enum Collected {
+    /// From the events of an engine.
+    Written(ChatCompletion),
+    /// As an engine wrote it: JSON.
+    Forwarded(Bytes),
+}
+
 /// Reads a call to its end. Dropping the future cancels the call.
 ///
 /// # Errors
@@ -17,25 +26,30 @@ pub(super) async fn collect(
     mut call: Call,
     head: Head,
     choices: u32,
-) -> Result<ChatCompletion, GatewayError> {
+) -> Result<Collected, GatewayError> {
     let mut parts: Vec<Parts> = (0..choices).map(|_| Parts::default()).collect();
     let mut usage = silica_engine::Usage::default();
+    let mut forwarded = None;
     while let Some(event) = call.next().await {
         let event = event?;
         usage = event.usage;
         match event.kind {
             ChatEventKind::Started => {}
+            ChatEventKind::Forwarded { bytes, .. } => forwarded = Some(bytes),
             ChatEventKind::Delta { choice, delta } => part(&mut parts, choice)?.add(delta),
             ChatEventKind::Finished { choice, reason } => {
                 part(&mut parts, choice)?.finish_reason = Some(wire::finish_reason(reason));
             }
         }
     }
+    if let Some(bytes) = forwarded {
+        return Ok(Collected::Forwarded(bytes));
+    }
     let choices = (0..)
         .zip(parts)
         .map(|(index, parts)| parts.into_choice(index))
         .collect::<Result<_, _>>()?;
-    Ok(ChatCompletion {
+    Ok(Collected::Written(ChatCompletion {
         id: head.id,
         object: "chat.completion",
         created: head.created,
@@ -43,7 +57,7 @@ pub(super) async fn collect(
         choices,
         usage: wire::usage(usage),
         system_fingerprint: "",
-    })
+    }))
 }
 
 /// An engine that speaks of a choice nobody asked for has lost its way.

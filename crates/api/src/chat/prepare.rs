@@ -2,7 +2,8 @@
 //! on the model.
 
 use silica_engine::{
-    ChatRequest, Continuation, Message, Role, Sampling, Thinking, Tool, ToolCall, ToolChoice,
+    ChatRequest, Continuation, Feature, Message, Role, Sampling, Thinking, Tool, ToolCall, ToolChoice,
+    WireRequest,
 };
 use silica_platform::{CatalogueModel, ModelFeature};
 use silica_protocol::openai::chat as wire;
@@ -27,15 +28,17 @@ pub(super) fn engine_request(
     body: ChatCompletionRequest,
     model: &CatalogueModel,
     default_max_tokens: TokenCount,
+    original: WireRequest,
 ) -> Result<ChatRequest, ApiError> {
     refuse_unserved(&body, model)?;
+    let demands = demands(&body);
     let sampling = sampling(&body);
     Ok(ChatRequest {
         messages: body.messages.into_iter().map(message).collect(),
         tools: body.tools.into_iter().map(tool).collect(),
         tool_choice: match body.tool_choice {
             wire::ToolChoice::None => ToolChoice::None,
-            // Forced calls are refused above.
+            // Forced calls are among the demands.
             wire::ToolChoice::Auto | wire::ToolChoice::Required | wire::ToolChoice::Function(_) => {
                 ToolChoice::Auto
             }
@@ -57,48 +60,41 @@ pub(super) fn engine_request(
             enabled: body.enable_thinking,
             budget: body.thinking_budget.map(TokenCount),
         },
+        demands,
+        wire: Some(original),
     })
 }
 
-/// Refuses what the engine's request cannot express (yet).
+/// Refuses what no engine serves for this model.
 fn refuse_unserved(body: &ChatCompletionRequest, model: &CatalogueModel) -> Result<(), ApiError> {
     if body.response_format != ResponseFormat::Text {
-        return Err(ApiError::new(match (&body.prefix, &body.suffix) {
-            (_, Some(_)) => ErrorCode::FimJsonMode,
-            (Some(_), None) => ErrorCode::PrefixJsonMode,
-            // Answers in JSON come with constrained output, for every model at once.
-            (None, None) => ErrorCode::JsonModeNotSupported,
-        }));
-    }
-    if body.has_media() {
-        return Err(ErrorCode::NotVlm.into());
+        match (&body.prefix, &body.suffix) {
+            (_, Some(_)) => return Err(ErrorCode::FimJsonMode.into()),
+            (Some(_), None) => return Err(ErrorCode::PrefixJsonMode.into()),
+            (None, None) => {}
+        }
     }
     if body.thinking_budget.is_some() && !model.features.contains(&ModelFeature::Reasoning) {
         return Err(unsupported_parameter("thinking_budget"));
     }
+    Ok(())
+}
+
+/// What only an engine that the request is forwarded to may serve (yet), in the order in which it is
+/// refused.
+fn demands(body: &ChatCompletionRequest) -> Vec<Feature> {
     let forces_call = matches!(
         body.tool_choice,
         wire::ToolChoice::Required | wire::ToolChoice::Function(_)
     );
-    if forces_call && model.features.contains(&ModelFeature::Tools) {
-        let text = "tool_choice can be 'auto' or 'none': forced calls need constrained output, which is not supported yet.";
-        return Err(ApiError::with_message(ErrorCode::FunctionCallNotSupported, text));
-    }
-    if forces_call {
-        return Err(ErrorCode::FunctionCallNotSupported.into());
-    }
-    refuse_strict_tools(body, model)
-}
-
-fn refuse_strict_tools(body: &ChatCompletionRequest, model: &CatalogueModel) -> Result<(), ApiError> {
-    if !body.tools.iter().any(|tool| tool.strict) {
-        return Ok(());
-    }
-    if !model.features.contains(&ModelFeature::Tools) {
-        return Err(ErrorCode::FunctionCallNotSupported.into());
-    }
-    let text = "tools: strict must be false: arguments that follow the schema exactly need constrained output, which is not supported yet.";
-    Err(ApiError::with_message(ErrorCode::FunctionCallNotSupported, text))
+    let demands = [
+        (body.response_format != ResponseFormat::Text, Feature::JsonMode),
+        (body.has_media(), Feature::Vision),
+        (forces_call, Feature::ForcedCalls),
+        (body.tools.iter().any(|tool| tool.strict), Feature::StrictTools),
+    ];
+    let asked = demands.into_iter().filter(|(is_asked, _)| *is_asked);
+    asked.map(|(_, feature)| feature).collect()
 }
 
 fn sampling(body: &ChatCompletionRequest) -> Sampling {

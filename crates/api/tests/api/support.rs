@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use silica_api::{ApiConfig, ApiState};
-use silica_engine::ChatEngine;
+use silica_engine::Engines;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
 use silica_platform::{
@@ -180,8 +180,8 @@ impl EngineLoader for Loader {
         &self,
         _deployment: &Deployment,
         _replica: &ReplicaSpec,
-    ) -> Result<Arc<dyn ChatEngine>, LoadError> {
-        Ok(Arc::new(self.0.clone()))
+    ) -> Result<Engines, LoadError> {
+        Ok(Engines::chat(Arc::new(self.0.clone())))
     }
 }
 

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use silica_api::ApiConfig;
 use silica_console_api::{AdminState, admin_router};
-use silica_engine::ChatEngine;
+use silica_engine::Engines;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
 use silica_platform::{Deployment, Meter, Platform, ReplicaSpec};
@@ -37,12 +37,12 @@ struct ScriptedLoader;
 
 #[async_trait]
 impl EngineLoader for ScriptedLoader {
-    async fn load(&self, _: &Deployment, replica: &ReplicaSpec) -> Result<Arc<dyn ChatEngine>, LoadError> {
+    async fn load(&self, _: &Deployment, replica: &ReplicaSpec) -> Result<Engines, LoadError> {
         match &replica.path {
             Some(path) if path.ends_with("broken") => {
                 Err(LoadError::engine("models/broken/config.json: no such file"))
             }
-            _ => Ok(Arc::new(ScriptedChatEngine::new(ChatScript::answer(&["hi"])))),
+            _ => Ok(Engines::chat(Arc::new(ScriptedChatEngine::new(ChatScript::answer(&["hi"]))))),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Calls that go well.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -85,6 +86,7 @@ async fn an_upstream_that_never_ends_is_cut_off_and_its_answer_is_complete() {
                 ChatEventKind::Started => {}
                 ChatEventKind::Delta { .. } => tokens += 1,
                 ChatEventKind::Finished { choice, reason } => finished.push((choice, reason)),
+                ChatEventKind::Forwarded { .. } => unreachable!("nothing was forwarded"),
             }
         }
         assert_eq!(finished, [(0, FinishReason::Length), (1, FinishReason::Length)]);
@@ -304,7 +306,7 @@ async fn what_a_call_may_cost_is_known_before_it_runs() {
     let mut request = request(&script("size"));
     request.messages[0].content = "x".repeat(1_000_000);
     request.choices = 2;
-    let prepared = engine.prepare(request).await.unwrap();
+    let prepared = engine.prepare(Arc::new(request)).await.unwrap();
     assert_eq!(prepared.prompt_tokens(), TokenCount(500_000 + 16 + 32));
     assert_eq!(prepared.prompt_limit(), TokenCount(1_000_000 + 16 + 32));
     assert_eq!(prepared.completion_limit(), TokenCount(200));
@@ -333,7 +335,7 @@ async fn what_the_wire_has_no_common_word_for_is_refused() {
         (with_prefix, Feature::Prefix),
         (with_gap, Feature::FillInMiddle),
     ] {
-        let refused = engine.prepare(request).await.err();
+        let refused = engine.prepare(Arc::new(request)).await.err();
         assert!(matches!(refused, Some(EngineError::Unsupported(it)) if it == feature));
     }
 }

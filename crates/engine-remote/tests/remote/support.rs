@@ -48,6 +48,8 @@ pub(crate) fn request(script: &UpstreamScript) -> ChatRequest {
         choices: 1,
         logprobs: None,
         thinking: Thinking::default(),
+        demands: Vec::new(),
+        wire: None,
     }
 }
 

@@ -246,7 +246,7 @@ impl ScriptedChatEngine {
 
 #[async_trait]
 impl ChatEngine for ScriptedChatEngine {
-    async fn prepare(&self, request: ChatRequest) -> Result<Box<dyn PreparedChat>, EngineError> {
+    async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
         let engine = self.clone();
         Ok(Box::new(PreparedScript { engine, request }))
     }
@@ -254,7 +254,7 @@ impl ChatEngine for ScriptedChatEngine {
 
 struct PreparedScript {
     engine: ScriptedChatEngine,
-    request: ChatRequest,
+    request: Arc<ChatRequest>,
 }
 
 #[async_trait]
@@ -288,7 +288,7 @@ impl PreparedChat for PreparedScript {
             .requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(request);
+            .push(ChatRequest::clone(&request));
         let queued = shared
             .queued
             .lock()
@@ -370,6 +370,8 @@ mod tests {
             choices: 1,
             logprobs: None,
             thinking: Thinking::default(),
+            demands: Vec::new(),
+            wire: None,
         }
     }
 

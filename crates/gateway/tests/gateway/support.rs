@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
-use silica_engine::{ChatEngine, ChatRequest, Continuation, Sampling, Thinking, ToolChoice};
+use silica_engine::{ChatRequest, Engines, Continuation, Sampling, Thinking, ToolChoice};
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
     Bucket, BucketKind, Caller, DatabaseUrl, Deployment, Meter, NewDeployment, NewModel, NewReplica,
@@ -188,6 +188,8 @@ pub(crate) fn request() -> ChatRequest {
         choices: 1,
         logprobs: None,
         thinking: Thinking::default(),
+        demands: Vec::new(),
+        wire: None,
     }
 }
 
@@ -222,7 +224,7 @@ impl EngineLoader for ScriptedLoader {
         &self,
         _deployment: &Deployment,
         replica: &ReplicaSpec,
-    ) -> Result<Arc<dyn ChatEngine>, LoadError> {
+    ) -> Result<Engines, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let gate = self.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
@@ -234,7 +236,7 @@ impl EngineLoader for ScriptedLoader {
             .ok_or(LoadError::PathMissing(replica.engine))?;
         let engine = self.engines.lock().unwrap().get(&path).cloned();
         match engine {
-            Some(engine) => Ok(Arc::new(engine)),
+            Some(engine) => Ok(Engines::chat(Arc::new(engine))),
             None => Err(LoadError::engine(io::Error::other(format!(
                 "{}/config.json is missing",
                 path.display()

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use silica_engine::ChatEngine;
+use silica_engine::Engines as Abilities;
 use silica_engine_candle::{CandleEngine, CandleOptions, Dtype};
 use silica_engine_remote::{RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
@@ -66,13 +66,9 @@ impl Engines {
 
 #[async_trait]
 impl EngineLoader for Engines {
-    async fn load(
-        &self,
-        deployment: &Deployment,
-        replica: &ReplicaSpec,
-    ) -> Result<Arc<dyn ChatEngine>, LoadError> {
+    async fn load(&self, deployment: &Deployment, replica: &ReplicaSpec) -> Result<Abilities, LoadError> {
         match replica.engine {
-            EngineKind::OpenAi => Ok(Arc::new(self.remote(deployment, replica)?)),
+            EngineKind::OpenAi => Ok(self.remote(deployment, replica)?.engines()),
             EngineKind::Candle => {
                 let path = replica
                     .path
@@ -87,12 +83,12 @@ impl EngineLoader for Engines {
     }
 }
 
-fn load_candle(path: &Path, options: CandleOptions) -> Result<Arc<dyn ChatEngine>, LoadError> {
+fn load_candle(path: &Path, options: CandleOptions) -> Result<Abilities, LoadError> {
     if !path.is_dir() {
         return Err(LoadError::engine(FolderGone(path.display().to_string())));
     }
     let name = options.name.clone();
     let tokens = CandleEngine::load(path, options).map_err(LoadError::engine)?;
     let chat = TextEngine::load(path, tokens, name).map_err(LoadError::engine)?;
-    Ok(Arc::new(chat))
+    Ok(Abilities::chat(Arc::new(chat)))
 }

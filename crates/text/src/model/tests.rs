@@ -50,6 +50,8 @@ fn request(text: &str) -> ChatRequest {
         choices: 1,
         logprobs: None,
         thinking: Thinking::default(),
+        demands: Vec::new(),
+        wire: None,
     }
 }
 

@@ -1,0 +1,62 @@
+//! A request as its client wrote it, for engines that speak the same dialect.
+//!
+//! Reading a body and writing it anew loses what the reader does not know and costs time. An engine
+//! that speaks OpenAI's dialect may therefore forward what came, and hand back what it was answered.
+
+use std::fmt;
+
+use bytes::Bytes;
+use silica_types::ModelName;
+
+/// The body of a request in OpenAI's dialect. It says the same as the request that carries it; an
+/// engine that does not speak the dialect passes it over.
+#[derive(Clone)]
+pub struct WireRequest {
+    /// A JSON object in UTF-8, checked by whoever made the request of it.
+    pub body: Bytes,
+    /// What was asked.
+    pub route: WireRoute,
+    /// The `id` that the answer carries.
+    pub id: String,
+    /// The `model` that the answer names: the caller's name for it, not the engine's.
+    pub model: ModelName,
+    /// Whether the answer is a stream of events, or one JSON object.
+    pub streams: bool,
+}
+
+/// The routes of OpenAI's dialect that are forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WireRoute {
+    /// `/chat/completions`.
+    ChatCompletions,
+    /// `/completions`.
+    Completions,
+    /// `/embeddings`.
+    Embeddings,
+    /// `/rerank`, which is not OpenAI's, but everybody's.
+    Rerank,
+}
+
+impl WireRoute {
+    /// The path below an engine's base address.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "/chat/completions",
+            Self::Completions => "/completions",
+            Self::Embeddings => "/embeddings",
+            Self::Rerank => "/rerank",
+        }
+    }
+}
+
+/// Does not show the body: it is a prompt.
+impl fmt::Debug for WireRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("WireRequest")
+            .field("bytes", &self.body.len())
+            .field("route", &self.route)
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
+    }
+}
