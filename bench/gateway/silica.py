@@ -1,0 +1,116 @@
+"""Silica as a target, with everything on, and its variants for the split of the cost."""
+
+import decimal
+import json
+import os
+import time
+import urllib.request
+
+from load import Kind, Wrong, look
+from targets import Endpoint, Process, free_port
+
+# In CNY for a million tokens; the mock counts 21 prompt tokens, and 32 or 50 (a stream) of completion.
+PRICE = {"input": "1", "output": "2"}
+COST = decimal.Decimal("0.000085")
+STREAM_COST = decimal.Decimal("0.000121")
+# High enough that nothing is refused; the work of counting is the same.
+LIMITS = {name: 1_000_000_000 for name in ("RPM", "RPH", "RPD", "TPM", "TPD")}
+KEY_LIMITS = {"models": ["mock", "limited"], "monthly_spend": "1000000", "ips": ["127.0.0.0/8"]} | {
+    name: 1_000_000_000 for name in ("RPM", "TPM")
+}
+NO_LIMITS = {"RPM": -1, "TPM": -1}
+# Longer than any stream is held open.
+PATIENCE = 1_800_000
+
+
+class Silica:
+    """The release binary with a key, limits, price, wallet, journal, metrics and log, on SQLite."""
+
+    name = "Silica"
+    slug = "silica"
+
+    def __init__(self, binary):
+        self.binary = binary
+
+    def version(self):
+        return ""
+
+    def start(self, folder, upstream_port):
+        (folder / "models").mkdir(parents=True)
+        port, self.admin_port = free_port(), free_port()
+        self.process = Process(
+            folder,
+            [self.binary, "serve", "--data", "data", "--listen", f"127.0.0.1:{port}"],
+            {"SILICA__ADMIN__LISTEN": f"127.0.0.1:{self.admin_port}", "SILICA__MODELS__DIR": "models"},
+        )
+        self.process.wait_until(lambda: "Silica is ready on" in self.process.log.read_text(errors="replace"))
+        self.admin_key = (folder / "data" / "admin.key").read_text().strip()
+        self._deploy(upstream_port)
+        self._open_account()
+        endpoint = Endpoint(self.process.pid, port, key=self.key)
+        self._wait_until_in_force(endpoint)
+        return endpoint
+
+    def stop(self):
+        self.process.stop()
+
+    def balance(self):
+        """What the account has left, once it has stopped changing."""
+        before = None
+        while True:
+            now = decimal.Decimal(self._admin("GET", f"/accounts/{self.account}")["total_balance"])
+            if now == before:
+                return now
+            before = now
+            time.sleep(0.5)
+
+    def _deploy(self, upstream_port):
+        chat = {"type": "text", "sub_type": "chat"}
+        self._admin("PUT", "/models", chat | {"id": "mock", "price": PRICE, "limits": LIMITS})
+        self._admin("PUT", "/models", chat | {"id": "limited", "limits": LIMITS})
+        self._admin("PUT", "/models", chat | {"id": "free", "limits": NO_LIMITS})
+        replica = {
+            "engine": "openai",
+            "url": f"http://127.0.0.1:{upstream_port}/v1",
+            "upstream_model": "mock",
+            "allow_private": True,
+            "first_token_timeout_ms": PATIENCE,
+            "stall_timeout_ms": PATIENCE,
+        }
+        deployment = {"name": "mock", "models": ["mock", "limited", "free"], "replicas": [replica]}
+        self._admin("PUT", "/deployments", deployment)
+
+    def _open_account(self):
+        person = {"email": "bench@example.com", "name": "bench"}
+        self.account = self._admin("POST", "/accounts", person)["id"]
+        self._admin("PATCH", f"/accounts/{self.account}", {"verified": True})
+        keys = f"/accounts/{self.account}/keys"
+        self.key = self._admin("POST", keys, {"description": "limited", "limits": KEY_LIMITS})["key"]
+        self.free_key = self._admin("POST", keys, {"description": "free"})["key"]
+        for bucket in ("gift", "charge"):
+            credit = {"bucket": bucket, "amount": "100000"}
+            self._admin("POST", f"/accounts/{self.account}/credits", credit)
+
+    def _wait_until_in_force(self, endpoint):
+        def answers():
+            try:
+                return look(endpoint, Kind("plain")) > 0
+            except Wrong:
+                return False
+
+        self.process.wait_until(answers, 10)
+
+    def _admin(self, method, path, body=None):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.admin_port}/admin/v1{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self.admin_key}",
+                "Content-Type": "application/json",
+                "Idempotency-Key": os.urandom(8).hex(),
+            },
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
