@@ -15,5 +15,6 @@ pub use ledger::ledger_discrepancies;
 pub use own_postgres::OwnPostgres;
 pub use server::{Refused, ServerBuilder, Signal, Stopped, TestServer};
 pub use upstream::{
-    Upstream, UpstreamCall, UpstreamFault, UpstreamOutcome, UpstreamRequest, UpstreamScript, UsageFrames,
+    DeadEnd, FirstFrame, LineEnds, ReasoningField, Upstream, UpstreamCall, UpstreamFault, UpstreamOutcome,
+    UpstreamRequest, UpstreamRoute, UpstreamScript, UsageFrames, scripted_embedding,
 };

@@ -1,39 +1,44 @@
-//! A scripted engine behind HTTP: a server of OpenAI's chat completions whose totals are known.
+//! A scripted engine behind HTTP: a server of OpenAI's API whose totals are known.
 //!
 //! It runs inside the test's process, so its log of what it produced outlives any server under test
-//! that is killed. What a call does is told by a line in the request's messages, see
-//! [`UpstreamScript`].
+//! that is killed. What a call does is told by a line in the request, or for all requests that have
+//! none by the server's default, see [`UpstreamScript`].
 
 mod answer;
+mod dead_end;
+mod fault;
+mod listener;
 mod log;
 mod script;
+mod shape;
+mod stage;
+mod tail;
+mod tls;
+mod vectors;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use bytes::Bytes;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use self::answer::Answer;
-use self::log::{Entry, Log};
-pub use self::log::{UpstreamCall, UpstreamOutcome, UpstreamRequest};
-pub use self::script::{UpstreamFault, UpstreamScript, UsageFrames};
+pub use self::dead_end::DeadEnd;
+pub use self::fault::UpstreamFault;
+use self::listener::{CountingListener, Peer};
+pub use self::log::{UpstreamCall, UpstreamOutcome, UpstreamRequest, UpstreamRoute};
+pub use self::script::UpstreamScript;
+pub use self::shape::{FirstFrame, LineEnds, ReasoningField, UsageFrames};
+use self::stage::Stage;
+use self::tls::Identity;
+pub use self::vectors::scripted_embedding;
 
 /// A running server. Dropping it closes its port.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    log: Arc<Log>,
+    stage: Arc<Stage>,
+    authority_pem: Option<String>,
     _running: DropGuard,
 }
 
@@ -42,15 +47,40 @@ impl Upstream {
     ///
     /// # Panics
     /// When there is none.
-    #[expect(clippy::expect_used, reason = "a test without its engine has failed")]
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("the port's address");
-        let log = Arc::new(Log::default());
-        let router = Router::new()
-            .route("/v1/chat/completions", post(chat_completions))
-            .with_state(Arc::clone(&log))
-            .into_make_service_with_connect_info::<SocketAddr>();
+        Self::start_with(UpstreamScript::default()).await
+    }
+
+    /// Starts a server that plays this script for requests that carry none.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start_with(script: UpstreamScript) -> Self {
+        Self::launch(script, None).await
+    }
+
+    /// Starts a server behind TLS, whose certificate an authority vouches for that nobody knows:
+    /// see [`Upstream::authority_pem`]. It is for `127.0.0.1`, so the name `localhost` is wrong.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[expect(clippy::expect_used, reason = "a test without its engine has failed")]
+    pub async fn start_tls(script: UpstreamScript) -> Self {
+        let identity = Identity::new().expect("a certificate");
+        Self::launch(script, Some(identity)).await
+    }
+
+    #[expect(clippy::expect_used, reason = "a test without its engine has failed")]
+    async fn launch(script: UpstreamScript, identity: Option<Identity>) -> Self {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = tcp.local_addr().expect("the port's address");
+        let stage = Arc::new(Stage::new(script));
+        let (tls, authority_pem) = identity
+            .map(|identity| (identity.acceptor, identity.authority_pem))
+            .unzip();
+        let log = Arc::clone(&stage.log);
+        let listener = CountingListener { tcp, tls, log };
+        let router = stage::router(Arc::clone(&stage)).into_make_service_with_connect_info::<Peer>();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         TaskTracker::new().spawn(async move {
@@ -61,24 +91,55 @@ impl Upstream {
         });
         Self {
             address,
-            log,
+            stage,
+            authority_pem,
             _running: stop.drop_guard(),
         }
     }
 
+    /// Plays another script from now on for requests that carry none.
+    pub fn set_default(&self, script: UpstreamScript) {
+        self.stage.set_default(script);
+    }
+
+    /// Says whether `/health` and `/v1/models` answer with status 200 or 503; at first they do.
+    pub fn set_healthy(&self, is_healthy: bool) {
+        self.stage.set_healthy(is_healthy);
+    }
+
     /// The address to configure an engine with, such as `http://127.0.0.1:41234/v1`.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        let scheme = if self.authority_pem.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}/v1", self.address)
+    }
+
+    /// The certificate of the authority that vouches for a server behind TLS; `None` for others.
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.authority_pem.as_deref()
     }
 
     /// Every call so far, in the order of their begin.
     pub fn calls(&self) -> Vec<UpstreamCall> {
-        self.log.calls()
+        self.stage.log.calls()
     }
 
     /// The last requests, at most 64, oldest first.
     pub fn requests(&self) -> Vec<UpstreamRequest> {
-        self.log.requests()
+        self.stage.log.requests()
+    }
+
+    /// How many connections were made so far, handshakes that failed included.
+    pub fn connections(&self) -> usize {
+        self.stage.log.connections.get()
+    }
+
+    /// How many times `/health` or `/v1/models` was asked.
+    pub fn health_checks(&self) -> usize {
+        self.stage.log.health_checks.get()
     }
 
     /// Waits until the first call with this marker meets a condition, and returns it.
@@ -90,51 +151,6 @@ impl Upstream {
         marker: &str,
         condition: impl Fn(&UpstreamCall) -> bool + Send,
     ) -> UpstreamCall {
-        self.log.call_until(marker, condition).await
+        self.stage.log.call_until(marker, condition).await
     }
-}
-
-/// Plays the script that the request carries.
-async fn chat_completions(
-    State(log): State<Arc<Log>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let Ok(body) = serde_json::from_slice::<Value>(&body) else {
-        return refusal(StatusCode::BAD_REQUEST, "the body is no JSON");
-    };
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let script = match UpstreamScript::of_request(&body) {
-        Ok(script) => script,
-        Err(fault) => return refusal(StatusCode::BAD_REQUEST, &fault),
-    };
-    let answer = Answer::new(&script, &body);
-    let entry = Entry::begin(&log, &script, answer.planned());
-    log.keep_request(UpstreamRequest {
-        peer,
-        authorization: authorization.map(str::to_owned),
-        body,
-    });
-    match script.fault {
-        UpstreamFault::Status(status) => {
-            entry.end(UpstreamOutcome::Refused);
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            refusal(status, "refused by the script")
-        }
-        UpstreamFault::Hang => {
-            let _entry = entry;
-            std::future::pending().await
-        }
-        _ => {
-            let body = Body::from_stream(answer.frames(entry));
-            ([(CONTENT_TYPE, "text/event-stream; charset=utf-8")], body).into_response()
-        }
-    }
-}
-
-fn refusal(status: StatusCode, message: &str) -> Response {
-    let error = json!({"error": {"message": message, "type": "scripted", "code": status.as_u16()}});
-    let headers = [(CONTENT_TYPE, "application/json"), (RETRY_AFTER, "1")];
-    (status, headers, error.to_string()).into_response()
 }

@@ -150,8 +150,8 @@ fn exact(seen: &Seen, upstream: &UpstreamCall) -> i64 {
     assert_eq!(seen.tokens, upstream.produced, "{seen:?}");
     assert_eq!(seen.completion, Some(upstream.produced.into()), "{seen:?}");
     let (prompt, cached) = match script.usage {
-        UsageFrames::None => (seen.call.estimated_prompt(), 0),
-        UsageFrames::Last | UsageFrames::Every => (script.prompt, script.cached),
+        UsageFrames::None | UsageFrames::Null => (seen.call.estimated_prompt(), 0),
+        UsageFrames::Last | UsageFrames::Every | UsageFrames::Finish => (script.prompt, script.cached),
     };
     seen.call.model().cost(Consumed {
         prompt,

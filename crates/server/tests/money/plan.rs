@@ -193,14 +193,13 @@ fn script(random: &mut StdRng, marker: String, tokens: u32, fault: UpstreamFault
         tokens,
         reasoning: if random.random_bool(0.2) { tokens / 3 } else { 0 },
         delay: Duration::from_micros(random.random_range(0..100_000 / u64::from(tokens.max(30)))),
-        ignores_max_tokens: false,
         usage: match random.random_range(0..4) {
             0 => UsageFrames::Every,
             1 => UsageFrames::None,
             _ => UsageFrames::Last,
         },
-        usage_delay: Duration::ZERO,
         fault,
+        ..UpstreamScript::default()
     }
 }
 

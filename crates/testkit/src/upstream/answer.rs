@@ -1,5 +1,6 @@
-//! The frames of a scripted answer.
+//! A scripted answer in words: frame by frame, or in one piece.
 
+use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
@@ -8,12 +9,15 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::log::Entry;
-use super::{UpstreamFault, UpstreamOutcome, UpstreamScript, UsageFrames};
+use super::shape::Named as _;
+use super::tail::{self, Tail};
+use super::{FirstFrame, UpstreamOutcome, UpstreamRoute, UpstreamScript, UsageFrames};
 
 /// One answer in the making.
 #[derive(Debug)]
 pub(super) struct Answer {
     script: UpstreamScript,
+    route: UpstreamRoute,
     model: Value,
     choices: u32,
     /// Tokens of each choice.
@@ -29,94 +33,170 @@ pub(super) struct Answer {
 /// What is sent next.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Role(u32),
+    First(u32),
     Token,
     Finish(u32),
     Usage,
     Done,
     End,
+    Tail(Tail),
 }
 
 impl Answer {
-    pub(super) fn new(script: &UpstreamScript, request: &Value) -> Self {
+    pub(super) fn new(script: &UpstreamScript, route: UpstreamRoute, request: &Value) -> Self {
         let number = |name: &str| {
             let number = request.get(name).and_then(Value::as_u64);
             number.and_then(|number| u32::try_from(number).ok())
         };
         let limit = number("max_tokens").unwrap_or(u32::MAX);
         let is_capped = !script.ignores_max_tokens && limit < script.tokens;
+        let begins_with_token = script.first == FirstFrame::Token || route != UpstreamRoute::Chat;
         Self {
             script: script.clone(),
+            route,
             model: request.get("model").cloned().unwrap_or_default(),
             choices: number("n").unwrap_or(1),
             length: if is_capped { limit } else { script.tokens },
             is_capped,
             wants_usage: request.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
             produced: 0,
-            next: Step::Role(0),
+            next: if begins_with_token {
+                Step::Token
+            } else {
+                Step::First(0)
+            },
         }
     }
 
     /// The tokens of all choices, if nothing ends the call earlier.
     pub(super) const fn planned(&self) -> u32 {
-        self.length * self.choices
+        match self.route {
+            UpstreamRoute::Chat | UpstreamRoute::Completions => self.length * self.choices,
+            UpstreamRoute::Embeddings | UpstreamRoute::Rerank => 0,
+        }
+    }
+
+    /// Produces everything and returns the answer in one piece.
+    pub(super) async fn whole(mut self, entry: &Entry) -> Value {
+        while self.produced < self.planned() && !self.script.fault.is_due(self.produced) {
+            self.token(entry).await;
+        }
+        let choices = (0..self.choices).map(|choice| self.whole_choice(choice));
+        let object = match self.route {
+            UpstreamRoute::Completions => "text_completion",
+            _ => "chat.completion",
+        };
+        let mut whole = self.envelope(object);
+        whole["choices"] = choices.collect();
+        match self.script.usage {
+            UsageFrames::Last | UsageFrames::Every | UsageFrames::Finish => whole["usage"] = self.usage(),
+            UsageFrames::Null => whole["usage"] = Value::Null,
+            UsageFrames::None => {}
+        }
+        whole
+    }
+
+    fn whole_choice(&self, choice: u32) -> Value {
+        let text = |positions: std::ops::Range<u32>| positions.map(word).collect::<String>();
+        let finish = self.finish_reason();
+        if self.route == UpstreamRoute::Completions {
+            let text = text(0..self.length);
+            return json!({"index": choice, "text": text, "logprobs": null, "finish_reason": finish});
+        }
+        let reasoning = self.script.reasoning.min(self.length);
+        let mut message = json!({"role": "assistant", "content": text(reasoning..self.length)});
+        if reasoning > 0 {
+            message[self.script.reasoning_field.name()] = text(0..reasoning).into();
+        }
+        json!({"index": choice, "message": message, "finish_reason": finish})
     }
 
     /// The frames, one poll each, so that a token is produced only when the connection takes it.
     pub(super) fn frames(self, entry: Entry) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-        stream::unfold((self, entry), |(mut answer, entry)| async move {
-            let frame = answer.frame(&entry).await?;
-            Some((frame, (answer, entry)))
-        })
+        stream::unfold(
+            (self, entry, VecDeque::new()),
+            |(mut answer, entry, mut pieces)| async move {
+                if pieces.is_empty() {
+                    match answer.frame(&entry).await? {
+                        Ok(frame) => pieces = answer.pieces(frame),
+                        Err(broken) => return Some((Err(broken), (answer, entry, pieces))),
+                    }
+                }
+                if answer.script.split > 0 {
+                    // A pending body makes the server write each piece by itself.
+                    tokio::task::yield_now().await;
+                }
+                let piece = pieces.pop_front().unwrap_or_default();
+                entry.handed_over(piece.len());
+                if pieces.is_empty() {
+                    entry.sent();
+                }
+                Some((Ok(piece), (answer, entry, pieces)))
+            },
+        )
+    }
+
+    /// Cuts a frame as the script says.
+    fn pieces(&self, mut frame: Bytes) -> VecDeque<Bytes> {
+        let most = self.script.split as usize;
+        let mut pieces = VecDeque::new();
+        while most > 0 && frame.len() > most {
+            pieces.push_back(frame.split_to(most));
+        }
+        pieces.push_back(frame);
+        pieces
     }
 
     async fn frame(&mut self, entry: &Entry) -> Option<io::Result<Bytes>> {
-        match self.next {
-            Step::Role(choice) => {
-                self.next = if choice + 1 < self.choices {
-                    Step::Role(choice + 1)
-                } else {
-                    Step::Token
-                };
-                let delta = json!({"role": "assistant", "content": ""});
-                Some(Ok(self.choice_frame(choice, &delta, None)))
-            }
-            Step::Token if self.fault_is_due() => self.break_off(entry).await,
-            Step::Token if self.produced == self.planned() => {
-                self.next = Step::Finish(0);
-                Box::pin(self.frame(entry)).await
-            }
-            Step::Token => Some(Ok(self.token(entry).await)),
-            Step::Finish(choice) => {
-                self.next = if choice + 1 < self.choices {
-                    Step::Finish(choice + 1)
-                } else {
-                    Step::Usage
-                };
-                let reason = if self.is_capped { "length" } else { "stop" };
-                Some(Ok(self.choice_frame(
-                    choice,
-                    &json!({"content": ""}),
-                    Some(reason),
-                )))
-            }
-            Step::Usage => {
-                self.next = Step::Done;
-                sleep(self.script.usage_delay).await;
-                if self.wants_usage && self.script.usage == UsageFrames::Last {
-                    let mut frame = self.envelope();
-                    frame["choices"] = json!([]);
-                    frame["usage"] = self.usage();
-                    return Some(Ok(event(&frame.to_string())));
+        loop {
+            match self.next {
+                Step::First(choice) => {
+                    let is_last = choice + 1 >= self.choices || self.script.first == FirstFrame::NoChoices;
+                    self.next = if is_last {
+                        Step::Token
+                    } else {
+                        Step::First(choice + 1)
+                    };
+                    return Some(Ok(self.first_frame(choice)));
                 }
-                Box::pin(self.frame(entry)).await
+                Step::Token if self.script.fault.is_due(self.produced) => {
+                    let (bytes, tail) = tail::of_stream(self.script.fault, |data| self.event(data));
+                    self.next = Step::Tail(tail);
+                    if !bytes.is_empty() {
+                        return Some(Ok(bytes));
+                    }
+                }
+                Step::Token if self.produced == self.planned() => self.next = Step::Finish(0),
+                Step::Token => return Some(Ok(self.token(entry).await)),
+                Step::Finish(choice) => {
+                    let is_last = choice + 1 >= self.choices;
+                    self.next = if is_last {
+                        Step::Usage
+                    } else {
+                        Step::Finish(choice + 1)
+                    };
+                    return Some(Ok(self.finish_frame(choice)));
+                }
+                Step::Usage => {
+                    self.next = Step::Done;
+                    sleep(self.script.usage_delay).await;
+                    if self.wants_usage && self.script.usage == UsageFrames::Last {
+                        let mut frame = self.envelope(self.chunk_name());
+                        frame["choices"] = json!([]);
+                        frame["usage"] = self.usage();
+                        return Some(Ok(self.event(&frame.to_string())));
+                    }
+                }
+                Step::Done => {
+                    self.next = Step::End;
+                    entry.end(UpstreamOutcome::Finished);
+                    if !self.script.omits_done {
+                        return Some(Ok(self.event("[DONE]")));
+                    }
+                }
+                Step::End => return None,
+                Step::Tail(tail) => return tail.next(entry).await,
             }
-            Step::Done => {
-                self.next = Step::End;
-                entry.end(UpstreamOutcome::Finished);
-                Some(Ok(event("[DONE]")))
-            }
-            Step::End => None,
         }
     }
 
@@ -128,56 +208,64 @@ impl Answer {
         self.produced += 1;
         entry.produced(self.produced);
         let name = if position < self.script.reasoning {
-            "reasoning_content"
+            self.script.reasoning_field.name()
         } else {
             "content"
         };
-        self.choice_frame(choice, &json!({name: format!("t{position} ")}), None)
+        self.choice_frame(choice, &json!({name: word(position)}), None)
     }
 
-    const fn fault_is_due(&self) -> bool {
-        match self.script.fault {
-            UpstreamFault::None | UpstreamFault::Status(_) | UpstreamFault::Hang => false,
-            UpstreamFault::Cut(tokens)
-            | UpstreamFault::Stall(tokens)
-            | UpstreamFault::Report(tokens)
-            | UpstreamFault::Garble(tokens)
-            | UpstreamFault::End(tokens) => self.produced >= tokens,
+    fn first_frame(&self, choice: u32) -> Bytes {
+        match self.script.first {
+            FirstFrame::Role | FirstFrame::Token => {
+                self.choice_frame(choice, &json!({"role": "assistant", "content": ""}), None)
+            }
+            FirstFrame::RoleOnly => self.choice_frame(choice, &json!({"role": "assistant"}), None),
+            FirstFrame::NoChoices => {
+                let mut frame = self.envelope("");
+                frame["choices"] = json!([]);
+                frame["prompt_filter_results"] = json!([{"prompt_index": 0}]);
+                self.event(&frame.to_string())
+            }
         }
     }
 
-    async fn break_off(&mut self, entry: &Entry) -> Option<io::Result<Bytes>> {
-        self.next = Step::End;
-        // A pending body lets the server write what it holds; breaking off would drop it.
-        tokio::task::yield_now().await;
-        let broken = match self.script.fault {
-            UpstreamFault::Cut(_) => Some(Err(io::Error::other("cut by the script"))),
-            UpstreamFault::Stall(_) => std::future::pending().await,
-            UpstreamFault::Report(_) => {
-                let report = json!({"error": {"message": "failed by the script", "code": 500}});
-                Some(Ok(event(&report.to_string())))
-            }
-            UpstreamFault::Garble(_) => Some(Ok(event("{\"choices\":[{"))),
-            UpstreamFault::None | UpstreamFault::Status(_) | UpstreamFault::Hang | UpstreamFault::End(_) => {
-                None
-            }
-        };
-        entry.end(UpstreamOutcome::Broken);
-        broken
+    fn finish_frame(&self, choice: u32) -> Bytes {
+        self.choice_frame(choice, &json!({"content": ""}), Some(self.finish_reason()))
     }
 
     fn choice_frame(&self, choice: u32, delta: &Value, finish: Option<&str>) -> Bytes {
-        let mut frame = self.envelope();
-        frame["choices"] = json!([{"index": choice, "delta": delta, "finish_reason": finish}]);
-        if self.script.usage == UsageFrames::Every {
-            frame["usage"] = self.usage();
+        let mut frame = self.envelope(self.chunk_name());
+        frame["choices"] = if self.route == UpstreamRoute::Completions {
+            let text = delta.as_object().and_then(|delta| delta.values().next());
+            json!([{"index": choice, "text": text, "logprobs": null, "finish_reason": finish}])
+        } else {
+            json!([{"index": choice, "delta": delta, "finish_reason": finish}])
+        };
+        let is_last = finish.is_some() && choice + 1 == self.choices;
+        match self.script.usage {
+            UsageFrames::Every => frame["usage"] = self.usage(),
+            UsageFrames::Finish if is_last => frame["usage"] = self.usage(),
+            UsageFrames::Null => frame["usage"] = Value::Null,
+            UsageFrames::Finish | UsageFrames::Last | UsageFrames::None => {}
         }
-        event(&frame.to_string())
+        self.event(&frame.to_string())
     }
 
-    fn envelope(&self) -> Value {
+    const fn finish_reason(&self) -> &'static str {
+        if self.is_capped { "length" } else { "stop" }
+    }
+
+    const fn chunk_name(&self) -> &'static str {
+        match self.route {
+            UpstreamRoute::Completions => "text_completion",
+            _ => "chat.completion.chunk",
+        }
+    }
+
+    fn envelope(&self, object: &str) -> Value {
         let marker = &self.script.marker;
-        json!({"id": marker, "object": "chat.completion.chunk", "created": 0, "model": self.model})
+        json!({"id": marker, "object": object, "created": 0, "model": self.model})
     }
 
     fn usage(&self) -> Value {
@@ -190,8 +278,19 @@ impl Answer {
             "completion_tokens_details": {"reasoning_tokens": reasoning},
         })
     }
+
+    fn event(&self, data: &str) -> Bytes {
+        let end = self.script.ends.text();
+        let comment = if self.script.comments {
+            format!(": keep-alive{end}{end}")
+        } else {
+            String::new()
+        };
+        Bytes::from(format!("{comment}data: {data}{end}{end}"))
+    }
 }
 
-fn event(data: &str) -> Bytes {
-    Bytes::from(format!("data: {data}\n\n"))
+/// The text of a token.
+fn word(position: u32) -> String {
+    format!("t{position} ")
 }

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -16,18 +18,39 @@ const KEPT_REQUESTS: usize = 64;
 /// The longest wait for something that a call does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamRoute {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completions,
+    /// `/v1/embeddings`.
+    Embeddings,
+    /// `/v1/rerank`.
+    Rerank,
+}
+
 /// One call, as the engine saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamCall {
     /// The script's marker.
     pub marker: String,
+    /// What it asked for.
+    pub route: UpstreamRoute,
+    /// Whether a stream was asked for.
+    pub is_streamed: bool,
     /// The tokens of the prompt.
     pub prompt: u32,
     /// The tokens that the call would produce if nothing ended it earlier, over all choices.
     pub planned: u32,
-    /// The tokens that it has produced. Each is handed to the connection at once; the reader may
-    /// have seen fewer.
+    /// The tokens that it has produced. In a stream each is handed to the connection at once; the
+    /// reader may have seen fewer.
     pub produced: u32,
+    /// The tokens whose text was handed to the connection: all of them or none in one piece.
+    pub sent: u32,
+    /// The bytes of the body that were handed to the connection.
+    pub bytes: u64,
     /// How it ended, or that it has not.
     pub outcome: UpstreamOutcome,
 }
@@ -37,7 +60,7 @@ pub struct UpstreamCall {
 pub enum UpstreamOutcome {
     /// Not yet.
     Running,
-    /// Every frame was handed to the connection.
+    /// The whole answer was handed to the connection.
     Finished,
     /// The script refused it.
     Refused,
@@ -56,6 +79,14 @@ pub struct UpstreamRequest {
     pub authorization: Option<String>,
     /// The body.
     pub body: Value,
+    pub(super) headers: HeaderMap,
+}
+
+impl UpstreamRequest {
+    /// The text of a header, in lower case; `None` when there is none.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// The log of all calls.
@@ -64,6 +95,22 @@ pub(super) struct Log {
     calls: Mutex<Vec<UpstreamCall>>,
     requests: Mutex<VecDeque<UpstreamRequest>>,
     changed: Notify,
+    pub(super) connections: Counter,
+    pub(super) health_checks: Counter,
+}
+
+/// Counts what happens besides calls.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicUsize);
+
+impl Counter {
+    pub(super) fn count(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Log {
@@ -127,14 +174,24 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn begin(log: &Arc<Log>, script: &UpstreamScript, planned: u32) -> Self {
+    pub(super) fn begin(
+        log: &Arc<Log>,
+        script: &UpstreamScript,
+        route: UpstreamRoute,
+        is_streamed: bool,
+        planned: u32,
+    ) -> Self {
         let mut calls = log.locked();
         let position = calls.len();
         calls.push(UpstreamCall {
             marker: script.marker.clone(),
+            route,
+            is_streamed,
             prompt: script.prompt,
             planned,
             produced: 0,
+            sent: 0,
+            bytes: 0,
             outcome: UpstreamOutcome::Running,
         });
         drop(calls);
@@ -148,6 +205,16 @@ impl Entry {
     /// Notes how many tokens the call has produced.
     pub(super) fn produced(&self, tokens: u32) {
         self.change(|call| call.produced = tokens);
+    }
+
+    /// Notes that all tokens so far were handed to the connection.
+    pub(super) fn sent(&self) {
+        self.change(|call| call.sent = call.produced);
+    }
+
+    /// Notes that bytes were handed to the connection.
+    pub(super) fn handed_over(&self, bytes: usize) {
+        self.change(|call| call.bytes += u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// Notes how the call ended; only the first end counts.
