@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod api_key;
 pub(crate) mod bucket;
 pub(crate) mod bucket_day;
+pub(crate) mod catalogue_file;
 pub(crate) mod catalogue_model;
 pub(crate) mod credit;
 pub(crate) mod deployment;

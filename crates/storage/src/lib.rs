@@ -24,13 +24,13 @@ pub use connection::Storage;
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{Conflict, StorageError};
 pub use records::{
-    Account, AccountStatus, ApiKey, Applied, AppliedBucket, BillTotals, CatalogueModel, Credit, Credited,
-    DayUsage, Deployment, Discrepancy, EngineKind, InvalidLedgerCursor, KeyHash, KeyStatus, LedgerCall,
-    LedgerCause, LedgerCursor, LedgerRow, ModelFeature, ModelStatus, ModelType, PriceRecord, ReplicaSpec,
-    RoutingPolicy, SubType,
+    Account, AccountStatus, ApiKey, Applied, AppliedBucket, BillTotals, CatalogueFile, CatalogueModel,
+    Credit, Credited, DayUsage, Deployment, Discrepancy, EngineKind, InvalidLedgerCursor, KeyHash, KeyStatus,
+    LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature, ModelStatus, ModelType, PriceRecord,
+    ReplicaSpec, RoutingPolicy, SubType,
 };
 pub use repositories::{
-    Changed, Page, UnreadableRow, accounts, api_keys, bills, buckets, catalogue, credits, deployments,
-    ledger, prices, revisions,
+    Changed, Page, UnreadableRow, accounts, api_keys, bills, buckets, catalogue, catalogue_file, credits,
+    deployments, ledger, prices, revisions,
 };
 pub use transaction::{Executor, Scope, Snapshot, Source, Write};

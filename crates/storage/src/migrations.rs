@@ -6,6 +6,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 mod m20261123_190000_create_accounts_and_catalogue;
 mod m20261123_220000_create_ledger;
 mod m20261124_020000_add_deployment_fallbacks;
+mod m20261124_023000_create_catalogue_file;
 
 /// Every migration, oldest first.
 pub(crate) struct Migrator;
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_190000_create_accounts_and_catalogue::Migration),
             Box::new(m20261123_220000_create_ledger::Migration),
             Box::new(m20261124_020000_add_deployment_fallbacks::Migration),
+            Box::new(m20261124_023000_create_catalogue_file::Migration),
         ]
     }
 }

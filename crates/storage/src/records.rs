@@ -3,6 +3,7 @@
 mod account;
 mod api_key;
 mod bill;
+mod catalogue_file;
 mod credit;
 mod deployment;
 mod ledger;
@@ -12,6 +13,7 @@ mod price;
 pub use account::{Account, AccountStatus};
 pub use api_key::{ApiKey, KeyHash, KeyStatus};
 pub use bill::{BillTotals, DayUsage};
+pub use catalogue_file::CatalogueFile;
 pub use credit::{Credit, Credited};
 pub use deployment::{Deployment, EngineKind, ReplicaSpec, RoutingPolicy};
 pub use ledger::{

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod bills;
 pub mod buckets;
 pub mod catalogue;
+pub mod catalogue_file;
 mod convert;
 pub mod credits;
 pub mod deployments;

@@ -7,6 +7,7 @@ mod storage {
     mod bad_data;
     mod bills;
     mod catalogue;
+    mod catalogue_file;
     mod credits;
     mod deployments;
     mod ledger;
