@@ -4,10 +4,12 @@
 //! A request type implements [`RequestBody`]; what it returns is valid, and what it refuses is
 //! refused with a code of the contract and a text that never repeats the caller's content.
 
+pub mod anthropic;
 mod dialect;
 mod error;
 mod error_code;
 pub mod openai;
+mod parameters;
 mod reader;
 pub mod silicon;
 
@@ -15,3 +17,26 @@ pub use dialect::{ErrorDialect, RenderedError};
 pub use error::{ApiError, ErrorBody};
 pub use error_code::ErrorCode;
 pub use reader::RequestBody;
+
+#[cfg(test)]
+mod tests {
+    /// The names of the fields that a schema documents, in order.
+    pub(crate) fn documented_fields(schema: &impl serde::Serialize) -> Vec<String> {
+        let schema = serde_json::to_value(schema).unwrap();
+        let mut names: Vec<String> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The names in order.
+    pub(crate) fn sorted(names: &[&str]) -> Vec<String> {
+        let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    }
+}

@@ -1,6 +1,8 @@
 //! Wire types of the OpenAI dialect.
 
 pub mod chat;
+pub mod completions;
+pub mod embeddings;
 mod models;
 
 pub use models::{Model, ModelList};

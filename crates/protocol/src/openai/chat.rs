@@ -3,10 +3,9 @@
 mod chunk;
 mod completion;
 mod message;
-mod parameters;
 mod request;
 mod schema;
-mod tool;
+pub(crate) mod tool;
 
 pub use chunk::{
     Chunk, ChunkChoice, ChunkDelta, FunctionDelta, StreamError, StreamErrorDetail, ToolCallDelta,
@@ -16,7 +15,8 @@ pub use completion::{
     FunctionCall, PromptTokensDetails, TokenLogprob, ToolCall, TopLogprob, Usage,
 };
 pub use message::{ChatMessage, Role};
-pub use parameters::{ResponseFormat, TopK};
 pub use request::ChatCompletionRequest;
-pub use schema::ChatCompletionRequestSchema;
+pub use schema::{ChatCompletionRequestSchema, StopSchema, StreamOptionsSchema};
 pub use tool::{ToolChoice, ToolDefinition};
+
+pub use crate::parameters::{ResponseFormat, TopK};

@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::message::{ChatMessage, messages};
-use super::parameters::{
-    Lowest, ResponseFormat, TopK, choices, integer_within, logit_bias, max_tokens, response_format, seed,
-    stop, top_k, within,
-};
 use super::tool::{ToolChoice, ToolDefinition, tool_choice, tools};
+use crate::parameters::{
+    Lowest, ResponseFormat, TopK, choices, integer_within, logit_bias, max_tokens, model, response_format,
+    seed, stop, stream_options, top_k, within,
+};
 use crate::reader::{Object, Path, boolean, string};
 use crate::{ApiError, ErrorCode, RequestBody};
 
@@ -120,7 +120,7 @@ impl RequestBody for ChatCompletionRequest {
             frequency_penalty: body.optional("frequency_penalty", penalty)?,
             presence_penalty: body.optional("presence_penalty", penalty)?,
             logit_bias: body.optional("logit_bias", logit_bias)?.unwrap_or_default(),
-            n: body.optional("n", choices)?,
+            n: body.optional("n", |at, raw| choices(at, raw, 20))?,
             seed: body.optional("seed", seed)?,
             logprobs: logprobs(&body)?,
             response_format: body
@@ -137,28 +137,11 @@ impl RequestBody for ChatCompletionRequest {
     }
 }
 
-fn model(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
-    let name = string(at, raw)?;
-    // The wire's answer to an empty name is the generic text, not "required" (section 1.5).
-    if name.is_empty() {
-        Err(ApiError::new(ErrorCode::ParamInvalid))
-    } else {
-        Ok(name)
-    }
-}
-
 /// Reads `max_tokens` and OpenAI's newer name for it, which wins when both are there.
 fn answer_length(body: &Object<'_, '_>) -> Result<Option<u32>, ApiError> {
     let old = body.optional("max_tokens", max_tokens)?;
     let new = body.optional("max_completion_tokens", max_tokens)?;
     Ok(new.or(old))
-}
-
-/// Checks `stream_options`. Usage is in every chunk anyway, so `include_usage` changes nothing.
-fn stream_options(at: Path<'_>, raw: &RawValue) -> Result<(), ApiError> {
-    Object::read(at, raw, &["include_usage"])?
-        .optional("include_usage", boolean)
-        .map(drop)
 }
 
 fn logprobs(body: &Object<'_, '_>) -> Result<Option<u8>, ApiError> {

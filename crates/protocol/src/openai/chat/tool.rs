@@ -8,10 +8,10 @@ use crate::ApiError;
 use crate::reader::{Kind, Object, Path, boolean, list, string};
 
 /// The most tools of one request (contract section 3.1).
-const MOST_TOOLS: usize = 128;
+pub(crate) const MOST_TOOLS: usize = 128;
 /// The most bytes that the schemas of one request may have together. They are kept as trees, which
 /// take many times the size of their text.
-const MOST_SCHEMA_BYTES: usize = 1024 * 1024;
+pub(crate) const MOST_SCHEMA_BYTES: usize = 1024 * 1024;
 
 /// A function that the model may call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,7 +75,7 @@ fn definition(at: Path<'_>, raw: &RawValue, schema_bytes: &mut usize) -> Result<
 }
 
 /// Reads a function's name: 1 to 64 of `A-Za-z0-9_-`.
-pub(super) fn function_name(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
+pub(crate) fn function_name(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
     let name = string(at, raw)?;
     let valid = (1..=64).contains(&name.len())
         && name
@@ -88,7 +88,8 @@ pub(super) fn function_name(at: Path<'_>, raw: &RawValue) -> Result<String, ApiE
     }
 }
 
-fn schema(at: Path<'_>, raw: &RawValue) -> Result<Value, ApiError> {
+/// Reads a JSON Schema, which may not be nested more than 127 levels deep.
+pub(crate) fn schema(at: Path<'_>, raw: &RawValue) -> Result<Value, ApiError> {
     if Kind::of(raw) != Kind::Object {
         return Err(at.fault("Input should be a valid dictionary"));
     }

@@ -1,11 +1,11 @@
-//! Readers of the single parameters of a chat request, with their ranges.
+//! Readers of the single parameters of requests that generate text, with their ranges.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::reader::{Kind, Object, Path, dictionary, integer, list, number, string};
+use crate::reader::{Kind, Object, Path, boolean, dictionary, integer, list, number, string};
 use crate::{ApiError, ErrorCode};
 
 /// How many of the most likely tokens are drawn from.
@@ -33,15 +33,33 @@ pub enum ResponseFormat {
 
 /// The borders of a number.
 #[derive(Clone, Copy)]
-pub(super) enum Lowest {
+pub(crate) enum Lowest {
     /// The border itself is allowed.
     From(f32),
     /// It is not.
     Above(f32),
 }
 
+/// Reads the name of a model.
+pub(crate) fn model(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
+    let name = string(at, raw)?;
+    // The wire's answer to an empty name is the generic text, not "required" (section 1.5).
+    if name.is_empty() {
+        Err(ApiError::new(ErrorCode::ParamInvalid))
+    } else {
+        Ok(name)
+    }
+}
+
+/// Checks `stream_options`. Usage is in every chunk anyway, so `include_usage` changes nothing.
+pub(crate) fn stream_options(at: Path<'_>, raw: &RawValue) -> Result<(), ApiError> {
+    Object::read(at, raw, &["include_usage"])?
+        .optional("include_usage", boolean)
+        .map(drop)
+}
+
 /// Reads a number between two borders; the upper one is allowed.
-pub(super) fn within(at: Path<'_>, raw: &RawValue, lowest: Lowest, highest: f32) -> Result<f32, ApiError> {
+pub(crate) fn within(at: Path<'_>, raw: &RawValue, lowest: Lowest, highest: f32) -> Result<f32, ApiError> {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "sampling computes in f32; the borders are exact in it"
@@ -63,7 +81,7 @@ pub(super) fn within(at: Path<'_>, raw: &RawValue, lowest: Lowest, highest: f32)
 }
 
 /// Reads an integer between two borders, both allowed.
-pub(super) fn integer_within(
+pub(crate) fn integer_within(
     at: Path<'_>,
     raw: &RawValue,
     lowest: u32,
@@ -80,7 +98,7 @@ pub(super) fn integer_within(
 }
 
 /// Reads `max_tokens`. There is no upper border: what a model can give is a matter of its context.
-pub(super) fn max_tokens(at: Path<'_>, raw: &RawValue) -> Result<u32, ApiError> {
+pub(crate) fn max_tokens(at: Path<'_>, raw: &RawValue) -> Result<u32, ApiError> {
     let value = integer(at, raw)?;
     if value < 1 {
         return Err(at.fault("Input should be greater than or equal to 1"));
@@ -89,19 +107,19 @@ pub(super) fn max_tokens(at: Path<'_>, raw: &RawValue) -> Result<u32, ApiError> 
 }
 
 /// Reads `n`.
-pub(super) fn choices(at: Path<'_>, raw: &RawValue) -> Result<u32, ApiError> {
+pub(crate) fn choices(at: Path<'_>, raw: &RawValue, most: u32) -> Result<u32, ApiError> {
     let value = integer(at, raw)?;
     if value < 1 {
         return Err(at.fault("Input should be greater than or equal to 1"));
     }
     u32::try_from(value)
         .ok()
-        .filter(|value| *value <= 20)
-        .ok_or(ApiError::new(ErrorCode::TooLargeN))
+        .filter(|value| *value <= most)
+        .ok_or_else(|| ApiError::with_message(ErrorCode::TooLargeN, format!("n must be at most {most}.")))
 }
 
 /// Reads `top_k`, which is a float on the wire.
-pub(super) fn top_k(at: Path<'_>, raw: &RawValue) -> Result<TopK, ApiError> {
+pub(crate) fn top_k(at: Path<'_>, raw: &RawValue) -> Result<TopK, ApiError> {
     let fault = || ApiError::new(ErrorCode::InvalidTopK);
     number(at, raw)?;
     match integer(at, raw).map_err(|_| fault())? {
@@ -112,7 +130,7 @@ pub(super) fn top_k(at: Path<'_>, raw: &RawValue) -> Result<TopK, ApiError> {
 }
 
 /// Reads `seed`: any 64-bit integer, negative ones included.
-pub(super) fn seed(at: Path<'_>, raw: &RawValue) -> Result<u64, ApiError> {
+pub(crate) fn seed(at: Path<'_>, raw: &RawValue) -> Result<u64, ApiError> {
     match serde_json::from_str::<u64>(raw.get()) {
         Ok(seed) => Ok(seed),
         Err(_) => integer(at, raw).map(i64::cast_unsigned),
@@ -125,7 +143,7 @@ const MOST_STOP_BYTES: usize = 1024;
 
 /// Reads `stop`: a text or up to four, each of at most 1024 bytes. Empty texts are left out, since clients send them for
 /// "none" and they cannot end anything.
-pub(super) fn stop(at: Path<'_>, raw: &RawValue) -> Result<Vec<String>, ApiError> {
+pub(crate) fn stop(at: Path<'_>, raw: &RawValue) -> Result<Vec<String>, ApiError> {
     let texts = match Kind::of(raw) {
         Kind::String => vec![stop_text(at, raw)?],
         Kind::Array => {
@@ -155,7 +173,7 @@ fn stop_text(at: Path<'_>, raw: &RawValue) -> Result<String, ApiError> {
 
 /// Reads `logit_bias`: token ids as keys, -100 to 100 as values; of a repeated key the last one
 /// counts. At most 1024 entries, since each costs time at every generated token. Ordered by id.
-pub(super) fn logit_bias(at: Path<'_>, raw: &RawValue) -> Result<Vec<(u32, f32)>, ApiError> {
+pub(crate) fn logit_bias(at: Path<'_>, raw: &RawValue) -> Result<Vec<(u32, f32)>, ApiError> {
     const MOST_ENTRIES: usize = 1024;
     let mut entries = BTreeMap::new();
     dictionary(at, raw, |key, raw| {
@@ -176,7 +194,7 @@ fn token_id(key: &str) -> Option<u32> {
 }
 
 /// Reads `response_format`.
-pub(super) fn response_format(at: Path<'_>, raw: &RawValue) -> Result<ResponseFormat, ApiError> {
+pub(crate) fn response_format(at: Path<'_>, raw: &RawValue) -> Result<ResponseFormat, ApiError> {
     let format = Object::read(at, raw, &["type"])?;
     match format.required("type", string)?.as_str() {
         "text" => Ok(ResponseFormat::Text),

@@ -1,0 +1,145 @@
+//! The body of a messages request.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::content::{Conversation, conversation, system};
+use super::tool::{tool_choice, tools};
+use crate::openai::chat::{ChatMessage, Role, ToolChoice, ToolDefinition};
+use crate::parameters::{Lowest, integer_within, max_tokens, model, stop, within};
+use crate::reader::{Kind, Object, Path, boolean, integer, string};
+use crate::{ApiError, ErrorCode, RequestBody};
+
+/// A messages request, read, checked and turned into the terms of chats: blocks of results are
+/// messages of their own, the system prompt is the first message. `None` and empty lists mean "not
+/// given". Fields that the API tolerates without effect (`metadata`, `service_tier`, `cache_control`
+/// and unknown ones) are not kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MessagesRequest {
+    /// The model's catalogue name, not empty.
+    pub model: String,
+    /// The conversation; empty when it is nothing but the text that the answer continues.
+    pub messages: Vec<ChatMessage>,
+    /// Text that the answer continues: that of an assistant's turn at the end. Not empty.
+    pub prefill: Option<String>,
+    /// Whether to answer as a stream of events.
+    pub stream: bool,
+    /// The most tokens, at least 1.
+    pub max_tokens: u32,
+    /// Texts that end the answer: up to 4 of up to 1024 bytes, none empty.
+    pub stop_sequences: Vec<String>,
+    /// 0 to 2.
+    pub temperature: Option<f32>,
+    /// Above 0, up to 1.
+    pub top_p: Option<f32>,
+    /// How many of the most likely tokens are drawn from, at least 1.
+    pub top_k: Option<u32>,
+    /// Functions that the model may call, up to 128.
+    pub tools: Vec<ToolDefinition>,
+    /// Which of them it may or must call.
+    pub tool_choice: ToolChoice,
+    /// Whether the model thinks first.
+    pub thinking: Option<ThinkingSetting>,
+}
+
+/// Whether a model thinks first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ThinkingSetting {
+    /// It does, with at most this many tokens.
+    Enabled(u32),
+    /// It does not.
+    Disabled,
+}
+
+impl MessagesRequest {
+    /// Whether any message has anything but text.
+    pub fn has_media(&self) -> bool {
+        self.messages.iter().any(|message| message.has_media)
+    }
+}
+
+pub(super) const KNOWN: &[&str] = &[
+    "model",
+    "messages",
+    "system",
+    "max_tokens",
+    "stop_sequences",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "tools",
+    "tool_choice",
+    "thinking",
+];
+
+impl RequestBody for MessagesRequest {
+    fn from_json(text: &str) -> Result<Self, ApiError> {
+        let body = Object::read_body(text, KNOWN)?;
+        let model = body.optional("model", model)?.ok_or(ErrorCode::ModelRequired)?;
+        let max_tokens = body.required("max_tokens", max_tokens)?;
+        let Conversation { messages, prefill } = body
+            .optional("messages", conversation)?
+            .ok_or(ErrorCode::MessageRequired)?;
+        let system = body.optional("system", system)?.filter(|text| !text.is_empty());
+        Ok(Self {
+            model,
+            messages: system.map(system_message).into_iter().chain(messages).collect(),
+            prefill,
+            stream: body.optional("stream", boolean)?.unwrap_or(false),
+            max_tokens,
+            stop_sequences: body
+                .optional("stop_sequences", stop_sequences)?
+                .unwrap_or_default(),
+            temperature: body.optional("temperature", |at, raw| within(at, raw, Lowest::From(0.0), 2.0))?,
+            top_p: body.optional("top_p", |at, raw| within(at, raw, Lowest::Above(0.0), 1.0))?,
+            top_k: body.optional("top_k", top_k)?.flatten(),
+            tools: body.optional("tools", tools)?.unwrap_or_default(),
+            tool_choice: body.optional("tool_choice", tool_choice)?.unwrap_or_default(),
+            thinking: body.optional("thinking", thinking)?,
+        })
+    }
+}
+
+fn system_message(content: String) -> ChatMessage {
+    ChatMessage {
+        role: Role::System,
+        content,
+        ..ChatMessage::default()
+    }
+}
+
+fn stop_sequences(at: Path<'_>, raw: &RawValue) -> Result<Vec<String>, ApiError> {
+    if Kind::of(raw) != Kind::Array {
+        return Err(at.fault("Input should be a valid list"));
+    }
+    stop(at, raw)
+}
+
+/// Reads `top_k`; 0 and -1 stand for all tokens.
+fn top_k(at: Path<'_>, raw: &RawValue) -> Result<Option<u32>, ApiError> {
+    match integer(at, raw)? {
+        -1 | 0 => Ok(None),
+        _ => integer_within(at, raw, 1, u32::MAX).map(Some),
+    }
+}
+
+fn thinking(at: Path<'_>, raw: &RawValue) -> Result<ThinkingSetting, ApiError> {
+    let object = Object::read(at, raw, &["type", "budget_tokens"])?;
+    match object.optional("type", string)?.as_deref() {
+        Some("disabled") => Ok(ThinkingSetting::Disabled),
+        Some("enabled") => {
+            let budget = object
+                .get("budget_tokens")
+                .ok_or(ErrorCode::ThinkingBudgetMissing)?;
+            let tokens = integer(object.path("budget_tokens"), budget);
+            let tokens = tokens.ok().filter(|tokens| *tokens > 0);
+            let tokens = tokens.ok_or(ErrorCode::ThinkingBudgetInvalid)?;
+            Ok(ThinkingSetting::Enabled(
+                u32::try_from(tokens).unwrap_or(u32::MAX),
+            ))
+        }
+        Some(_) | None => Err(ErrorCode::ThinkingTypeInvalid.into()),
+    }
+}
