@@ -12,7 +12,7 @@ use silica_types::{RequestId, TokenCount};
 use tokio::time::Instant;
 
 use crate::record::{CallRecord, Delivery};
-use crate::replica::{Loaded, Seat, Tried};
+use crate::replica::{Loaded, NoSeat, Seat, Tried};
 use crate::work::Work;
 use crate::{Call, Gateway, GatewayError};
 
@@ -191,7 +191,20 @@ async fn start_at<W: Work>(
     work: &W,
 ) -> Result<Option<(Seat, W::Begun)>, GatewayError> {
     let mut tried = Tried::default();
-    while let Some(seat) = engines.seat(&tried) {
+    let prefix = if engines.wants_prefix() { work.prefix() } else { None };
+    loop {
+        let seat = match engines.seat(&tried, prefix) {
+            Ok(seat) => seat,
+            Err(NoSeat::Full) => break,
+            Err(NoSeat::Cooling(left)) => {
+                // None is tried before it may be; whoever asked too often is told when to come back.
+                let retry_after = Some(left);
+                attempts
+                    .last_error
+                    .get_or_insert(EngineError::RateLimited { retry_after });
+                break;
+            }
+        };
         tried.add(&seat);
         if attempts.last_error.is_some() {
             if attempts.begun.elapsed() >= RETRY_BUDGET {

@@ -4,7 +4,6 @@
 //! to the replica for a while; then one call tries it. Its success closes the breaker, its failure
 //! opens it for twice as long.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,76 +17,75 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const TRIAL: Duration = Duration::from_secs(10);
 
 /// Whether a replica is tried.
-#[derive(Debug, Default)]
-pub(crate) struct Breaker(Mutex<State>);
-
-#[derive(Debug, Clone, Copy)]
-enum State {
+#[derive(Debug)]
+pub(crate) enum Breaker {
+    /// Calls go through.
     Closed {
+        /// Failures since the last success.
         failures: u32,
     },
     /// No call until `until`; then one, by which `until` moves on.
     Open {
+        /// When the next call may try.
         until: Instant,
+        /// How long it was opened for.
         pause: Duration,
     },
 }
 
-impl Default for State {
+impl Default for Breaker {
     fn default() -> Self {
         Self::Closed { failures: 0 }
     }
 }
 
 impl Breaker {
-    /// Whether a call may go to the replica; an open breaker lets one try when its pause is over.
-    pub(crate) fn admits(&self, now: Instant) -> bool {
-        let mut state = self.lock();
-        match &mut *state {
-            State::Closed { .. } => true,
-            State::Open { until, .. } if *until <= now => {
-                *until = now + TRIAL;
-                true
-            }
-            State::Open { .. } => false,
+    /// Whether a call may go to the replica now.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        match self {
+            Self::Closed { .. } => true,
+            Self::Open { until, .. } => *until <= now,
         }
     }
 
-    /// The replica began to answer.
-    pub(crate) fn succeeded(&self) {
-        *self.lock() = State::default();
+    /// Whether the breaker is closed.
+    pub(crate) const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    /// Lets a call through, if one may go; of an open breaker it is the trial, and the only one.
+    pub(crate) fn admits(&mut self, now: Instant) -> bool {
+        let is_due = self.is_due(now);
+        if let Self::Open { until, .. } = self
+            && is_due
+        {
+            *until = now + TRIAL;
+        }
+        is_due
+    }
+
+    /// The replica began to answer. True when that closed the breaker.
+    pub(crate) fn succeeded(&mut self) -> bool {
+        let was_open = !self.is_closed();
+        *self = Self::default();
+        was_open
     }
 
     /// The replica failed. True when that opened the breaker that was closed.
-    pub(crate) fn failed(&self, now: Instant) -> bool {
-        let mut state = self.lock();
-        match *state {
-            State::Closed { failures } if failures + 1 < FAILURES => {
-                *state = State::Closed {
-                    failures: failures + 1,
-                };
-                false
+    pub(crate) fn failed(&mut self, now: Instant) -> bool {
+        let (pause, opened) = match self {
+            Self::Closed { failures } if *failures + 1 < FAILURES => {
+                *failures += 1;
+                return false;
             }
-            State::Closed { .. } => {
-                *state = State::Open {
-                    until: now + FIRST_PAUSE,
-                    pause: FIRST_PAUSE,
-                };
-                true
-            }
-            State::Open { pause, .. } => {
-                let pause = (pause * 2).min(LONGEST_PAUSE);
-                *state = State::Open {
-                    until: now + pause,
-                    pause,
-                };
-                false
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+            Self::Closed { .. } => (FIRST_PAUSE, true),
+            Self::Open { pause, .. } => ((*pause * 2).min(LONGEST_PAUSE), false),
+        };
+        *self = Self::Open {
+            until: now + pause,
+            pause,
+        };
+        opened
     }
 }
 
@@ -96,7 +94,7 @@ mod tests {
     use super::*;
 
     fn open() -> (Breaker, Instant) {
-        let (breaker, now) = (Breaker::default(), Instant::now());
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
         assert!(!breaker.failed(now));
         assert!(!breaker.failed(now));
         assert!(breaker.failed(now), "the third opens it");
@@ -105,22 +103,23 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_open_it_and_one_trial_closes_it() {
-        let (breaker, now) = open();
+        let (mut breaker, now) = open();
         assert!(!breaker.admits(now + FIRST_PAUSE / 2));
+        assert!(breaker.is_due(now + FIRST_PAUSE));
         assert!(breaker.admits(now + FIRST_PAUSE));
         assert!(!breaker.admits(now + FIRST_PAUSE), "one trial at a time");
-        breaker.succeeded();
+        assert!(breaker.succeeded());
         assert!(breaker.admits(now + FIRST_PAUSE));
     }
 
     #[test]
     fn a_failed_trial_doubles_the_pause_up_to_a_minute() {
-        let (breaker, mut now) = open();
+        let (mut breaker, mut now) = open();
         let mut pause = FIRST_PAUSE;
         for _ in 0..8 {
             now += pause;
             assert!(breaker.admits(now));
-            breaker.failed(now);
+            assert!(!breaker.failed(now), "it was open before");
             pause = (pause * 2).min(LONGEST_PAUSE);
             assert!(!breaker.admits(now + pause / 2));
         }
@@ -129,18 +128,18 @@ mod tests {
 
     #[test]
     fn a_success_between_failures_keeps_it_closed() {
-        let (breaker, now) = (Breaker::default(), Instant::now());
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..10 {
             breaker.failed(now);
             breaker.failed(now);
-            breaker.succeeded();
+            assert!(!breaker.succeeded(), "it was closed before");
         }
         assert!(breaker.admits(now));
     }
 
     #[test]
     fn a_trial_that_nobody_reports_makes_way() {
-        let (breaker, now) = open();
+        let (mut breaker, now) = open();
         assert!(breaker.admits(now + FIRST_PAUSE));
         assert!(breaker.admits(now + FIRST_PAUSE + TRIAL));
     }

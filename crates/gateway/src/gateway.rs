@@ -3,14 +3,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use silica_engine::ChatRequest;
-use silica_platform::{CallFacts, Caller, CatalogueModel, Deployment, Meter, ModelStatus, Platform, SubType};
+use silica_platform::{
+    CallFacts, Caller, Catalogue, CatalogueModel, Deployment, Meter, ModelStatus, Platform, SubType,
+};
 use silica_types::{RequestId, SharedClock, TraceId};
 
+use crate::health::Checks;
 use crate::record::{CallRecord, Delivery};
 use crate::registry::Registry;
-use crate::replica::{Loaded, Replica};
+use crate::replica::{Loaded, ReplicaSeed};
 use crate::routes::Routes;
-use crate::{Admitted, Call, DeployError, EngineLoader, GatewayError, error_chain};
+use crate::{
+    Admitted, Call, DeployError, EngineLoader, GatewayError, HealthOptions, ReplicaState, error_chain,
+};
 
 /// Routes calls to engines. Clones are the same gateway.
 #[derive(Clone)]
@@ -22,6 +27,7 @@ struct Inner {
     loader: Arc<dyn EngineLoader>,
     clock: SharedClock,
     registry: Registry,
+    checks: Checks,
     routes: Routes,
     /// Held from the look at the catalogue to the change of the routes that follows from it.
     changing: Mutex<()>,
@@ -33,8 +39,20 @@ struct Inner {
 pub struct Prepared(Arc<Loaded>);
 
 impl Gateway {
-    /// Makes a gateway without routes; see [`Gateway::reconcile`].
+    /// Makes a gateway without routes that asks engines elsewhere for their health as usual; see
+    /// [`Gateway::reconcile`].
     pub fn new(platform: Platform, meter: Meter, loader: Arc<dyn EngineLoader>, clock: SharedClock) -> Self {
+        Self::with_health(platform, meter, loader, clock, HealthOptions::default())
+    }
+
+    /// As [`Gateway::new`], with other health checks.
+    pub fn with_health(
+        platform: Platform,
+        meter: Meter,
+        loader: Arc<dyn EngineLoader>,
+        clock: SharedClock,
+        health: HealthOptions,
+    ) -> Self {
         let (registry, routes) = (Registry::default(), Routes::default());
         Self(Arc::new(Inner {
             platform,
@@ -42,6 +60,7 @@ impl Gateway {
             loader,
             clock,
             registry,
+            checks: Checks::new(health),
             routes,
             changing: Mutex::default(),
         }))
@@ -58,14 +77,14 @@ impl Gateway {
             let loaded = self
                 .0
                 .registry
-                .load(&*self.0.loader, deployment, position, spec)
+                .load(&*self.0.loader, &self.0.checks, deployment, position, spec)
                 .await;
             let (slot, engines) = loaded.map_err(|source| DeployError {
                 deployment: deployment.name.clone(),
                 replica: position,
                 source,
             })?;
-            replicas.push(Arc::new(Replica::new(spec, engines, slot)));
+            replicas.push(ReplicaSeed { engines, slot });
         }
         Ok(Prepared(Arc::new(Loaded::new(deployment.clone(), replicas))))
     }
@@ -91,7 +110,10 @@ impl Gateway {
             );
             return;
         }
-        self.0.routes.put(&loaded, &catalogue);
+        if let Some(before) = self.0.routes.put(&loaded, &catalogue) {
+            before.hide();
+        }
+        loaded.show();
         tracing::info!(
             deployment.name = %name,
             replicas = loaded.replicas.len(),
@@ -106,7 +128,14 @@ impl Gateway {
         let _in_order = self.change();
         let catalogue = self.0.platform.catalogue();
         if catalogue.deployment(deployment).is_none() {
-            self.0.routes.retain(&catalogue, |name| name != deployment);
+            self.drop_routes(&catalogue, |name| name != deployment);
+        }
+    }
+
+    /// Keeps the deployments that `keep` names. The caller holds the lock of [`Gateway::change`].
+    fn drop_routes(&self, catalogue: &Catalogue, keep: impl Fn(&str) -> bool) {
+        for dropped in self.0.routes.retain(catalogue, keep) {
+            dropped.hide();
         }
     }
 
@@ -145,9 +174,17 @@ impl Gateway {
     fn drop_what_is_gone(&self) {
         let _in_order = self.change();
         let catalogue = self.0.platform.catalogue();
-        self.0
-            .routes
-            .retain(&catalogue, |name| catalogue.deployment(name).is_some());
+        self.drop_routes(&catalogue, |name| catalogue.deployment(name).is_some());
+    }
+
+    /// How the replicas of a deployment are doing, by position; `None` when it is not in force.
+    pub fn replica_states(&self, deployment: &str) -> Option<Vec<ReplicaState>> {
+        Some(self.0.routes.of_deployment(deployment)?.states())
+    }
+
+    /// Ends the health checks and waits for that. Calls go on.
+    pub async fn close(&self) {
+        self.0.checks.close().await;
     }
 
     /// Whether every deployment of the catalogue has its engines.

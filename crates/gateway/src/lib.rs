@@ -5,11 +5,18 @@
 //! snapshots of `silica-platform`; nothing here waits for a database or speaks HTTP.
 
 mod admitted;
+mod affinity;
 mod breaker;
 mod call;
+mod choice;
+mod condition;
 mod error;
 mod gateway;
+mod health;
 mod loader;
+mod meters;
+mod outlier;
+mod positions;
 mod record;
 mod registry;
 mod replica;
@@ -18,7 +25,9 @@ mod work;
 
 pub use admitted::{Admitted, Answered};
 pub use call::Call;
+pub use condition::{BreakerState, Health, ReplicaState};
 pub use error::{DeployError, GatewayError, LoadError, error_chain};
 pub use gateway::{Gateway, Prepared};
+pub use health::HealthOptions;
 pub use loader::EngineLoader;
 pub use record::Delivery;

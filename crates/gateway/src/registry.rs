@@ -2,14 +2,18 @@
 //!
 //! A deployment is loaded by the operator's request and, because that request changes the
 //! catalogue, by the reconciling task as well; both must end up with the same engine. The same
-//! holds when only the weights or the models of a deployment change.
+//! holds when only the weights or the models of a deployment change: what is known of an engine's
+//! condition, and what it runs, stays.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use silica_engine::Engines;
 use silica_platform::{Deployment, ReplicaSpec};
 use tokio::sync::OnceCell;
 
+use crate::affinity::Identity;
+use crate::condition::Condition;
+use crate::health::{Asking, Checks, Patient};
 use crate::{EngineLoader, LoadError};
 
 /// Finds engines by what they were started from. Holds them weakly: an engine lives as long as a
@@ -23,13 +27,16 @@ pub(crate) struct Registry {
 #[derive(Default)]
 pub(crate) struct Slot {
     engine: OnceCell<Engines>,
+    condition: Arc<Condition>,
+    /// Set when the engine is asked for its health, which goes on as long as the slot lives.
+    asking: OnceLock<Asking>,
 }
 
 /// What an engine was started from.
 #[derive(Clone, PartialEq)]
 struct Key {
     deployment: String,
-    /// With weight and concurrency blanked, since they do not concern the engine.
+    /// With what does not concern the engine blanked.
     spec: ReplicaSpec,
     /// Tells replicas of the same specification apart.
     ordinal: usize,
@@ -41,6 +48,7 @@ impl Registry {
     pub(crate) async fn load(
         &self,
         loader: &dyn EngineLoader,
+        checks: &Checks,
         deployment: &Deployment,
         position: usize,
         spec: &ReplicaSpec,
@@ -51,6 +59,17 @@ impl Registry {
             .get_or_try_init(|| loader.load(deployment, spec))
             .await?;
         let engines = engine.clone();
+        if let Some(probe) = &engines.health {
+            slot.asking.get_or_init(|| {
+                checks.begin(Patient {
+                    deployment: deployment.name.clone(),
+                    position,
+                    identity: Identity::within(deployment, position, spec),
+                    probe: Arc::clone(probe),
+                    condition: Arc::clone(&slot.condition),
+                })
+            });
+        }
         Ok((slot, engines))
     }
 
@@ -70,10 +89,18 @@ impl Registry {
     }
 }
 
+impl Slot {
+    /// How the engine is doing.
+    pub(crate) const fn condition(&self) -> &Arc<Condition> {
+        &self.condition
+    }
+}
+
 fn key(deployment: &Deployment, position: usize, spec: &ReplicaSpec) -> Key {
     let blank = |spec: &ReplicaSpec| ReplicaSpec {
         weight: 1,
         max_concurrency: None,
+        drain: false,
         ..spec.clone()
     };
     let blanked = blank(spec);

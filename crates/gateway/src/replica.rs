@@ -1,71 +1,129 @@
-//! A loaded deployment and the choice among its replicas.
+//! A loaded deployment, its replicas and their seats.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use silica_engine::{EngineError, Engines};
 use silica_platform::{Deployment, ReplicaSpec, RoutingPolicy};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::breaker::Breaker;
+use crate::ReplicaState;
+use crate::affinity::{Identity, Prefix};
+use crate::condition::{Condition, Fitness};
+use crate::meters::{CallMeters, CallOutcome, ConditionMeters};
+use crate::positions::Positions;
 use crate::registry::Slot;
 
 /// One loaded engine with its limits.
 pub(crate) struct Replica {
     engines: Engines,
-    weight: u64,
-    limit: usize,
-    seats: Arc<Semaphore>,
-    breaker: Breaker,
+    position: usize,
+    pub(crate) identity: Identity,
+    pub(crate) weight: u64,
+    limit: u64,
+    drains: bool,
+    meters: CallMeters,
     /// Keeps the registry's entry alive, so that a later deployment finds this engine.
-    _slot: Arc<Slot>,
+    slot: Arc<Slot>,
+    /// The replicas of the deployment, this one among them, by position.
+    siblings: Arc<[Arc<Slot>]>,
+}
+
+/// What a replica is made of besides its specification.
+pub(crate) struct ReplicaSeed {
+    pub(crate) engines: Engines,
+    pub(crate) slot: Arc<Slot>,
 }
 
 /// The right to run one call on a replica; dropping it gives the seat back.
 pub(crate) struct Seat {
     replica: Arc<Replica>,
-    position: usize,
-    _permit: OwnedSemaphorePermit,
+    /// A [`CallOutcome`]: the latest that is known.
+    outcome: AtomicU8,
 }
 
 /// A deployment whose engines are loaded.
 pub(crate) struct Loaded {
     pub(crate) deployment: Deployment,
     pub(crate) replicas: Vec<Arc<Replica>>,
-    /// Where the next round begins; used by the policies that take turns.
-    turn: AtomicUsize,
+    /// Counts the calls; used by the policies that take turns.
+    pub(crate) turn: AtomicUsize,
 }
 
-/// The replicas that a call has tried, by position.
+/// The replicas that a call has tried.
 #[derive(Debug, Default)]
-pub(crate) struct Tried(Vec<usize>);
+pub(crate) struct Tried(Positions);
+
+/// Why there is no seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSeat {
+    /// Every replica was tried, runs as many calls as it may, or takes none.
+    Full,
+    /// Those that are left limit their calls; the first of them takes calls again after this time.
+    Cooling(Duration),
+}
 
 impl Replica {
-    pub(crate) fn new(spec: &ReplicaSpec, engines: Engines, slot: Arc<Slot>) -> Self {
-        let limit = spec.max_concurrency.and_then(|limit| usize::try_from(limit).ok());
-        let limit = limit.unwrap_or(Semaphore::MAX_PERMITS);
+    fn new(
+        deployment: &Deployment,
+        position: usize,
+        spec: &ReplicaSpec,
+        seed: ReplicaSeed,
+        siblings: Arc<[Arc<Slot>]>,
+    ) -> Self {
         Self {
-            engines,
+            engines: seed.engines,
+            position,
+            identity: Identity::within(deployment, position, spec),
             weight: u64::from(spec.weight.max(1)),
-            limit,
-            seats: Arc::new(Semaphore::new(limit)),
-            breaker: Breaker::default(),
-            _slot: slot,
+            limit: spec.max_concurrency.map_or(u64::MAX, u64::from),
+            drains: spec.drain,
+            meters: CallMeters::new(&deployment.name, position),
+            slot: seed.slot,
+            siblings,
         }
     }
 
-    fn running(&self) -> u64 {
-        u64::try_from(self.limit - self.seats.available_permits()).unwrap_or(u64::MAX)
+    /// The calls that run on it.
+    pub(crate) fn running(&self) -> u64 {
+        self.condition().running()
     }
 
-    fn try_seat(self: &Arc<Self>, position: usize) -> Option<Seat> {
-        let permit = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+    fn condition(&self) -> &Condition {
+        self.slot.condition()
+    }
+
+    fn has_place(&self) -> bool {
+        self.running() < self.limit
+    }
+
+    fn try_seat(self: &Arc<Self>) -> Option<Seat> {
+        if !self.condition().enter(self.limit) {
+            return None;
+        }
+        self.meters.begun();
         Some(Seat {
             replica: Arc::clone(self),
-            position,
-            _permit: permit,
+            outcome: AtomicU8::new(CallOutcome::Unanswered as u8),
         })
+    }
+
+    /// Ejects the replica, unless half of the deployment's replicas are ejected then.
+    fn eject(&self, now: Instant) {
+        let ejected = |slot: &&Arc<Slot>| slot.condition().is_ejected(now);
+        let others = self.siblings.iter().filter(ejected).count();
+        if (others + 1) * 2 > self.siblings.len() {
+            return;
+        }
+        let pause = self.condition().eject(now);
+        self.meters.ejected();
+        tracing::warn!(
+            replica = self.position,
+            pause_ms = pause.as_millis(),
+            "replica {} fails most of its calls; they go to others for a while",
+            self.position
+        );
     }
 }
 
@@ -77,64 +135,143 @@ impl Seat {
 
     /// Notes that the replica began to answer.
     pub(crate) fn succeeded(&self) {
-        self.replica.breaker.succeeded();
+        self.note(CallOutcome::Answered);
+        if self.replica.condition().began() {
+            let position = self.replica.position;
+            tracing::info!(replica = position, "replica {position} answers calls again");
+        }
     }
 
-    /// Notes an error of the replica. One that is the request's fault says nothing about it, and a
-    /// full queue says that it works.
+    /// Notes an error of the replica, before its answer or within it. One that is the request's
+    /// fault says nothing about the replica, and a full queue says that it works.
     pub(crate) fn failed(&self, error: &EngineError) {
-        let broken = matches!(error, EngineError::Unavailable | EngineError::Failed(_));
-        if broken && self.replica.breaker.failed(Instant::now()) {
+        match error {
+            EngineError::Unavailable | EngineError::Failed(_) => self.broke(),
+            EngineError::QueueFull => self.note(CallOutcome::Busy),
+            EngineError::RateLimited { retry_after } => {
+                self.note(CallOutcome::Limited);
+                self.replica.condition().limited(Instant::now(), *retry_after);
+            }
+            EngineError::ContextExceeded { .. }
+            | EngineError::Unsupported(_)
+            | EngineError::InvalidRequest(_) => {}
+        }
+    }
+
+    /// Notes that the replica failed, such as by an answer that was cut.
+    pub(crate) fn broke(&self) {
+        self.note(CallOutcome::Failed);
+        let (replica, now) = (&self.replica, Instant::now());
+        let failed = replica.condition().failed(now);
+        if failed.opened {
+            let position = replica.position;
             tracing::warn!(
-                replica = self.position,
-                "a replica fails again and again; calls go to others for a while"
+                replica = position,
+                "replica {position} fails again and again; calls go to others for a while"
             );
         }
+        if failed.is_outlier {
+            replica.eject(now);
+        }
+    }
+
+    fn note(&self, outcome: CallOutcome) {
+        self.outcome.store(outcome as u8, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let outcome = CallOutcome::from(*self.outcome.get_mut());
+        let replica = &self.replica;
+        if outcome == CallOutcome::Answered {
+            replica.condition().answered(Instant::now());
+        }
+        replica.condition().leave();
+        replica.meters.ended(outcome);
     }
 }
 
 impl Tried {
     /// Counts the replica of a seat as tried.
     pub(crate) fn add(&mut self, seat: &Seat) {
-        self.0.push(seat.position);
+        self.0.insert(seat.replica.position);
     }
 }
 
 impl Loaded {
-    pub(crate) const fn new(deployment: Deployment, replicas: Vec<Arc<Replica>>) -> Self {
+    /// Makes a deployment of its engines, of which there is one for each replica.
+    pub(crate) fn new(deployment: Deployment, seeds: Vec<ReplicaSeed>) -> Self {
+        let siblings: Arc<[_]> = seeds.iter().map(|seed| Arc::clone(&seed.slot)).collect();
+        let specs = deployment.replicas.iter().enumerate();
+        let replicas = specs.zip(seeds).map(|((position, spec), seed)| {
+            Arc::new(Replica::new(
+                &deployment,
+                position,
+                spec,
+                seed,
+                Arc::clone(&siblings),
+            ))
+        });
         Self {
+            replicas: replicas.collect(),
             deployment,
-            replicas,
             turn: AtomicUsize::new(0),
         }
     }
 
-    /// Takes a seat by the deployment's policy on a replica that was not tried; `None` when there is
-    /// none that has a place. A replica whose breaker is open is taken only when no other is left: a
-    /// call is better tried than refused.
-    pub(crate) fn seat(&self, tried: &Tried) -> Option<Seat> {
-        let order: Vec<usize> = self
-            .order()
-            .into_iter()
-            .filter(|position| !tried.0.contains(position))
-            .collect();
+    /// Takes a seat by the deployment's policy on a replica that was not tried. One that is likely
+    /// to fail is taken only when no other is left: a call is better tried than refused. One that
+    /// asked to be left alone for a while is not taken.
+    ///
+    /// # Errors
+    /// When there is none that has a place.
+    pub(crate) fn seat(&self, tried: &Tried, prefix: Option<Prefix>) -> Result<Seat, NoSeat> {
         let now = Instant::now();
-        let mut open = Vec::new();
-        for position in order {
-            let replica = self.replicas.get(position)?;
-            if replica.seats.available_permits() == 0 {
+        let mut passed = tried.0.clone();
+        loop {
+            let (candidates, are_ready) = self.candidates(&passed, now)?;
+            let position = self.choose(&candidates, prefix);
+            passed.insert(position);
+            let Some(replica) = self.replicas.get(position) else {
+                return Err(NoSeat::Full);
+            };
+            // Another call may have taken its last place in between, or the trial of its breaker.
+            if are_ready && !replica.condition().admits(now) {
                 continue;
             }
-            if !replica.breaker.admits(now) {
-                open.push(position);
-                continue;
-            }
-            if let Some(seat) = replica.try_seat(position) {
-                return Some(seat);
+            if let Some(seat) = replica.try_seat() {
+                return Ok(seat);
             }
         }
-        open.into_iter()
-            .find_map(|position| self.replicas.get(position)?.try_seat(position))
+    }
+
+    /// The replicas that may be taken, never none, and whether nothing speaks against them.
+    fn candidates(&self, passed: &Positions, now: Instant) -> Result<(Positions, bool), NoSeat> {
+        let (mut ready, mut suspect) = (Positions::default(), Positions::default());
+        let (mut is_full, mut cooling) = (false, None::<Duration>);
+        for (position, replica) in self.replicas.iter().enumerate() {
+            if replica.drains || passed.contains(position) {
+                continue;
+            }
+            match replica.condition().fitness(now) {
+                Fitness::Cooling(left) => cooling = Some(cooling.map_or(left, |least| least.min(left))),
+                _ if !replica.has_place() => is_full = true,
+                Fitness::Ready => ready.insert(position),
+                Fitness::Suspect => suspect.insert(position),
+            }
+        }
+        match cooling {
+            _ if !ready.is_empty() => Ok((ready, true)),
+            _ if !suspect.is_empty() => Ok((suspect, false)),
+            Some(left) if !is_full => Err(NoSeat::Cooling(left)),
+            Some(_) | None => Err(NoSeat::Full),
+        }
+    }
+
+    /// Whether the policy looks at the beginning of a conversation.
+    pub(crate) fn wants_prefix(&self) -> bool {
+        self.deployment.policy == RoutingPolicy::PrefixAffinity && self.replicas.len() > 1
     }
 
     /// Whether these engines are what the deployment asks for now.
@@ -143,47 +280,31 @@ impl Loaded {
         loaded.models == deployment.models
             && loaded.policy == deployment.policy
             && loaded.replicas == deployment.replicas
+            && loaded.fallbacks == deployment.fallbacks
     }
 
-    /// The replicas by position, the one to take first.
-    fn order(&self) -> Vec<usize> {
-        match self.deployment.policy {
-            RoutingPolicy::LeastBusy | RoutingPolicy::PrefixAffinity => self.by_load(),
-            RoutingPolicy::RoundRobin => self.from(self.turn.fetch_add(1, Ordering::Relaxed)),
-            RoutingPolicy::Weighted => self.by_share(),
+    /// How the replicas are doing.
+    pub(crate) fn states(&self) -> Vec<ReplicaState> {
+        let now = Instant::now();
+        let state = |replica: &Arc<Replica>| replica.condition().state(now, replica.drains);
+        self.replicas.iter().map(state).collect()
+    }
+
+    /// Shows the condition of the replicas in the metrics.
+    pub(crate) fn show(&self) {
+        for replica in &self.replicas {
+            let meters = ConditionMeters::new(&self.deployment.name, replica.position);
+            replica.condition().show(Some(meters));
         }
     }
 
-    /// The load of each decides, since one may fill up in between.
-    fn by_load(&self) -> Vec<usize> {
-        let running: Vec<u64> = self.replicas.iter().map(|replica| replica.running()).collect();
-        let mut order: Vec<usize> = (0..self.replicas.len()).collect();
-        // (running + 1) / weight, compared without division; ties keep the operator's order.
-        order.sort_by(|left, right| {
-            let load_left = (running[*left] + 1).saturating_mul(self.replicas[*right].weight);
-            let load_right = (running[*right] + 1).saturating_mul(self.replicas[*left].weight);
-            load_left.cmp(&load_right)
-        });
-        order
-    }
-
-    /// In turn, from `first` on.
-    fn from(&self, first: usize) -> Vec<usize> {
-        let count = self.replicas.len();
-        (0..count).map(|step| first.wrapping_add(step) % count).collect()
-    }
-
-    /// In turn, each as often as its weight: of a sum of weights 2 + 1 the first takes two calls of
-    /// three, whatever runs.
-    fn by_share(&self) -> Vec<usize> {
-        let total: u64 = self.replicas.iter().map(|replica| replica.weight).sum();
-        let turn = u64::try_from(self.turn.fetch_add(1, Ordering::Relaxed)).unwrap_or(u64::MAX);
-        let mut rest = turn % total.max(1);
-        let first = self.replicas.iter().position(|replica| {
-            let is_its_turn = rest < replica.weight;
-            rest = rest.saturating_sub(replica.weight);
-            is_its_turn
-        });
-        self.from(first.unwrap_or(0))
+    /// Shows it no more.
+    pub(crate) fn hide(&self) {
+        for replica in &self.replicas {
+            replica.condition().show(None);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

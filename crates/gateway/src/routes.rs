@@ -30,22 +30,32 @@ impl Routes {
         self.0.load().by_deployment.get(name).map(Arc::clone)
     }
 
-    /// Puts a deployment in the place of the one with its name. `catalogue` says which models are
-    /// deployed.
-    pub(crate) fn put(&self, loaded: &Arc<Loaded>, catalogue: &Catalogue) {
-        self.change(catalogue, |deployments| {
-            deployments.insert(loaded.deployment.name.clone(), Arc::clone(loaded));
+    /// Puts a deployment in the place of the one with its name, which is returned. `catalogue` says
+    /// which models are deployed.
+    pub(crate) fn put(&self, loaded: &Arc<Loaded>, catalogue: &Catalogue) -> Option<Arc<Loaded>> {
+        let name = &loaded.deployment.name;
+        let before = self.change(catalogue, |deployments| {
+            deployments.insert(name.clone(), Arc::clone(loaded));
         });
+        before.by_deployment.get(name).map(Arc::clone)
     }
 
-    /// Keeps the deployments that `keep` names. Running calls keep their engines until they end.
-    pub(crate) fn retain(&self, catalogue: &Catalogue, keep: impl Fn(&str) -> bool) {
-        self.change(catalogue, |deployments| deployments.retain(|name, _| keep(name)));
+    /// Keeps the deployments that `keep` names and returns the others. Running calls keep their
+    /// engines until they end.
+    pub(crate) fn retain(&self, catalogue: &Catalogue, keep: impl Fn(&str) -> bool) -> Vec<Arc<Loaded>> {
+        let before = self.change(catalogue, |deployments| deployments.retain(|name, _| keep(name)));
+        let dropped = before.by_deployment.iter().filter(|(name, _)| !keep(name));
+        dropped.map(|(_, loaded)| Arc::clone(loaded)).collect()
     }
 
-    /// Changes the deployments. A model that has moved to a deployment which is not loaded yet is
-    /// answered by the engines that it had until then: no call finds it without any.
-    fn change(&self, catalogue: &Catalogue, change: impl Fn(&mut BTreeMap<String, Arc<Loaded>>)) {
+    /// Changes the deployments and returns the table before. A model that has moved to a deployment
+    /// which is not loaded yet is answered by the engines that it had until then: no call finds it
+    /// without any.
+    fn change(
+        &self,
+        catalogue: &Catalogue,
+        change: impl Fn(&mut BTreeMap<String, Arc<Loaded>>),
+    ) -> Arc<Table> {
         self.0.rcu(|table| {
             let mut by_deployment = table.by_deployment.clone();
             change(&mut by_deployment);
@@ -67,6 +77,6 @@ impl Routes {
                 by_model,
                 by_deployment,
             }
-        });
+        })
     }
 }

@@ -13,6 +13,8 @@ use silica_engine::{
 use silica_platform::Units;
 use silica_types::TokenCount;
 
+use crate::affinity::Prefix;
+
 /// A request that any replica with the fitting ability can take.
 #[async_trait]
 pub(crate) trait Work: Send + Sync {
@@ -21,6 +23,11 @@ pub(crate) trait Work: Send + Sync {
 
     /// Checks and counts the request at a replica; `None` when the replica has no such ability.
     async fn prepare(&self, engines: &Engines) -> Option<Result<Ready<Self::Begun>, EngineError>>;
+
+    /// The beginning of the conversation, by which its replica is chosen; `None` when it has none.
+    fn prefix(&self) -> Option<Prefix> {
+        None
+    }
 }
 
 /// A request that may begin, once what it may cost is reserved.
@@ -39,6 +46,10 @@ pub(crate) type BegunChat = (ChatEvent, ChatStream);
 #[async_trait]
 impl Work for Arc<ChatRequest> {
     type Begun = BegunChat;
+
+    fn prefix(&self) -> Option<Prefix> {
+        Some(Prefix::of(self))
+    }
 
     async fn prepare(&self, engines: &Engines) -> Option<Result<Ready<BegunChat>, EngineError>> {
         let engine = engines.chat.as_ref()?;
