@@ -8,11 +8,12 @@ use silica_types::{SharedClock, TokenCount};
 use crate::RemoteError;
 use crate::ceiling::Ceiling;
 use crate::estimate::weight;
+use crate::stream::Reading;
 use crate::tally::Tally;
 use crate::tool_calls::ToolCalls;
 use crate::wire::{Chunk, ChunkChoice, ChunkDelta};
 
-/// One answer in the making. The last choice's `Finished` is held back until [`Answer::finish`],
+/// One answer in the making. The last choice's `Finished` is held back until [`Reading::finish`],
 /// because the engine reports its usage after it.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -64,72 +65,6 @@ impl Answer {
             has_started: false,
             held: None,
             is_over: false,
-        }
-    }
-
-    /// Takes one frame, which adds to the events of [`Answer::next_event`].
-    ///
-    /// # Errors
-    /// When the frame reports a failure or makes no sense; the answer is then cut.
-    pub(crate) fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError> {
-        let mut chunk: Chunk = serde_json::from_slice(data).map_err(|error| RemoteError::json(&error))?;
-        if let Some(failure) = chunk.failure() {
-            return Err(failure);
-        }
-        let mut started = self.tally.usage();
-        let mut additions = Vec::new();
-        for choice in chunk.choices.take().unwrap_or_default() {
-            additions.push(self.addition(choice)?);
-        }
-        let frames: usize = additions.iter().map(Addition::frames).sum();
-        let bytes = additions.iter().map(Addition::bytes).sum();
-        let fits = self.ceiling.take(frames.max(1), bytes);
-        if !fits {
-            additions.clear();
-        }
-        for addition in &additions {
-            self.tally.forward(addition.weight, addition.reasoning_weight);
-        }
-        // The frame's own report covers the text in it, so all of its events show it.
-        if let Some(report) = chunk.report() {
-            self.tally.report(report);
-            started = self.tally.usage();
-        }
-        if !std::mem::replace(&mut self.has_started, true) {
-            self.ready.push_back(ChatEvent {
-                usage: started,
-                kind: ChatEventKind::Started,
-            });
-        }
-        for addition in additions {
-            self.add(addition);
-        }
-        if !fits {
-            self.cut_off();
-        }
-        Ok(())
-    }
-
-    /// The next event, if one is ready.
-    pub(crate) fn next_event(&mut self) -> Option<ChatEvent> {
-        self.ready.pop_front()
-    }
-
-    /// Whether every choice has finished; only the usage may still come.
-    pub(crate) const fn is_complete(&self) -> bool {
-        self.held.is_some()
-    }
-
-    /// Whether the answer reached its ceiling: it is complete, and nothing more is taken.
-    pub(crate) const fn is_over(&self) -> bool {
-        self.is_over
-    }
-
-    /// Lets go of the last event with the usage as it now is. Does nothing to an answer that is
-    /// not complete.
-    pub(crate) fn finish(&mut self) {
-        if let Some((choice, reason)) = self.held.take() {
-            self.push(ChatEventKind::Finished { choice, reason });
         }
     }
 
@@ -210,6 +145,65 @@ impl Answer {
         if self.choices.iter().all(|choice| choice.is_finished) {
             self.held = Some((choice, reason));
         } else {
+            self.push(ChatEventKind::Finished { choice, reason });
+        }
+    }
+}
+
+impl Reading for Answer {
+    fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError> {
+        let mut chunk: Chunk = serde_json::from_slice(data).map_err(|error| RemoteError::json(&error))?;
+        if let Some(failure) = chunk.failure() {
+            return Err(failure);
+        }
+        let mut started = self.tally.usage();
+        let mut additions = Vec::new();
+        for choice in chunk.choices.take().unwrap_or_default() {
+            additions.push(self.addition(choice)?);
+        }
+        let frames: usize = additions.iter().map(Addition::frames).sum();
+        let bytes = additions.iter().map(Addition::bytes).sum();
+        let fits = self.ceiling.take(frames.max(1), bytes);
+        if !fits {
+            additions.clear();
+        }
+        for addition in &additions {
+            self.tally.forward(addition.weight, addition.reasoning_weight);
+        }
+        // The frame's own report covers the text in it, so all of its events show it.
+        if let Some(report) = chunk.report() {
+            self.tally.report(report);
+            started = self.tally.usage();
+        }
+        if !std::mem::replace(&mut self.has_started, true) {
+            self.ready.push_back(ChatEvent {
+                usage: started,
+                kind: ChatEventKind::Started,
+            });
+        }
+        for addition in additions {
+            self.add(addition);
+        }
+        if !fits {
+            self.cut_off();
+        }
+        Ok(())
+    }
+
+    fn next_event(&mut self) -> Option<ChatEvent> {
+        self.ready.pop_front()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.held.is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn finish(&mut self) {
+        if let Some((choice, reason)) = self.held.take() {
             self.push(ChatEventKind::Finished { choice, reason });
         }
     }

@@ -38,6 +38,11 @@ impl Ceiling {
         }
     }
 
+    /// The bytes that may still come.
+    pub(crate) fn bytes(self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+
     /// Takes this much. Says whether it was still there; once it was not, nothing is any more.
     pub(crate) fn take(&mut self, frames: usize, bytes: usize) -> bool {
         let left = |left: u64, taken: usize| left.checked_sub(u64::try_from(taken).ok()?);

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
-use silica_engine::EngineError;
+use silica_engine::{EngineError, WireRoute};
 use silica_types::Secret;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::GuardedResolver;
+use crate::forward::Pieces;
 use crate::{OptionsError, RemoteError, RemoteOptions, endpoint};
 
 /// How long a connection waits for its next request. Shorter than servers keep theirs (uvicorn,
@@ -38,16 +40,88 @@ type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 /// answer at a time, so closing it ends exactly that answer.
 #[derive(Debug)]
 pub(crate) struct Client {
-    http: legacy::Client<Connector, Full<Bytes>>,
-    target: Uri,
+    http: legacy::Client<Connector, Pieces>,
+    targets: Targets,
+    health: Option<Health>,
     authorization: Option<HeaderValue>,
     model: String,
     first_frame_limit: Duration,
+    whole_limit: Duration,
+}
+
+/// The addresses of the routes.
+#[derive(Debug)]
+struct Targets {
+    chat: Uri,
+    completions: Uri,
+    embeddings: Uri,
+    rerank: Uri,
+}
+
+/// What an engine's health is asked of.
+#[derive(Debug)]
+struct Health {
+    target: Uri,
+    /// Whether the operator named it; the usual one is missing at some servers that are well.
+    is_named: bool,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// A stream of events.
+    Events,
+    /// One JSON object, or list.
+    Json,
+}
+
+impl Expected {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Events => "text/event-stream",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+impl Targets {
+    fn new(options: &RemoteOptions) -> Result<Self, OptionsError> {
+        let below =
+            |route: WireRoute| endpoint::below(&options.base_url, route.path(), options.allow_private);
+        Ok(Self {
+            chat: below(WireRoute::ChatCompletions)?,
+            completions: below(WireRoute::Completions)?,
+            embeddings: below(WireRoute::Embeddings)?,
+            rerank: below(WireRoute::Rerank)?,
+        })
+    }
+
+    const fn of(&self, route: WireRoute) -> &Uri {
+        match route {
+            WireRoute::ChatCompletions => &self.chat,
+            WireRoute::Completions => &self.completions,
+            WireRoute::Embeddings => &self.embeddings,
+            WireRoute::Rerank => &self.rerank,
+        }
+    }
+}
+
+impl Health {
+    fn new(options: &RemoteOptions) -> Result<Option<Self>, OptionsError> {
+        let path = options.health_path.as_deref().unwrap_or("/models");
+        if path.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            target: endpoint::below(&options.base_url, path, options.allow_private)?,
+            is_named: options.health_path.is_some(),
+        }))
+    }
 }
 
 impl Client {
     pub(crate) fn new(options: &RemoteOptions) -> Result<Self, OptionsError> {
-        let target = endpoint::chat_completions(&options.base_url, options.allow_private)?;
+        let targets = Targets::new(options)?;
         let mut connector = HttpConnector::new_with_resolver(GuardedResolver {
             allow_private: options.allow_private,
             limit: options.connect_limit,
@@ -56,9 +130,9 @@ impl Client {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(options.connect_limit));
-        let is_https = target.scheme_str() == Some("https");
+        let is_https = targets.chat.scheme_str() == Some("https");
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(is_https).map_err(OptionsError::Tls)?)
+            .with_tls_config(tls(is_https, options.ca_pem.as_deref())?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -70,44 +144,106 @@ impl Client {
             .build(connector);
         Ok(Self {
             http,
-            target,
+            targets,
+            health: Health::new(options)?,
             authorization: options.api_key.as_ref().map(bearer).transpose()?,
             model: options.model.clone(),
             first_frame_limit: options.first_frame_limit,
+            whole_limit: options.whole_limit,
         })
     }
 
-    /// Sends a request and returns the answer's body, a stream of events, with the moment by which
-    /// its first frame must be there. Dropping the future closes the connection.
+    /// Sends a request and returns the answer's body, with the moment by which its first frame, or
+    /// all of a whole answer, must be there. Dropping the future closes the connection.
     ///
     /// # Errors
     /// When the engine refuses, or cannot be reached.
-    pub(crate) async fn send(&self, body: Bytes) -> Result<(Incoming, Instant), EngineError> {
-        let by = Instant::now() + self.first_frame_limit;
+    pub(crate) async fn send(
+        &self,
+        route: WireRoute,
+        body: Pieces,
+        expected: Expected,
+    ) -> Result<(Incoming, Instant), EngineError> {
+        let limit = match expected {
+            Expected::Events => self.first_frame_limit,
+            Expected::Json => self.whole_limit,
+        };
+        let by = Instant::now() + limit;
         let failed = |error: RemoteError| error.into_engine_error(&self.model);
-        let answering = timeout_at(by, self.http.request(self.request(body)));
+        let answering = timeout_at(by, self.http.request(self.request(route, body, expected)));
         let response = answering
             .await
-            .map_err(|_| failed(RemoteError::Silent(self.first_frame_limit)))?
+            .map_err(|_| failed(RemoteError::Silent(limit)))?
             .map_err(|error| failed(RemoteError::Unreachable(error)))?;
         match response.status() {
-            StatusCode::OK if is_event_stream(&response) => Ok((response.into_body(), by)),
-            StatusCode::OK => Err(failed(RemoteError::NoEventStream)),
+            // Nothing was asked to be packed, and what is packed may unfold to any size.
+            StatusCode::OK if response.headers().contains_key(CONTENT_ENCODING) => {
+                Err(failed(RemoteError::Encoded))
+            }
+            StatusCode::OK if is_of_type(&response, expected) => Ok((response.into_body(), by)),
+            StatusCode::OK => Err(failed(RemoteError::ContentType(expected.content_type()))),
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
                 let reason = self.reason(response.into_body()).await;
                 Err(EngineError::InvalidRequest(reason))
             }
-            status => Err(failed(RemoteError::Status(status))),
+            status => Err(failed(RemoteError::Status {
+                status,
+                retry_after: retry_after(&response),
+            })),
         }
     }
 
-    fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body));
+    /// Asks for the engine's health; nothing when it is not asked.
+    ///
+    /// # Errors
+    /// When the engine is not well, or does not say so within `limit`.
+    pub(crate) async fn probe(&self, limit: Duration) -> Result<(), EngineError> {
+        let Some(health) = &self.health else {
+            return Ok(());
+        };
+        let mut request = Request::new(Pieces::default());
+        *request.uri_mut() = health.target.clone();
+        self.introduce(&mut request);
+        let failed = |error: RemoteError| EngineError::failed(error);
+        let response = timeout(limit, self.http.request(request))
+            .await
+            .map_err(|_| failed(RemoteError::Silent(limit)))?
+            .map_err(|error| failed(RemoteError::Unreachable(error)))?;
+        let status = response.status();
+        if status.is_success() || (status == StatusCode::NOT_FOUND && !health.is_named) {
+            // Read to its end, so that the connection can be used again.
+            let _ = timeout(
+                limit,
+                Limited::new(response.into_body(), LONGEST_REFUSAL).collect(),
+            )
+            .await;
+            return Ok(());
+        }
+        Err(failed(RemoteError::Status {
+            status,
+            retry_after: None,
+        }))
+    }
+
+    /// Whether the engine's health is asked.
+    pub(crate) const fn has_health(&self) -> bool {
+        self.health.is_some()
+    }
+
+    fn request(&self, route: WireRoute, body: Pieces, expected: Expected) -> Request<Pieces> {
+        let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = self.target.clone();
+        *request.uri_mut() = self.targets.of(route).clone();
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        headers.insert(ACCEPT, HeaderValue::from_static(expected.content_type()));
+        self.introduce(&mut request);
+        request
+    }
+
+    /// Says who asks.
+    fn introduce(&self, request: &mut Request<Pieces>) {
+        let headers = request.headers_mut();
         headers.insert(
             USER_AGENT,
             HeaderValue::from_static(concat!("silica/", env!("CARGO_PKG_VERSION"))),
@@ -115,7 +251,6 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        request
     }
 
     /// What the engine has against the request, fit for the client who made it.
@@ -133,12 +268,23 @@ impl Client {
     }
 }
 
-/// Trusts the system's certificates, or Mozilla's where the system has none. An address without
-/// TLS does not pay for reading the system's.
-fn tls(is_used: bool) -> Result<ClientConfig, rustls::Error> {
+/// Trusts the given certificates alone, or the system's, or Mozilla's where the system has none. An
+/// address without TLS does not pay for reading the system's.
+fn tls(is_used: bool, extra: Option<&[u8]>) -> Result<ClientConfig, OptionsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = || {
+        ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(OptionsError::Tls)
+    };
+    if let Some(pem) = extra {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(OptionsError::Certificate)?;
+            roots.add(certificate).map_err(OptionsError::Tls)?;
+        }
+        return Ok(builder()?.with_root_certificates(roots).with_no_client_auth());
+    }
     if is_used {
         match builder()?.with_native_roots() {
             Ok(builder) => return Ok(builder.with_no_client_auth()),
@@ -159,13 +305,19 @@ fn bearer(key: &Secret) -> Result<HeaderValue, OptionsError> {
     Ok(value)
 }
 
-fn is_event_stream(response: &Response<Incoming>) -> bool {
-    let value = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
+fn is_of_type(response: &Response<Incoming>, expected: Expected) -> bool {
+    let value = response.headers().get(CONTENT_TYPE);
+    let essence = value
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected.content_type()))
+}
+
+/// When the engine wants to be asked again, if it says so in seconds. Dates, which the header may
+/// hold as well, need a clock that both sides share; servers of models do not send them.
+fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// A refusal in the forms that servers give it.

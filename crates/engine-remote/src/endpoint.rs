@@ -1,4 +1,4 @@
-//! The one address that an engine's requests go to.
+//! The addresses that an engine's requests go to.
 
 use std::net::IpAddr;
 
@@ -7,12 +7,12 @@ use url::{Host, Url};
 
 use crate::{OptionsError, address};
 
-/// Reads an engine's base address and returns that of its chat completions.
+/// Reads an engine's base address and returns the one of a path below it.
 ///
 /// # Errors
 /// When the address is not usable, or is a number that is not public and must be. A host given as
 /// a number is checked here because the connector asks no resolver about it.
-pub(crate) fn chat_completions(base_url: &str, allow_private: bool) -> Result<Uri, OptionsError> {
+pub(crate) fn below(base_url: &str, path: &str, allow_private: bool) -> Result<Uri, OptionsError> {
     // Read as browsers do, which knows every spelling of a number: 127.1, 0x7f000001, 2130706433.
     let mut url = Url::parse(base_url).map_err(OptionsError::Url)?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -35,7 +35,7 @@ pub(crate) fn chat_completions(base_url: &str, allow_private: bool) -> Result<Ur
     if let Some(number) = number {
         address::check(number, allow_private)?;
     }
-    let path = format!("{}/chat/completions", url.path().trim_end_matches('/'));
+    let path = format!("{}{path}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     url.as_str().parse().map_err(OptionsError::Target)
 }
@@ -64,7 +64,10 @@ mod tests {
                 "http://[2606:4700::1]:81/a/b/chat/completions",
             ),
         ] {
-            assert_eq!(chat_completions(base, false).unwrap().to_string(), whole);
+            assert_eq!(
+                below(base, "/chat/completions", false).unwrap().to_string(),
+                whole
+            );
         }
     }
 
@@ -80,9 +83,9 @@ mod tests {
             "http://[::ffff:10.0.0.1]/v1",
             "http://169.254.169.254/v1",
         ] {
-            let refused = chat_completions(base, false).unwrap_err();
+            let refused = below(base, "/chat/completions", false).unwrap_err();
             assert!(matches!(refused, OptionsError::Address(_)), "{base}: {refused:?}");
-            assert!(chat_completions(base, true).is_ok(), "{base}");
+            assert!(below(base, "/chat/completions", true).is_ok(), "{base}");
         }
     }
 
@@ -100,7 +103,7 @@ mod tests {
             "http://engine.example/v1?key=secret",
             "http://engine.example/v1#part",
         ] {
-            let refused = chat_completions(base, true).unwrap_err();
+            let refused = below(base, "/chat/completions", true).unwrap_err();
             assert!(!refused.to_string().contains("secret"), "{base}: {refused}");
         }
     }

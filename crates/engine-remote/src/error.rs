@@ -40,6 +40,9 @@ pub enum OptionsError {
     /// A limit of no time at all.
     #[error("the engine's {0} limit must not be zero")]
     Limit(&'static str),
+    /// A certificate that is no certificate.
+    #[error("the engine's extra certificates cannot be read")]
+    Certificate(#[source] rustls::pki_types::pem::Error),
     /// TLS cannot be set up.
     #[error("tls cannot be set up")]
     Tls(#[source] rustls::Error),
@@ -72,11 +75,22 @@ pub enum RemoteError {
     #[error("the engine was silent for {0:?}")]
     Silent(Duration),
     /// A refusal that is not the request's fault.
-    #[error("the engine answered with status {0}")]
-    Status(StatusCode),
-    /// A success that is no stream of events.
-    #[error("the engine's answer is no event stream")]
-    NoEventStream,
+    #[error("the engine answered with status {status}")]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// When the engine wants to be asked again, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// A success that is not of the type that was asked for.
+    #[error("the engine's answer is not {0}")]
+    ContentType(&'static str),
+    /// A success that is packed although nothing of the kind was asked for.
+    #[error("the engine's answer has a content encoding that was not asked for")]
+    Encoded,
+    /// A whole answer longer than this many bytes.
+    #[error("the engine's answer is longer than {0} bytes")]
+    AnswerTooLong(usize),
     /// The connection broke in the middle of the answer.
     #[error("the connection to the engine broke")]
     Broken(#[source] hyper::Error),
@@ -126,8 +140,10 @@ impl RemoteError {
     pub(crate) fn into_engine_error(self, engine: &str) -> EngineError {
         let told = match &self {
             Self::Unreachable(_) => EngineError::Unavailable,
-            Self::Status(status) => match status.as_u16() {
-                429 => EngineError::QueueFull,
+            Self::Status { status, retry_after } => match status.as_u16() {
+                429 => EngineError::RateLimited {
+                    retry_after: *retry_after,
+                },
                 502..=504 => EngineError::Unavailable,
                 _ => return EngineError::failed(self),
             },

@@ -21,7 +21,7 @@
 //! What a template adds by itself, such as instructions of its own, is in none of the prompt's
 //! estimates but the spare tokens.
 
-use silica_engine::{ChatRequest, Message, Tool, ToolChoice};
+use silica_engine::{ChatRequest, Continuation, Message, Tool, ToolChoice};
 use silica_types::TokenCount;
 
 /// What a byte of text weighs; a token weighs [`TOKEN_WEIGHT`].
@@ -36,7 +36,7 @@ const TOOL_TOKENS: usize = 64;
 const TOOLS_TOKENS: usize = 256;
 
 /// How large a prompt is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct PromptSize {
     /// All texts of all messages, and the tools as JSON.
     pub(crate) bytes: usize,
@@ -45,15 +45,37 @@ pub(crate) struct PromptSize {
 }
 
 impl PromptSize {
+    /// Of texts that stand alone, by their lengths in bytes.
+    pub(crate) fn of_texts(texts: impl Iterator<Item = usize>) -> Self {
+        texts.fold(Self::default(), |size, bytes| Self {
+            bytes: size.bytes + bytes,
+            messages: size.messages + 1,
+            ..size
+        })
+    }
+
+    /// The same, with no fewer bytes of text.
+    pub(crate) fn at_least(self, bytes: usize) -> Self {
+        Self {
+            bytes: self.bytes.max(bytes),
+            ..self
+        }
+    }
+
     pub(crate) fn of(request: &ChatRequest) -> Self {
         let messages: usize = request.messages.iter().map(message_bytes).sum();
+        let continued = match &request.continuation {
+            Continuation::None => 0,
+            Continuation::Text(text) | Continuation::Prefix(text) => text.len(),
+            Continuation::FillInMiddle { prefix, suffix } => prefix.len() + suffix.len(),
+        };
         let tools: &[Tool] = match request.tool_choice {
             ToolChoice::Auto => &request.tools,
             // Not sent.
             ToolChoice::None => &[],
         };
         Self {
-            bytes: messages + tools.iter().map(tool_bytes).sum::<usize>(),
+            bytes: messages + continued + tools.iter().map(tool_bytes).sum::<usize>(),
             messages: request.messages.len(),
             tools: tools.len(),
         }

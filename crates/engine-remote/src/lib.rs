@@ -1,9 +1,10 @@
 //! Engines behind HTTP: servers that speak OpenAI's chat completions (vLLM, `SGLang`, llama-server,
 //! hosted services).
 //!
-//! [`RemoteEngine`] implements the port [`silica_engine::ChatEngine`]. Every request goes upstream
-//! as a stream, plain ones too, so that an answer that is cut can be counted from what was
-//! forwarded. Where the upstream reports usage, its numbers count; until then they are estimated
+//! [`RemoteEngine`] implements the ports of `silica-engine`. A request that came in the engine's
+//! dialect passes through as it is, and so does its answer (module `forward`). Others are written
+//! and read (modules `wire` and `answer`), as streams, so that an answer that is cut can be counted
+//! from what was forwarded. Where the upstream reports usage, its numbers count; until then they are estimated
 //! (module `estimate`), and [`silica_types::UsageSource`] says which.
 //!
 //! An engine that does not end at `max_tokens` is cut off at a stated ceiling (module `ceiling`).
@@ -21,11 +22,13 @@ mod endpoint;
 mod engine;
 mod error;
 mod estimate;
+mod forward;
 mod options;
 mod sse;
 mod stream;
 mod tally;
 mod tool_calls;
+mod whole;
 mod wire;
 
 pub use engine::RemoteEngine;

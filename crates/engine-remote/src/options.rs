@@ -26,15 +26,25 @@ pub struct RemoteOptions {
     /// The longest wait from sending the request to the first frame of the answer; the upstream's
     /// queue and its work on the prompt fall into it. Not zero.
     pub first_frame_limit: Duration,
+    /// The longest wait for an answer that is no stream, from sending the request to its last byte.
+    /// Not zero.
+    pub whole_limit: Duration,
     /// The longest silence between two frames. Not zero.
     pub stall_limit: Duration,
     /// The longest wait for the usage after the last choice has finished.
     pub usage_limit: Duration,
+    /// What the engine's health is asked of, below its address; `None` means `/models`, an empty text
+    /// that it is not asked.
+    pub health_path: Option<String>,
+    /// The certificates (PEM) that alone are trusted, in the place of the system's, for engines behind
+    /// an authority of the operator's own.
+    pub ca_pem: Option<Vec<u8>>,
 }
 
 impl RemoteOptions {
     /// Describes an engine without a key at a public address, with the usual limits: 5 s to
-    /// connect, 120 s to the first frame, 60 s between frames, 5 s for the usage.
+    /// connect, 120 s to the first frame, 600 s to
+    /// the end of a whole answer, 60 s between frames, 5 s for the usage.
     pub fn new(base_url: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
@@ -44,8 +54,11 @@ impl RemoteOptions {
             continuous_usage: false,
             connect_limit: Duration::from_secs(5),
             first_frame_limit: Duration::from_mins(2),
+            whole_limit: Duration::from_mins(10),
             stall_limit: Duration::from_mins(1),
             usage_limit: Duration::from_secs(5),
+            health_path: None,
+            ca_pem: None,
         }
     }
 }

@@ -9,7 +9,6 @@ use hyper::body::Body;
 use silica_engine::{ChatEvent, ChatStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::Answer;
 use crate::sse::EventDecoder;
 use crate::{RemoteError, RemoteOptions};
 
@@ -26,6 +25,7 @@ pub(crate) struct Limits {
     pub(crate) first_frame: Duration,
     pub(crate) stall: Duration,
     pub(crate) usage: Duration,
+    pub(crate) whole: Duration,
 }
 
 impl Limits {
@@ -34,15 +34,38 @@ impl Limits {
             first_frame: options.first_frame_limit,
             stall: options.stall_limit,
             usage: options.usage_limit,
+            whole: options.whole_limit,
         }
     }
 }
 
+/// What an answer's frames are read into.
+pub(crate) trait Reading: Send + 'static {
+    /// Takes one frame, which adds to the events of [`Reading::next_event`].
+    ///
+    /// # Errors
+    /// When the frame reports a failure or makes no sense; the answer is then cut.
+    fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError>;
+
+    /// The next event, if one is ready.
+    fn next_event(&mut self) -> Option<ChatEvent>;
+
+    /// Whether every choice has finished; only the usage may still come.
+    fn is_complete(&self) -> bool;
+
+    /// Whether the answer reached its ceiling: it is complete, and nothing more is taken.
+    fn is_over(&self) -> bool;
+
+    /// Lets go of the last event with the usage as it now is. Does nothing to an answer that is not
+    /// complete.
+    fn finish(&mut self);
+}
+
 /// Turns the body of an answer into events. Dropping the stream drops the body, which closes the
 /// connection, which stops the engine.
-pub(crate) fn events<B>(
+pub(crate) fn events<B, A: Reading>(
     body: B,
-    answer: Answer,
+    answer: A,
     limits: Limits,
     first_frame_by: Instant,
     engine: String,
@@ -57,6 +80,7 @@ where
         limits,
         silent_until: (first_frame_by, limits.first_frame),
         has_ended: false,
+        fault: None,
         engine,
     };
     Box::pin(stream::unfold(reader, |mut reader| async move {
@@ -66,77 +90,96 @@ where
     }))
 }
 
-struct Reader<B> {
+struct Reader<B, A> {
     /// `None` once nothing more is taken of it, which closes the connection.
     body: Option<B>,
     decoder: EventDecoder,
-    answer: Answer,
+    answer: A,
     limits: Limits,
     /// When the next frame must be there, and how long a wait that is.
     silent_until: (Instant, Duration),
     has_ended: bool,
+    /// What ended the answer too early, until it is told.
+    fault: Option<RemoteError>,
     /// The model's name at the engine.
     engine: String,
 }
 
-impl<B> Reader<B>
+impl<B, A> Reader<B, A>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    A: Reading,
 {
     async fn next(&mut self) -> Option<Result<ChatEvent, RemoteError>> {
         loop {
             if let Some(event) = self.answer.next_event() {
                 return Some(Ok(event));
             }
+            if let Some(fault) = self.fault.take() {
+                return Some(Err(fault));
+            }
             if self.has_ended {
                 return None;
             }
-            if let Err(error) = self.advance().await {
+            if let Err(fault) = self.advance().await {
                 self.has_ended = true;
-                return Some(Err(error));
+                // What came before it goes out first.
+                self.fault = Some(fault);
             }
         }
     }
 
-    /// Reads one frame into the answer, or notes the end.
+    /// Waits for a frame, and reads it and those that came with it into the answer.
     async fn advance(&mut self) -> Result<(), RemoteError> {
         let (by, wait) = self.silent_until;
-        let frame = match timeout_at(by, self.frame()).await {
+        let mut frame = match timeout_at(by, self.frame()).await {
             Ok(frame) => frame,
             Err(_) => Err(RemoteError::Silent(wait)),
         };
         let was_complete = self.answer.is_complete();
-        let advanced = match frame {
+        loop {
+            self.take(frame)?;
+            if self.has_ended {
+                return Ok(());
+            }
+            frame = match self.decoder.next_event() {
+                Ok(None) => break,
+                Ok(Some(data)) => Ok(self.unless_done(data).await),
+                Err(error) => Err(error),
+            };
+        }
+        // Counted from the last choice's end, however many frames follow it.
+        if !was_complete {
+            let wait = if self.answer.is_complete() {
+                self.limits.usage
+            } else {
+                self.limits.stall
+            };
+            self.silent_until = (Instant::now() + wait, wait);
+        }
+        Ok(())
+    }
+
+    /// Reads a frame into the answer, or notes the end.
+    fn take(&mut self, frame: Result<Option<Vec<u8>>, RemoteError>) -> Result<(), RemoteError> {
+        let was_complete = self.answer.is_complete();
+        let taken = match frame {
             Ok(Some(data)) => self.answer.frame(&data).map(|()| true),
             Ok(None) if was_complete => Ok(false),
             Ok(None) => Err(RemoteError::Truncated),
             Err(error) => Err(error),
         };
-        match advanced {
-            Ok(true) if self.answer.is_over() => {
-                self.cut_off();
-                Ok(())
-            }
-            Ok(true) if self.answer.is_complete() => {
-                // Counted from the last choice's end, however many frames follow it.
-                if !was_complete {
-                    self.silent_until = (Instant::now() + self.limits.usage, self.limits.usage);
-                }
-                Ok(())
-            }
-            Ok(true) => {
-                self.silent_until = (Instant::now() + self.limits.stall, self.limits.stall);
-                Ok(())
-            }
+        match taken {
+            Ok(true) if self.answer.is_over() => self.cut_off(),
             // Nothing that goes wrong after the last choice's end makes the answer less whole.
             Ok(false) | Err(_) if was_complete => {
                 self.has_ended = true;
                 self.answer.finish();
-                Ok(())
             }
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// Ends an answer that does not end by itself.

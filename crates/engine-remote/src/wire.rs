@@ -3,5 +3,7 @@
 mod chunk;
 mod request;
 
-pub(crate) use chunk::{Chunk, ChunkChoice, ChunkDelta, ToolCallPiece};
+pub(crate) use chunk::{
+    Chunk, ChunkChoice, ChunkDelta, Fault, ToolCallPiece, UsageReport, finish_reason, reported_fault,
+};
 pub(crate) use request::ChatBody;

@@ -4,5 +4,7 @@
 mod remote {
     mod answers;
     mod faults;
+    mod passed_on;
     mod support;
+    mod tls;
 }

@@ -191,7 +191,11 @@ async fn start_at<W: Work>(
     work: &W,
 ) -> Result<Option<(Seat, W::Begun)>, GatewayError> {
     let mut tried = Tried::default();
-    let prefix = if engines.wants_prefix() { work.prefix() } else { None };
+    let prefix = if engines.wants_prefix() {
+        work.prefix()
+    } else {
+        None
+    };
     loop {
         let seat = match engines.seat(&tried, prefix) {
             Ok(seat) => seat,

@@ -52,6 +52,7 @@ fn brief(events: &[ChatEvent]) -> Vec<String> {
     let brief = |event: &ChatEvent| {
         let kind = match &event.kind {
             ChatEventKind::Started => "started".to_owned(),
+            ChatEventKind::Forwarded { .. } => unreachable!("nothing was forwarded"),
             ChatEventKind::Finished { choice, reason } => format!("{choice} {reason:?}"),
             ChatEventKind::Delta { choice, delta } => match delta {
                 Delta::Content { text, .. } => format!("{choice} {text}"),

@@ -23,7 +23,7 @@ pub(crate) struct Chunk {
 /// What the engine says of its failure. Its message is not read: it may quote the request.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Fault {
+pub(crate) enum Fault {
     Described { code: Option<serde_json::Value> },
     Other(serde::de::IgnoredAny),
 }
@@ -79,8 +79,9 @@ struct TopEntry {
     bytes: Option<Vec<u8>>,
 }
 
+/// What an engine says that it has used.
 #[derive(Debug, Deserialize)]
-struct UsageReport {
+pub(crate) struct UsageReport {
     prompt_tokens: Option<u32>,
     completion_tokens: Option<u32>,
     prompt_tokens_details: Option<PromptDetails>,
@@ -102,46 +103,68 @@ struct CompletionDetails {
 impl Chunk {
     /// The failure that this frame reports instead of choices, if it does.
     pub(crate) fn failure(&self) -> Option<RemoteError> {
-        let number = |code: &Option<serde_json::Value>| code.as_ref().and_then(serde_json::Value::as_i64);
-        let code = match &self.error {
-            Some(Fault::Described { code }) => number(code),
-            Some(Fault::Other(_)) => None,
-            None if self.object.as_deref() == Some("error") => number(&self.code),
-            None => return None,
-        };
-        Some(RemoteError::Reported { code })
+        let says_error = self.object.as_deref() == Some("error");
+        reported_fault(self.error.as_ref(), says_error, self.code.as_ref())
     }
 
     /// What the engine reports as consumed so far.
     pub(crate) fn report(&self) -> Option<Report> {
-        let usage = self.usage.as_ref()?;
-        let details = usage.prompt_tokens_details.as_ref();
+        self.usage.as_ref().map(UsageReport::report)
+    }
+}
+
+/// The failure that an object reports: in its member `error`, or by being one.
+pub(crate) fn reported_fault(
+    error: Option<&Fault>,
+    says_error: bool,
+    code: Option<&serde_json::Value>,
+) -> Option<RemoteError> {
+    let code = match error {
+        Some(Fault::Described { code }) => code.as_ref(),
+        Some(Fault::Other(_)) => None,
+        None if says_error => code,
+        None => return None,
+    };
+    let code = code.and_then(serde_json::Value::as_i64);
+    Some(RemoteError::Reported { code })
+}
+
+/// What a word for the end of a choice means; `None` when it is none, `Some(Err)` when the choice did
+/// not end by itself.
+pub(crate) fn finish_reason(word: &str) -> Option<Result<FinishReason, ()>> {
+    Some(Ok(match word {
+        // Not a reason: some servers send an empty text where others send null.
+        "" => return None,
+        "length" => FinishReason::Length,
+        "tool_calls" | "function_call" => FinishReason::ToolCalls,
+        "abort" | "error" => return Some(Err(())),
+        // The text is whole, whatever the word for it ("eos", "stop_sequence", "content_filter").
+        _ => FinishReason::Stop,
+    }))
+}
+
+impl UsageReport {
+    /// The counts in our terms.
+    pub(crate) fn report(&self) -> Report {
+        let details = self.prompt_tokens_details.as_ref();
         let cached = details
             .and_then(|details| details.cached_tokens)
-            .or(usage.prompt_cache_hit_tokens);
-        let details = usage.completion_tokens_details.as_ref();
+            .or(self.prompt_cache_hit_tokens);
+        let details = self.completion_tokens_details.as_ref();
         let reasoning = details.and_then(|details| details.reasoning_tokens);
-        Some(Report {
-            prompt: usage.prompt_tokens.map(TokenCount),
+        Report {
+            prompt: self.prompt_tokens.map(TokenCount),
             cached: TokenCount(cached.unwrap_or(0)),
-            completion: usage.completion_tokens.map(TokenCount),
+            completion: self.completion_tokens.map(TokenCount),
             reasoning: TokenCount(reasoning.unwrap_or(0)),
-        })
+        }
     }
 }
 
 impl ChunkChoice {
     /// Why the choice ended, if it did. `Some(Err)` when it did not end by itself.
     pub(crate) fn finish(&self) -> Option<Result<FinishReason, ()>> {
-        Some(Ok(match self.finish_reason.as_deref()? {
-            // Not a reason: some servers send an empty text where others send null.
-            "" => return None,
-            "length" => FinishReason::Length,
-            "tool_calls" | "function_call" => FinishReason::ToolCalls,
-            "abort" | "error" => return Some(Err(())),
-            // The text is whole, whatever the word for it ("eos", "stop_sequence", "content_filter").
-            _ => FinishReason::Stop,
-        }))
+        finish_reason(self.finish_reason.as_deref()?)
     }
 }
 

@@ -145,7 +145,7 @@ async fn each_status_of_the_upstream_becomes_the_ports_error() {
         let script = faulty("status", UpstreamFault::Status(status));
         call(&options, request(&script)).await.unwrap_err()
     };
-    assert!(matches!(refusal(429).await, EngineError::QueueFull));
+    assert!(matches!(refusal(429).await, EngineError::RateLimited { .. }));
     for status in [502, 503, 504] {
         assert!(
             matches!(refusal(status).await, EngineError::Unavailable),
@@ -163,7 +163,7 @@ async fn each_status_of_the_upstream_becomes_the_ports_error() {
     for status in [301, 307, 401, 403, 404, 500] {
         let refused = refusal(status).await;
         assert!(
-            matches!(cause(&refused), RemoteError::Status(it) if it.as_u16() == status),
+            matches!(cause(&refused), RemoteError::Status { status: it, .. } if it.as_u16() == status),
             "{status}: {refused:?}"
         );
     }

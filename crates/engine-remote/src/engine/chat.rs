@@ -1,0 +1,170 @@
+//! Chats and completions: checks, the estimate, and one request upstream.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream as items;
+use silica_engine::{
+    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, EngineError, Feature,
+    PreparedChat, WireRequest, WireRoute,
+};
+use silica_types::{TokenCount, UsageSource};
+
+use super::{RemoteEngine, Shared, identity};
+use crate::answer::Answer;
+use crate::ceiling::Ceiling;
+use crate::client::Expected;
+use crate::estimate::{PromptSize, message_bytes};
+use crate::forward::{Answered, Forwarding, Pieces};
+use crate::stream;
+use crate::whole::read_whole;
+use crate::wire::ChatBody;
+
+/// Requests with more text than this, or with tools, are written on the blocking pool, in bytes.
+const LARGEST_DIRECT_BYTES: usize = 128 * 1024;
+
+#[async_trait]
+impl ChatEngine for RemoteEngine {
+    async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
+        if request.wire.is_none() {
+            check(&request)?;
+        }
+        let shared = Arc::clone(&self.0);
+        let text: usize = request.messages.iter().map(message_bytes).sum();
+        let prepared = if text <= LARGEST_DIRECT_BYTES && request.tools.is_empty() {
+            PreparedRemote::new(shared, &request)
+        } else {
+            let preparing = tokio::task::spawn_blocking(move || PreparedRemote::new(shared, &request));
+            preparing.await.map_err(EngineError::failed)?
+        };
+        Ok(Box::new(prepared?))
+    }
+}
+
+/// Refuses what chat completions have no common word for. A client's own body is not asked: it says
+/// what it wants in its own words.
+fn check(request: &ChatRequest) -> Result<(), EngineError> {
+    if let Some(demand) = request.demands.first() {
+        return Err(EngineError::Unsupported(*demand));
+    }
+    match request.continuation {
+        Continuation::None => {}
+        Continuation::Text(_) | Continuation::Prefix(_) => {
+            return Err(EngineError::Unsupported(Feature::Prefix));
+        }
+        Continuation::FillInMiddle { .. } => return Err(EngineError::Unsupported(Feature::FillInMiddle)),
+    }
+    if request.thinking.budget.is_some() {
+        return Err(EngineError::Unsupported(Feature::ThinkingBudget));
+    }
+    Ok(())
+}
+
+struct PreparedRemote {
+    shared: Arc<Shared>,
+    body: Pieces,
+    prompt: PromptSize,
+    completion_limit: TokenCount,
+    choices: u32,
+    logprobs: Option<u8>,
+    /// For requests that are forwarded as they came.
+    wire: Option<WireRequest>,
+}
+
+impl PreparedRemote {
+    fn new(shared: Arc<Shared>, request: &ChatRequest) -> Result<Self, EngineError> {
+        let body = if let Some(wire) = &request.wire {
+            shared.forwarded(wire, Some(request.max_tokens))?
+        } else {
+            let body = ChatBody::new(&shared.model, request, shared.continuous_usage);
+            Bytes::from(serde_json::to_vec(&body).map_err(EngineError::failed)?).into()
+        };
+        let prompt = PromptSize::of(request);
+        Ok(Self {
+            shared,
+            body,
+            prompt: match &request.wire {
+                // Media and what nobody here reads are in the body alone.
+                Some(wire) if !request.demands.is_empty() => prompt.at_least(wire.body.len()),
+                _ => prompt,
+            },
+            completion_limit: TokenCount(request.max_tokens.get().saturating_mul(request.choices)),
+            choices: request.choices,
+            logprobs: request.logprobs,
+            wire: request.wire.clone(),
+        })
+    }
+}
+
+#[async_trait]
+impl PreparedChat for PreparedRemote {
+    fn prompt_tokens(&self) -> TokenCount {
+        self.prompt.ordinary()
+    }
+
+    fn prompt_limit(&self) -> TokenCount {
+        self.prompt.upper_bound()
+    }
+
+    fn completion_limit(&self) -> TokenCount {
+        self.completion_limit
+    }
+
+    fn prompt_source(&self) -> UsageSource {
+        UsageSource::Estimated
+    }
+
+    async fn start(self: Box<Self>) -> Result<ChatStream, EngineError> {
+        let Self {
+            shared,
+            body,
+            prompt,
+            completion_limit,
+            choices,
+            logprobs,
+            wire,
+        } = *self;
+        let ceiling = Ceiling::new(completion_limit, logprobs);
+        let Some(wire) = wire else {
+            let sending = shared
+                .client
+                .send(WireRoute::ChatCompletions, body, Expected::Events);
+            let (body, by) = sending.await?;
+            let clock = Arc::clone(&shared.clock);
+            let answer = Answer::new(choices, prompt.likely(), logprobs, ceiling, clock);
+            return Ok(stream::events(
+                body,
+                answer,
+                shared.limits,
+                by,
+                shared.model.clone(),
+            ));
+        };
+        if wire.streams {
+            let (body, by) = shared.client.send(wire.route, body, Expected::Events).await?;
+            let answer = Forwarding::new(identity(&wire), wire.route, choices, prompt.likely(), ceiling);
+            return Ok(stream::events(
+                body,
+                answer,
+                shared.limits,
+                by,
+                shared.model.clone(),
+            ));
+        }
+        let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
+        let answer = read_whole(body, by, shared.limits.whole, ceiling.bytes())
+            .await
+            .and_then(|text| Answered::read(&text, &identity(&wire), choices, prompt.likely()));
+        let answer = answer.map_err(|error| error.into_engine_error(&shared.model))?;
+        let event = ChatEvent {
+            usage: answer.usage,
+            kind: ChatEventKind::Forwarded {
+                bytes: answer.bytes.into(),
+                has_text: answer.has_text,
+                end: answer.end,
+            },
+        };
+        Ok(Box::pin(items::iter([Ok(event)])))
+    }
+}

@@ -1,0 +1,252 @@
+//! Embeddings and rerank: one request upstream, one answer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use silica_engine::{
+    EmbedEngine, EmbedRequest, Embeddings, EngineError, PreparedWhole, RankedDocument, Ranking, RerankEngine,
+    RerankRequest, Usage, WholeAnswer, WholeContent, WireRequest,
+};
+use silica_types::TokenCount;
+
+use super::{RemoteEngine, Shared, identity};
+use crate::RemoteError;
+use crate::client::Expected;
+use crate::estimate::PromptSize;
+use crate::forward::{Answered, Pieces};
+use crate::tally::{Report, Tally};
+use crate::whole::read_whole;
+
+/// The longest answer: 32 vectors of 8,192 numbers of some 20 characters, and as much again.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+#[async_trait]
+impl EmbedEngine for RemoteEngine {
+    async fn prepare(
+        &self,
+        request: Arc<EmbedRequest>,
+    ) -> Result<Box<dyn PreparedWhole<Embeddings>>, EngineError> {
+        let texts = request.inputs.iter();
+        Ok(Box::new(PreparedEmbed(Prepared::new(
+            Arc::clone(&self.0),
+            request.wire.as_ref(),
+            PromptSize::of_texts(texts.map(String::len)),
+        )?)))
+    }
+}
+
+#[async_trait]
+impl RerankEngine for RemoteEngine {
+    async fn prepare(
+        &self,
+        request: Arc<RerankRequest>,
+    ) -> Result<Box<dyn PreparedWhole<Ranking>>, EngineError> {
+        // The query is read with each document.
+        let pairs = request
+            .documents
+            .iter()
+            .map(|text| text.len() + request.query.len());
+        Ok(Box::new(PreparedRerank {
+            documents: request.documents.len(),
+            top_n: request.top_n,
+            prepared: Prepared::new(
+                Arc::clone(&self.0),
+                request.wire.as_ref(),
+                PromptSize::of_texts(pairs),
+            )?,
+        }))
+    }
+}
+
+/// What embeddings and rerank have in common.
+struct Prepared {
+    shared: Arc<Shared>,
+    body: Pieces,
+    prompt: PromptSize,
+    wire: WireRequest,
+}
+
+struct PreparedEmbed(Prepared);
+
+struct PreparedRerank {
+    prepared: Prepared,
+    documents: usize,
+    top_n: Option<u32>,
+}
+
+impl Prepared {
+    fn new(shared: Arc<Shared>, wire: Option<&WireRequest>, prompt: PromptSize) -> Result<Self, EngineError> {
+        let wire = wire.cloned().ok_or_else(|| {
+            EngineError::InvalidRequest("the engine takes requests in its own dialect only".to_owned())
+        })?;
+        let body = shared.forwarded(&wire, None)?;
+        Ok(Self {
+            shared,
+            body,
+            prompt,
+            wire,
+        })
+    }
+
+    /// Sends the request and reads the whole answer with `read`.
+    async fn run<T>(
+        self,
+        read: impl FnOnce(&[u8], &WireRequest, TokenCount) -> Result<T, RemoteError>,
+    ) -> Result<T, EngineError> {
+        let Self {
+            shared,
+            body,
+            prompt,
+            wire,
+        } = self;
+        let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
+        let text = read_whole(body, by, shared.limits.whole, LONGEST_ANSWER).await;
+        text.and_then(|text| read(&text, &wire, prompt.likely()))
+            .map_err(|error| error.into_engine_error(&shared.model))
+    }
+}
+
+#[async_trait]
+impl PreparedWhole<Embeddings> for PreparedEmbed {
+    fn prompt_tokens(&self) -> TokenCount {
+        self.0.prompt.ordinary()
+    }
+
+    fn prompt_limit(&self) -> TokenCount {
+        self.0.prompt.upper_bound()
+    }
+
+    async fn run(self: Box<Self>) -> Result<WholeAnswer<Embeddings>, EngineError> {
+        let run = self.0.run(|text, wire, prompt| {
+            let Vectors { data } = serde_json::from_slice(text).map_err(|error| RemoteError::json(&error))?;
+            if data.is_empty() {
+                return Err(RemoteError::frame("no vectors"));
+            }
+            let answer = Answered::read(text, &identity(wire), 0, prompt)?;
+            Ok(WholeAnswer {
+                usage: answer.usage,
+                content: WholeContent::Forwarded(answer.bytes.into()),
+            })
+        });
+        run.await
+    }
+}
+
+#[async_trait]
+impl PreparedWhole<Ranking> for PreparedRerank {
+    fn prompt_tokens(&self) -> TokenCount {
+        self.prepared.prompt.ordinary()
+    }
+
+    fn prompt_limit(&self) -> TokenCount {
+        self.prepared.prompt.upper_bound()
+    }
+
+    async fn run(self: Box<Self>) -> Result<WholeAnswer<Ranking>, EngineError> {
+        let Self {
+            prepared,
+            documents,
+            top_n,
+        } = *self;
+        prepared
+            .run(|text, _, prompt| {
+                let ranked: Ranked =
+                    serde_json::from_slice(text).map_err(|error| RemoteError::json(&error))?;
+                let usage = ranked.usage(prompt);
+                Ok(WholeAnswer {
+                    usage,
+                    content: WholeContent::Computed(ranked.ranking(documents, top_n)?),
+                })
+            })
+            .await
+    }
+}
+
+/// As much of an answer with embeddings as shows that it is one.
+#[derive(Deserialize)]
+struct Vectors {
+    data: Vec<serde::de::IgnoredAny>,
+}
+
+/// An answer with a ranking, in the forms of Jina, Cohere, vLLM, `SiliconFlow` and TEI.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ranked {
+    Object {
+        results: Vec<Document>,
+        usage: Option<RerankUsage>,
+        meta: Option<Meta>,
+        tokens: Option<RerankUsage>,
+    },
+    List(Vec<Document>),
+}
+
+#[derive(Deserialize)]
+struct Document {
+    index: u32,
+    #[serde(alias = "score")]
+    relevance_score: f32,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    tokens: Option<RerankUsage>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
+struct RerankUsage {
+    prompt_tokens: Option<u32>,
+    input_tokens: Option<u32>,
+    total_tokens: Option<u32>,
+}
+
+impl RerankUsage {
+    fn prompt(self) -> Option<u32> {
+        self.prompt_tokens
+            .or(self.input_tokens)
+            .or(self.total_tokens)
+            .filter(|tokens| *tokens > 0)
+    }
+}
+
+impl Ranked {
+    fn usage(&self, likely: TokenCount) -> Usage {
+        let reports = match self {
+            Self::Object {
+                usage, meta, tokens, ..
+            } => [*usage, meta.as_ref().and_then(|meta| meta.tokens), *tokens],
+            Self::List(_) => [None; 3],
+        };
+        let prompt = reports.into_iter().flatten().find_map(RerankUsage::prompt);
+        let mut tally = Tally::new(likely);
+        tally.report(Report {
+            prompt: prompt.map(TokenCount),
+            cached: TokenCount::ZERO,
+            completion: Some(TokenCount::ZERO),
+            reasoning: TokenCount::ZERO,
+        });
+        tally.usage()
+    }
+
+    /// Best first, as many as are wanted.
+    fn ranking(self, documents: usize, top_n: Option<u32>) -> Result<Ranking, RemoteError> {
+        let (Self::Object { results, .. } | Self::List(results)) = self;
+        let is_known =
+            |document: &Document| usize::try_from(document.index).is_ok_and(|index| index < documents);
+        if !results.iter().all(is_known) {
+            return Err(RemoteError::frame("a document that was not given"));
+        }
+        let mut ranked: Vec<RankedDocument> = results
+            .into_iter()
+            .map(|document| RankedDocument {
+                index: document.index,
+                score: document.relevance_score,
+            })
+            .collect();
+        ranked.sort_by(|left, right| right.score.total_cmp(&left.score));
+        ranked.truncate(top_n.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)));
+        Ok(Ranking(ranked))
+    }
+}

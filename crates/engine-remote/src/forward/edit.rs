@@ -1,0 +1,116 @@
+//! Changes to a JSON object's text that leave the rest of it as it is.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// Reads a field that may be `null` and must then still be found: `Option` alone takes `null` for
+/// absence.
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Where a value that was read from `text` stands in it.
+pub(super) fn span(text: &[u8], value: &RawValue) -> Range<usize> {
+    let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+    start..start + value.get().len()
+}
+
+/// Changes to one object: values to replace, and members to add at its end.
+#[derive(Debug, Default)]
+pub(super) struct Edits<'a> {
+    /// At most as many as an object has members that are changed: few.
+    replaced: Vec<(Range<usize>, &'a [u8])>,
+    added: Vec<u8>,
+}
+
+impl<'a> Edits<'a> {
+    /// Puts another value in the place of one, or adds it under its name when it was absent.
+    pub(super) fn set(&mut self, text: &[u8], name: &str, old: Option<&RawValue>, new: &'a [u8]) {
+        match old {
+            Some(old) => self.replaced.push((span(text, old), new)),
+            None => self.add(name, new),
+        }
+    }
+
+    /// Adds a member.
+    pub(super) fn add(&mut self, name: &str, value: &[u8]) {
+        self.added.extend_from_slice(b",\"");
+        self.added.extend_from_slice(name.as_bytes());
+        self.added.extend_from_slice(b"\":");
+        self.added.extend_from_slice(value);
+    }
+
+    /// The parts of the changed text, in order. The object must not be empty.
+    pub(super) fn parts<'b>(&'b mut self, text: &'b [u8]) -> impl Iterator<Item = Part<'b>> {
+        self.replaced.sort_unstable_by_key(|(at, _)| at.start);
+        // A text that was read as an object ends with a brace.
+        let end = text.trim_ascii_end().len().saturating_sub(1);
+        let mut from = 0;
+        let changed = self.replaced.iter().flat_map(move |(at, new)| {
+            let kept = Part::Kept(from..at.start);
+            from = at.end;
+            [kept, Part::New(new)]
+        });
+        let last = self.replaced.iter().map(|(at, _)| at.end).max().unwrap_or(0);
+        let rest = [Part::Kept(last..end), Part::New(&self.added), Part::New(b"}")];
+        changed.chain(rest)
+    }
+
+    /// Appends the changed text.
+    pub(super) fn write(mut self, text: &[u8], out: &mut Vec<u8>) {
+        for part in self.parts(text) {
+            let bytes = match part {
+                Part::Kept(range) => text.get(range).unwrap_or_default(),
+                Part::New(bytes) => bytes,
+            };
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// A part of a changed text.
+pub(super) enum Part<'a> {
+    /// From the old text.
+    Kept(Range<usize>),
+    /// New.
+    New(&'a [u8]),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Names<'a> {
+        #[serde(borrow, default, deserialize_with = "present")]
+        a: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        b: Option<&'a RawValue>,
+    }
+
+    fn changed(text: &str) -> String {
+        let names: Names<'_> = serde_json::from_str(text).unwrap();
+        let mut edits = Edits::default();
+        edits.set(text.as_bytes(), "b", names.b, b"2");
+        edits.set(text.as_bytes(), "a", names.a, b"1");
+        let mut out = Vec::new();
+        edits.write(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn values_are_replaced_where_they_stand_and_added_where_they_are_not() {
+        for (text, expected) in [
+            (
+                r#"{"a":"x","c":[{"a":7}],"b":null}"#,
+                r#"{"a":1,"c":[{"a":7}],"b":2}"#,
+            ),
+            (r#"{"b" : {"a":0} , "a":true } "#, r#"{"b" : 2 , "a":1 }"#),
+            (r#"{"c":"\"a\":5"}"#, r#"{"c":"\"a\":5","b":2,"a":1}"#),
+        ] {
+            assert_eq!(changed(text), expected);
+        }
+    }
+}
