@@ -63,7 +63,7 @@ def cpu_seconds_by_thread(pid):
     seconds = collections.Counter()
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
-            name = re.sub(r"[-_]?\d+$", "", (task / "comm").read_text().strip())
+            name = re.sub(r"[-_]?\d*$", "", (task / "comm").read_text().strip())
             seconds[name] += sum(map(int, _stat(task / "stat")[11:13])) * TICK
         except (FileNotFoundError, ProcessLookupError):
             continue

@@ -189,8 +189,12 @@ class Run:
         silica = next((target for target in self.targets if target.slug == "silica"), None)
         if not silica:
             return None
-        place = self.place("split")
-        return measure.split(silica, place, port, self.arguments.seconds, self.arguments.rounds, self.shuffled, say)
+        seconds, rounds = self.arguments.seconds, self.arguments.rounds
+        try:
+            return measure.split(silica, self.place("split"), port, seconds, rounds, self.shuffled, say)
+        except (RuntimeError, OSError) as error:
+            say(f"split: {error}")
+            return None
 
 
 def main():

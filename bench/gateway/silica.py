@@ -4,23 +4,31 @@ import decimal
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 
 from load import Kind, Wrong, look
 from targets import Endpoint, Process, free_port
 
-# In CNY for a million tokens; the mock counts 21 prompt tokens, and 32 or 50 (a stream) of completion.
+# In CNY for a million tokens.
 PRICE = {"input": "1", "output": "2"}
-COST = decimal.Decimal("0.000085")
-STREAM_COST = decimal.Decimal("0.000121")
+MILLION = 1_000_000
 # High enough that nothing is refused; the work of counting is the same.
 LIMITS = {name: 1_000_000_000 for name in ("RPM", "RPH", "RPD", "TPM", "TPD")}
 KEY_LIMITS = {"models": ["mock", "limited"], "monthly_spend": "1000000", "ips": ["127.0.0.0/8"]} | {
     name: 1_000_000_000 for name in ("RPM", "TPM")
 }
 NO_LIMITS = {"RPM": -1, "TPM": -1}
-# Longer than any stream is held open.
-PATIENCE = 1_800_000
+
+
+def cost_of(stream):
+    """What an answered call costs in CNY: the mock counts 21 tokens, and 32 or 50 (a stream) more."""
+    return price_of_prompt(21) + decimal.Decimal(PRICE["output"]) * (50 if stream else 32) / MILLION
+
+
+def price_of_prompt(tokens):
+    """What a prompt costs in CNY."""
+    return decimal.Decimal(PRICE["input"]) * tokens / MILLION
 
 
 class Silica:
@@ -74,8 +82,6 @@ class Silica:
             "url": f"http://127.0.0.1:{upstream_port}/v1",
             "upstream_model": "mock",
             "allow_private": True,
-            "first_token_timeout_ms": PATIENCE,
-            "stall_timeout_ms": PATIENCE,
         }
         deployment = {"name": "mock", "models": ["mock", "limited", "free"], "replicas": [replica]}
         self._admin("PUT", "/deployments", deployment)
@@ -92,13 +98,16 @@ class Silica:
             self._admin("POST", f"/accounts/{self.account}/credits", credit)
 
     def _wait_until_in_force(self, endpoint):
-        def answers():
+        end = time.monotonic() + 5
+        while True:
             try:
-                return look(endpoint, Kind("plain")) > 0
-            except Wrong:
-                return False
-
-        self.process.wait_until(answers, 10)
+                look(endpoint, Kind("plain"))
+                return
+            except Wrong as error:
+                if time.monotonic() > end:
+                    self.stop()
+                    raise RuntimeError(f"silica: {error}") from error
+            time.sleep(0.1)
 
     def _admin(self, method, path, body=None):
         request = urllib.request.Request(
@@ -111,6 +120,9 @@ class Silica:
                 "Idempotency-Key": os.urandom(8).hex(),
             },
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode()}") from error
         return json.loads(text) if text else None

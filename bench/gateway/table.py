@@ -1,5 +1,6 @@
 """The results as Markdown."""
 
+import collections
 import statistics
 
 from measure import BODIES, CONNECTIONS, STREAM, Sample
@@ -115,9 +116,11 @@ def _faults(rounds, memory, targets):
     lines = []
     for target in targets:
         for number, one in enumerate(rounds, 1):
+            cells = collections.defaultdict(list)
             for (kind, connections), result in one.get(target.slug, {}).items():
                 if not isinstance(result, Sample):
-                    lines.append(f"- {target.name}, round {number}, {kind}, c={connections}: void, {result.reason}")
+                    cells[result.reason].append(f"{kind} c={connections}")
+            lines += [f"- {target.name}, round {number}, {', '.join(where)}: {why}" for why, where in cells.items()]
         found = memory.get(target.slug, {})
         lines += [f"- {target.name}, {part}: {reason}" for part, reason in found.get("faults", {}).items()]
     return lines

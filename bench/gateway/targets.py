@@ -74,8 +74,8 @@ class Process:
         while not ready():
             if self.child.poll() is not None or time.monotonic() > end:
                 self.stop()
-                tail = self.log.read_text(errors="replace")[-800:]
-                raise RuntimeError(f"{self.child.args[0]} did not become ready: {tail}")
+                tail = " ".join(self.log.read_text(errors="replace")[-300:].split())
+                raise RuntimeError(f"{Path(self.child.args[0]).name} did not become ready: {tail}")
             time.sleep(0.05)
 
     def stop(self):
