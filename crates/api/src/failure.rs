@@ -99,7 +99,10 @@ impl From<PlatformError> for Failure {
                 tracing::warn!(error = %error_chain(&error), "an account cannot be looked at");
                 ErrorCode::ModelServiceUnavailable.into()
             }
-            PlatformError::Journal(_) | PlatformError::Random(_) => {
+            PlatformError::Journal(_)
+            | PlatformError::Random(_)
+            | PlatformError::MasterKey(_)
+            | PlatformError::Sealing => {
                 tracing::error!(error = %error_chain(&error), "an account cannot be looked at");
                 ErrorCode::Internal.into()
             }

@@ -21,13 +21,20 @@ pub(crate) fn platform(error: PlatformError) -> Failure {
             | Conflict::BalanceTooLarge { .. }
             | Conflict::ModelDeployed { .. },
         )
-        | PlatformError::IsFallback { .. } => ApiError::with_message(ErrorCode::Conflict, text),
+        | PlatformError::IsFallback { .. }
+        | PlatformError::Managed { .. } => ApiError::with_message(ErrorCode::Conflict, text),
         PlatformError::Storage(source) => storage(&source),
         PlatformError::TooSlow => unavailable(),
         PlatformError::Journal(source) => {
             tracing::error!(error = %error_chain(&*source), "the usage journal cannot be used");
             ErrorCode::Internal.into()
         }
+        PlatformError::MasterKey(source) => {
+            tracing::error!(error = %error_chain(&*source), "the master key cannot be read");
+            // Where it should be is for the operator to know; the key is in no text.
+            ApiError::with_message(ErrorCode::Internal, format!("{text}: {}", error_chain(&*source)))
+        }
+        PlatformError::Sealing => ErrorCode::Internal.into(),
         PlatformError::Random(source) => {
             tracing::error!(error = %source, "the operating system gives no random bytes");
             ErrorCode::Internal.into()

@@ -34,6 +34,16 @@ pub enum PlatformError {
         /// The deployments that name it, with commas.
         of: String,
     },
+    /// The catalogue file says what this is; a change by another way would not last.
+    #[error("{what} {id} comes from the file {file}; change it there")]
+    Managed {
+        /// What is managed, such as `deployment`.
+        what: &'static str,
+        /// Its id.
+        id: String,
+        /// The file.
+        file: String,
+    },
     /// The database failed.
     #[error("the database is not available")]
     Storage(#[source] StorageError),
@@ -43,6 +53,12 @@ pub enum PlatformError {
     /// The database takes too long for somebody who waits.
     #[error("the database does not answer in time")]
     TooSlow,
+    /// The master key, which seals upstream keys, cannot be read.
+    #[error("the master key cannot be read")]
+    MasterKey(#[source] Box<dyn Error + Send + Sync>),
+    /// An upstream key does not let itself be sealed.
+    #[error("the upstream key cannot be sealed")]
+    Sealing,
     /// The operating system gave no random bytes for a key.
     #[error("the operating system has no random bytes")]
     Random(#[source] rand::rngs::SysError),

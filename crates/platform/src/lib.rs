@@ -12,6 +12,7 @@ mod metering;
 mod operations;
 mod platform;
 mod refresh;
+mod sealing;
 mod validate;
 
 pub use catalogue::{Catalogue, CatalogueModel};
@@ -19,10 +20,15 @@ pub use error::{AuthError, PlatformError};
 pub use keys::Profile;
 pub use metering::{CallFacts, Entry, Meter, MeterOptions, Refusal, Reservation, Settled, Standings};
 pub use operations::{
-    AccountChanges, Bill, BillGrouping, BillRange, BillSubject, CreatedKey, FirstOperatorError, KeyChanges,
-    NewAccount, NewCredit, NewDeployment, NewKey, NewModel, NewPrice, NewReplica, level_in_force,
+    AccountChanges, AppliedCatalogue, Bill, BillGrouping, BillRange, BillSubject, CatalogueEntry,
+    CatalogueFault, CheckedCatalogue, CreatedKey, FirstOperatorError, KeyChanges, NewAccount, NewCatalogue,
+    NewCredit, NewDeployment, NewKey, NewModel, NewPrice, NewReplica, check_catalogue, level_in_force,
 };
-pub use platform::{Caller, Platform};
+pub use platform::{Caller, Platform, PlatformOptions};
+pub use sealing::{
+    MalformedMasterKey, MasterKey, MasterKeySource, MasterKeys, Resealed, UnopenedKey, reseal_upstream_keys,
+    unopened_key,
+};
 pub use silica_billing::{
     Balances, BillingDay, Bucket, BucketKind, CallStatus, CapReached, ClassTables, Insufficient, KeyLimits,
     LimitClass, LimitCounters, LimitMetrics, LimitReached, Limits, MemoryCounters, Metric, Price,
@@ -33,7 +39,7 @@ pub use silica_journal::{
     Salvaged, salvage as salvage_journal,
 };
 pub use silica_storage::{
-    Account, AccountStatus, ApiKey, BillTotals, Conflict, Credit, Credited, DatabaseUrl, Deployment,
-    EngineKind, KeyStatus, LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature, ModelStatus,
-    ModelType, Page, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
+    Account, AccountStatus, ApiKey, BillTotals, CatalogueFile, Conflict, Credit, Credited, DatabaseUrl,
+    Deployment, EngineKind, KeyStatus, LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature,
+    ModelStatus, ModelType, Page, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
 };

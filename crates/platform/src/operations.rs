@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bills;
+mod catalogue_file;
 mod credits;
 mod deployments;
 mod first_operator;
@@ -11,6 +12,9 @@ mod prices;
 
 pub use accounts::{AccountChanges, NewAccount, level_in_force};
 pub use bills::{Bill, BillGrouping, BillRange, BillSubject};
+pub use catalogue_file::{
+    AppliedCatalogue, CatalogueEntry, CatalogueFault, CheckedCatalogue, NewCatalogue, check_catalogue,
+};
 pub use credits::NewCredit;
 pub use deployments::{NewDeployment, NewReplica};
 pub use first_operator::FirstOperatorError;

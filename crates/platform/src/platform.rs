@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::keys::{self, AccountState, KeyTable, Lookups};
 use crate::refresh::Unreadable;
+use crate::sealing::{MasterKey, MasterKeySource, MasterKeys, Vault};
 use crate::{AuthError, Catalogue, PlatformError, Profile};
 
 /// The zone of bills by default. China has kept no summer time since 1991, so the offset will do.
@@ -63,6 +64,25 @@ impl PartialEq for Caller {
 
 impl Eq for Caller {}
 
+/// What a platform is made with.
+#[derive(Debug)]
+pub struct PlatformOptions {
+    /// Where the days and months of bills begin at midnight; Shanghai unless it is set.
+    pub zone: TimeZone,
+    /// Seals upstream keys.
+    pub master_keys: Arc<dyn MasterKeySource>,
+}
+
+impl PlatformOptions {
+    /// The defaults, with these master keys.
+    pub fn new(master_keys: Arc<dyn MasterKeySource>) -> Self {
+        Self {
+            zone: TimeZone::fixed(SHANGHAI),
+            master_keys,
+        }
+    }
+}
+
 /// Accounts, keys, catalogue and deployments of one process. Cheap to clone: clones share everything.
 ///
 /// Reads are in memory. Changes are validated, written in one transaction and then shown in memory
@@ -74,6 +94,8 @@ pub struct Platform {
 
 pub(crate) struct Shared {
     pub(crate) storage: Storage,
+    /// The way of deployments to and from the storage.
+    pub(crate) vault: Vault,
     pub(crate) clock: SharedClock,
     /// Where days begin for bills.
     pub(crate) zone: TimeZone,
@@ -104,27 +126,35 @@ struct CatalogueState {
 }
 
 impl Platform {
-    /// Reads everything that calls need into memory. Days and months of bills are those of Shanghai.
+    /// Opens a platform whose days and months of bills are those of Shanghai, and whose master key
+    /// is forgotten at its end: upstream keys that it stores are lost then. For tests and tools.
     ///
     /// # Errors
-    /// [`PlatformError::Storage`] when the database fails or holds something unreadable.
+    /// As [`Platform::open_with`].
     pub async fn open(storage: Storage, clock: SharedClock) -> Result<Self, PlatformError> {
-        Self::open_in(storage, clock, TimeZone::fixed(SHANGHAI)).await
+        let options = PlatformOptions::new(Arc::new(MasterKeys::from(MasterKey::random()?)));
+        Self::open_with(storage, clock, options).await
     }
 
-    /// As [`Platform::open`], with days and months of bills that begin at the midnight of `zone`.
+    /// Seals what an earlier version stored in clear, and reads everything that calls need into
+    /// memory.
     ///
     /// # Errors
-    /// As [`Platform::open`].
-    pub async fn open_in(
+    /// [`PlatformError::Storage`] when the database fails or holds something unreadable,
+    /// [`PlatformError::MasterKey`], or [`PlatformError::Random`]. An upstream key that does not open
+    /// is not one: see [`crate::unopened_key`].
+    pub async fn open_with(
         storage: Storage,
         clock: SharedClock,
-        zone: TimeZone,
+        options: PlatformOptions,
     ) -> Result<Self, PlatformError> {
+        let vault = Vault::new(options.master_keys)?;
+        vault.seal_clear_keys(&storage).await?;
         let shared = Shared {
             storage,
+            vault,
             clock,
-            zone,
+            zone: options.zone,
             keys: KeyTable::new(),
             wallets: Wallets::new(),
             lookups: Lookups::default(),

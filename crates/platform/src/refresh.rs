@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use silica_storage::{
-    KeyStatus, Snapshot, StorageError, UnreadableRow, accounts, api_keys, buckets, catalogue, deployments,
-    prices, revisions,
+    KeyStatus, Snapshot, Source, StorageError, UnreadableRow, accounts, api_keys, buckets, catalogue, prices,
+    revisions,
 };
 use silica_types::ModelName;
 use tokio::time::MissedTickBehavior;
@@ -121,7 +121,9 @@ impl Platform {
         let shared = &self.shared;
         let seen = shared.seen.load(Ordering::Acquire);
         let current = revisions::current(&shared.storage).await?;
-        if current.latest == seen && !shared.catalogue_is_behind(current.catalogue) {
+        // A master key that is back opens what it could not before, with no change in the database.
+        let opens_more = shared.vault.may_open_more();
+        if current.latest == seen && !shared.catalogue_is_behind(current.catalogue) && !opens_more {
             return Ok(());
         }
         // One snapshot for all of it: a key is never read without its account, nor a deployment
@@ -149,33 +151,37 @@ impl Platform {
             }
         }
         self.refresh_wallets(&snapshot, seen, unreadable).await?;
-        if shared.catalogue_is_behind(current.catalogue) {
-            shared.install_catalogue(current.catalogue, read_catalogue(&snapshot).await?);
+        if shared.catalogue_is_behind(current.catalogue) || opens_more {
+            let catalogue = self.read_catalogue(&snapshot).await?;
+            shared.install_catalogue(current.catalogue, catalogue);
         }
         // Two may read at once: the loop, and a look for an unknown key.
         shared.seen.fetch_max(current.latest, Ordering::AcqRel);
         Ok(())
     }
-}
 
-/// Reads the whole catalogue.
-async fn read_catalogue(snapshot: &Snapshot) -> Result<Catalogue, StorageError> {
-    let mut entries: HashMap<ModelName, Vec<_>> = HashMap::new();
-    for (version, record) in prices::all(snapshot).await? {
-        let of_model = entries.entry(record.model.clone()).or_default();
-        of_model.push((version, record));
+    /// Reads the whole catalogue.
+    pub(crate) async fn read_catalogue(&self, snapshot: &impl Source) -> Result<Catalogue, StorageError> {
+        let mut entries: HashMap<ModelName, Vec<_>> = HashMap::new();
+        for (version, record) in prices::all(snapshot).await? {
+            let of_model = entries.entry(record.model.clone()).or_default();
+            of_model.push((version, record));
+        }
+        let models = catalogue::list(snapshot).await?.into_iter().map(|record| {
+            let entries = entries.remove(&record.id).unwrap_or_default();
+            Arc::new(CatalogueModel::new(record, entries))
+        });
+        let models = models.collect();
+        let deployments = self
+            .shared
+            .vault
+            .list(snapshot, &self.catalogue())
+            .await?
+            .into_iter()
+            .map(Arc::new)
+            .collect();
+        Ok(Catalogue::new(models, deployments))
     }
-    let models = catalogue::list(snapshot).await?.into_iter().map(|record| {
-        let entries = entries.remove(&record.id).unwrap_or_default();
-        Arc::new(CatalogueModel::new(record, entries))
-    });
-    let models = models.collect();
-    let deployments = deployments::list(snapshot)
-        .await?
-        .into_iter()
-        .map(Arc::new)
-        .collect();
-    Ok(Catalogue::new(models, deployments))
 }
 
 /// Logs the beginning and the end of an outage, and nothing in between.

@@ -5,6 +5,7 @@ mod platform {
     mod accounts;
     mod bills;
     mod catalogue;
+    mod catalogue_file;
     mod credits;
     mod first_operator;
     mod hanging;
@@ -13,5 +14,6 @@ mod platform {
     mod outage;
     mod prices;
     mod processes;
+    mod sealing;
     mod support;
 }

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Config(ConfigArguments),
     /// Look after the usage journal of a server that is not running.
     Journal(JournalArguments),
+    /// Look after the master key, which seals upstream keys in the database.
+    Secrets(SecretsArguments),
     /// Measure a running server.
     Bench(BenchArguments),
 }
@@ -78,6 +80,39 @@ pub(crate) enum JournalCommand {
         /// The journal's file: `journal/usage.db` in the data folder, unless `journal.path` says otherwise.
         path: PathBuf,
     },
+}
+
+/// Arguments of `silica secrets`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretsArguments {
+    #[command(subcommand)]
+    pub(crate) command: SecretsCommand,
+}
+
+/// What to do with the master key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Replace the master key and seal every stored upstream key anew.
+    ///
+    /// The new key is made here and put into the file master-key of the data folder; running servers
+    /// on that folder follow by themselves. When the key comes from SILICA_MASTER_KEY, the new one is
+    /// taken from SILICA_NEW_MASTER_KEY, and servers need it in their environment: start them with
+    /// SILICA_MASTER_KEY=OLD,NEW before and with the new one alone afterwards.
+    ///
+    /// All keys are sealed in one transaction, and the old master key goes after that. A rotation
+    /// that was cut leaves everything readable; run it again.
+    Rotate(RotateArguments),
+}
+
+/// Arguments of `silica secrets rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateArguments {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// Arguments of `silica bench`.

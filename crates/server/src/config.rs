@@ -45,7 +45,7 @@ pub(crate) use log::{LogConfig, LogFormat};
 pub(crate) use models::{ModelsConfig, OnLoadError};
 pub(crate) use reference::reference;
 pub(crate) use server::ServerConfig;
-pub(crate) use source::Environment;
+pub(crate) use source::{Environment, MASTER_KEY, NEW_MASTER_KEY};
 pub(crate) use units::{ByteSize, HumanDuration};
 
 /// Everything that can be configured.

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod journal;
 mod logging;
+mod secrets;
 mod serve;
 mod setup;
 mod terminal;
@@ -33,6 +34,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(arguments) => serve::run(&arguments, &environment),
         Command::Config(arguments) => config::run(&arguments, &environment),
         Command::Journal(arguments) => journal::run(&arguments.command),
+        Command::Secrets(arguments) => secrets::run(&arguments.command, &environment),
         Command::Bench(arguments) => bench::run(arguments.command, &environment),
     }
 }

@@ -7,6 +7,7 @@ mod follow;
 mod health;
 mod listener;
 mod loader;
+mod locked;
 mod open_files;
 mod patient;
 mod server;

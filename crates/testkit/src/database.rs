@@ -1,6 +1,6 @@
 //! A database of its own for each test, of either kind.
 
-use sea_orm::{ConnectionTrait, Database, DatabaseTransaction, TransactionTrait};
+use sea_orm::{ConnectionTrait, Database, DatabaseTransaction, Statement, TransactionTrait};
 use silica_storage::{DatabaseUrl, Storage};
 use tempfile::TempDir;
 
@@ -157,6 +157,29 @@ impl TestDatabase {
             .close()
             .await
             .expect("the connection to the test database closes");
+    }
+
+    /// Reads the first column of every row, a text, behind the back of the repositories.
+    ///
+    /// # Panics
+    /// When the database refuses the query, or the column is no text.
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    pub async fn read_text(&self, sql: &str) -> Vec<String> {
+        let connection = Database::connect(&self.text)
+            .await
+            .expect("a connection to the test database");
+        let query = Statement::from_string(connection.get_database_backend(), sql);
+        let rows = connection
+            .query_all_raw(query)
+            .await
+            .expect("the query is one that the test database takes");
+        let texts = rows.iter().map(|row| row.try_get_by_index(0));
+        let texts = texts.collect::<Result<_, _>>().expect("the column is a text");
+        connection
+            .close()
+            .await
+            .expect("the connection to the test database closes");
+        texts
     }
 
     /// Keeps everybody else from writing to the ledger (in SQLite: to anything), as a long

@@ -6,11 +6,15 @@ mod fallbacks;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use silica_storage::{Deployment, RoutingPolicy, Scope, deployments};
 use silica_types::Secret;
 
+use super::catalogue_file::refuse_managed_deployment;
+pub(super) use fallbacks::check_unused;
+
 use crate::validate::{self, invalid, unknown};
-use crate::{Platform, PlatformError};
+use crate::{Catalogue, Platform, PlatformError};
 
 /// A deployment as an operator gives it; it replaces one of the same name as a whole.
 #[derive(Debug, Clone, Default)]
@@ -69,50 +73,30 @@ impl Platform {
     /// [`PlatformError::Invalid`], or [`PlatformError::Conflict`] when another deployment has one
     /// of the models.
     pub fn check_deployment(&self, new: NewDeployment) -> Result<Deployment, PlatformError> {
-        let name = validate::deployment_name(&new.name)?;
-        let catalogue = self.catalogue();
-        let models = check::models(&catalogue, &name, &new.models)?;
-        fallbacks::check(&name, &new.fallbacks, catalogue.deployments())?;
-        let policy = new
-            .policy
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(unknown("policy"))?;
-        if new.replicas.is_empty() {
-            return Err(invalid("replicas", "needs at least one engine"));
-        }
-        let replicas = (0..)
-            .zip(new.replicas)
-            .map(|(index, replica)| check::replica(index, replica));
-        let now = self.now();
-        Ok(Deployment {
-            replicas: replicas.collect::<Result<_, _>>()?,
-            name,
-            models,
-            policy: policy.unwrap_or(RoutingPolicy::LeastBusy),
-            fallbacks: new.fallbacks,
-            created_at: now,
-            updated_at: now,
-        })
+        check_deployment(new, &self.catalogue(), self.now())
     }
 
     /// Stores a checked deployment. In force at once in this process.
     ///
     /// # Errors
     /// [`PlatformError::Conflict`] or [`PlatformError::Invalid`] when the catalogue changed since the
-    /// check, or [`PlatformError::Storage`].
+    /// check, [`PlatformError::Managed`] when it comes from the catalogue file, or
+    /// [`PlatformError::Storage`].
     pub async fn put_deployment(&self, deployment: Deployment) -> Result<Arc<Deployment>, PlatformError> {
         let _in_order = self.shared.operations.lock().await;
         let write = self.shared.storage.begin(Scope::Catalogue).await?;
+        refuse_managed_deployment(&write, &deployment.name).await?;
         // Again: another process may have changed what the check saw.
         if !deployment.fallbacks.is_empty() {
             let others = deployments::list(&write).await?;
             fallbacks::check(&deployment.name, &deployment.fallbacks, &others)?;
         }
-        deployments::put(&write, &deployment).await?;
+        self.shared.vault.put(&write, &deployment).await?;
         // Read back for the time of creation, which stays that of the first.
-        let stored = deployments::find(&write, &deployment.name)
+        let stored = self
+            .shared
+            .vault
+            .find(&write, &deployment.name)
             .await?
             .map_or_else(|| Arc::new(deployment), Arc::new);
         let revision = write.commit().await?;
@@ -132,11 +116,12 @@ impl Platform {
     ///
     /// # Errors
     /// [`PlatformError::NotFound`], [`PlatformError::IsFallback`] while others name it as a fallback,
-    /// or [`PlatformError::Storage`].
+    /// [`PlatformError::Managed`] or [`PlatformError::Storage`].
     pub async fn delete_deployment(&self, name: &str) -> Result<(), PlatformError> {
         let _in_order = self.shared.operations.lock().await;
         let write = self.shared.storage.begin(Scope::Catalogue).await?;
-        fallbacks::check_unused(name, &deployments::list(&write).await?)?;
+        refuse_managed_deployment(&write, name).await?;
+        check_unused(name, &deployments::list(&write).await?)?;
         if !deployments::delete(&write, name).await? {
             return Err(PlatformError::NotFound {
                 what: "deployment",
@@ -149,4 +134,40 @@ impl Platform {
         tracing::info!(deployment.name = %name, revision, "deployment {name} deleted");
         Ok(())
     }
+}
+
+/// Checks a deployment against the rules and a catalogue.
+pub(super) fn check_deployment(
+    new: NewDeployment,
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> Result<Deployment, PlatformError> {
+    let name = validate::deployment_name(&new.name)?;
+    let models = check::models(catalogue, &name, &new.models)?;
+    fallbacks::check(
+        &name,
+        &new.fallbacks,
+        catalogue.deployments().iter().map(AsRef::as_ref),
+    )?;
+    let policy = new
+        .policy
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(unknown("policy"))?;
+    if new.replicas.is_empty() {
+        return Err(invalid("replicas", "needs at least one engine"));
+    }
+    let replicas = (0..)
+        .zip(new.replicas)
+        .map(|(index, replica)| check::replica(index, replica));
+    Ok(Deployment {
+        replicas: replicas.collect::<Result<_, _>>()?,
+        name,
+        models,
+        policy: policy.unwrap_or(RoutingPolicy::LeastBusy),
+        fallbacks: new.fallbacks,
+        created_at: now,
+        updated_at: now,
+    })
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use silica_billing::{Limits, Price};
+use silica_billing::{Limits, Price, PriceVersion};
 use silica_storage::{
-    CatalogueModel as Record, ModelFeature, ModelStatus, ModelType, PriceRecord, Scope, SubType, catalogue,
-    prices,
+    CatalogueModel as Record, ModelFeature, ModelStatus, ModelType, PriceRecord, Scope, SubType, Write,
+    catalogue, prices,
 };
 use silica_types::ModelName;
 
+use super::catalogue_file::refuse_managed_model;
 use crate::validate::{self, invalid};
 use crate::{CatalogueModel, Platform, PlatformError};
 
@@ -69,25 +70,13 @@ impl Platform {
     /// force from now on.
     ///
     /// # Errors
-    /// [`PlatformError::Invalid`] or [`PlatformError::Storage`].
+    /// [`PlatformError::Invalid`], [`PlatformError::Managed`] or [`PlatformError::Storage`].
     pub async fn put_model(&self, new: NewModel) -> Result<Arc<CatalogueModel>, PlatformError> {
-        let model = self.check_model(new)?;
+        let model = check_model(new, self.now())?;
         let _in_order = self.shared.operations.lock().await;
         let write = self.shared.storage.begin(Scope::Catalogue).await?;
-        let before = catalogue::find(&write, &model.id).await?;
-        let mut entries = prices::of_model(&write, &model.id).await?;
-        let in_force = before.map(|record| CatalogueModel::new(record, entries.clone()));
-        catalogue::put(&write, &model).await?;
-        let current = in_force
-            .as_ref()
-            .and_then(|before| before.price_at(model.updated_at, None));
-        if current.map_or(&Price::default(), |entry| &entry.list) != &model.price {
-            let from = in_force
-                .as_ref()
-                .map_or(model.updated_at, |before| before.price_time(model.updated_at));
-            let entry = put_price(&model, from);
-            entries.push((prices::insert(&write, &entry).await?, entry));
-        }
+        refuse_managed_model(&write, &model.id).await?;
+        let entries = store_model(&write, &model).await?;
         // Read back for the time of creation, which stays that of the first.
         let record = catalogue::find(&write, &model.id).await?.unwrap_or(model);
         let stored = Arc::new(CatalogueModel::new(record, entries));
@@ -102,39 +91,62 @@ impl Platform {
     pub fn models(&self) -> Vec<Arc<CatalogueModel>> {
         self.catalogue().models().to_vec()
     }
+}
 
-    fn check_model(&self, new: NewModel) -> Result<Record, PlatformError> {
-        if new.sub_type.model_type() != new.model_type {
-            let right = new.sub_type.model_type();
-            return Err(invalid(
-                "sub_type",
-                format!("{} belongs to type {right}, not {}", new.sub_type, new.model_type),
-            ));
-        }
-        let mut features = new.features;
-        features.sort_unstable();
-        features.dedup();
-        let now = self.now();
-        Ok(Record {
-            context_length: new
-                .context_length
-                .map(|value| validate::positive("context_length", value))
-                .transpose()?,
-            features,
-            tags: validate::tags(&new.tags)?,
-            limits: new.limits.map(validate::limits).transpose()?,
-            description: validate::description(&new.description)?,
-            id: new.id,
-            model_type: new.model_type,
-            sub_type: new.sub_type,
-            price: validate::price("price", new.price)?,
-            real_name: new.real_name,
-            charge_only: new.charge_only,
-            status: new.status,
-            created_at: now,
-            updated_at: now,
-        })
+/// Checks a model against the rules.
+pub(super) fn check_model(new: NewModel, now: Timestamp) -> Result<Record, PlatformError> {
+    if new.sub_type.model_type() != new.model_type {
+        let right = new.sub_type.model_type();
+        return Err(invalid(
+            "sub_type",
+            format!("{} belongs to type {right}, not {}", new.sub_type, new.model_type),
+        ));
     }
+    let mut features = new.features;
+    features.sort_unstable();
+    features.dedup();
+    Ok(Record {
+        context_length: new
+            .context_length
+            .map(|value| validate::positive("context_length", value))
+            .transpose()?,
+        features,
+        tags: validate::tags(&new.tags)?,
+        limits: new.limits.map(validate::limits).transpose()?,
+        description: validate::description(&new.description)?,
+        id: new.id,
+        model_type: new.model_type,
+        sub_type: new.sub_type,
+        price: validate::price("price", new.price)?,
+        real_name: new.real_name,
+        charge_only: new.charge_only,
+        status: new.status,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Stores a checked model and, when its price is not the one in force, an entry of the price book.
+/// Returns the model's entries.
+pub(super) async fn store_model(
+    write: &Write,
+    model: &Record,
+) -> Result<Vec<(PriceVersion, PriceRecord)>, PlatformError> {
+    let before = catalogue::find(write, &model.id).await?;
+    let mut entries = prices::of_model(write, &model.id).await?;
+    let in_force = before.map(|record| CatalogueModel::new(record, entries.clone()));
+    catalogue::put(write, model).await?;
+    let current = in_force
+        .as_ref()
+        .and_then(|before| before.price_at(model.updated_at, None));
+    if current.map_or(&Price::default(), |entry| &entry.list) != &model.price {
+        let from = in_force
+            .as_ref()
+            .map_or(model.updated_at, |before| before.price_time(model.updated_at));
+        let entry = put_price(model, from);
+        entries.push((prices::insert(write, &entry).await?, entry));
+    }
+    Ok(entries)
 }
 
 /// The entry of the price book for the price that was put with a model.

@@ -3,7 +3,7 @@ use silica_platform::{
     PlatformError, Price, SubType,
 };
 use silica_testkit::on_each_database;
-use silica_types::ModelName;
+use silica_types::{ModelName, Secret};
 
 use super::support::{deployment, open, open_other, put_chat_model, put_deployment};
 
@@ -89,6 +89,16 @@ on_each_database! {
             (NewReplica { path: Some("./tiny".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
             (NewReplica { weight: Some(0), ..good.replicas[0].clone() }, "replicas[0].weight"),
             (NewReplica { max_concurrency: Some(0), ..good.replicas[0].clone() }, "replicas[0].max_concurrency"),
+            (NewReplica { connect_timeout_ms: Some(99), ..good.replicas[0].clone() }, "replicas[0].connect_timeout_ms"),
+            (NewReplica { first_token_timeout_ms: Some(1_800_001), ..good.replicas[0].clone() }, "replicas[0].first_token_timeout_ms"),
+            (NewReplica { stall_timeout_ms: Some(0), ..good.replicas[0].clone() }, "replicas[0].stall_timeout_ms"),
+            (NewReplica { health_path: Some("health".to_owned()), ..good.replicas[0].clone() }, "replicas[0].health_path"),
+            // These would be another host, and so would "/\\host".
+            (NewReplica { health_path: Some("//host/health".to_owned()), ..good.replicas[0].clone() }, "replicas[0].health_path"),
+            (NewReplica { health_path: Some("/\\host/health".to_owned()), ..good.replicas[0].clone() }, "replicas[0].health_path"),
+            (NewReplica { health_path: Some("/a b".to_owned()), ..good.replicas[0].clone() }, "replicas[0].health_path"),
+            (NewReplica { health_path: Some(format!("/{}", "a".repeat(256))), ..good.replicas[0].clone() }, "replicas[0].health_path"),
+            (NewReplica { api_key: Some(Secret::new("sealed:v1:a:b")), ..good.replicas[0].clone() }, "replicas[0].api_key"),
         ] {
             cases.push((NewDeployment { replicas: vec![change], ..good.clone() }, field));
         }
@@ -96,6 +106,61 @@ on_each_database! {
             assert_eq!(field_of(&platform.check_deployment(case).unwrap_err()), field);
         }
         assert!(platform.check_deployment(good).is_ok());
+    }
+
+    async fn fallbacks_exist_once_and_never_lead_back(database) {
+        let platform = open(database).await;
+        for name in ["a", "b", "c"] {
+            put_chat_model(&platform, &format!("m/{name}")).await;
+            put_deployment(&platform, name, &[&format!("m/{name}")]).await;
+        }
+        let with = |name: &str, fallbacks: &[&str]| NewDeployment {
+            fallbacks: fallbacks.iter().map(|name| (*name).to_owned()).collect(),
+            ..deployment(name, &[&format!("m/{name}")])
+        };
+        for (name, fallbacks) in [("a", vec!["b", "c"]), ("b", vec!["c"])] {
+            let checked = platform.check_deployment(with(name, &fallbacks)).unwrap();
+            assert_eq!(platform.put_deployment(checked).await.unwrap().fallbacks, fallbacks);
+        }
+        for (name, fallbacks, field, problem) in [
+            ("a", vec!["a"], "fallbacks[0]", "itself"),
+            ("a", vec!["b", "d"], "fallbacks[1]", "there is no deployment \"d\""),
+            ("a", vec!["b", "b"], "fallbacks[1]", "twice"),
+            ("b", vec!["a"], "fallbacks[0]", "circle"),
+            ("c", vec!["a"], "fallbacks[0]", "circle"),
+            ("a", vec!["b", "c", "d", "e", "f"], "fallbacks", "at most 4"),
+        ] {
+            let error = platform.check_deployment(with(name, &fallbacks)).unwrap_err();
+            assert_eq!(field_of(&error), field, "{name} {fallbacks:?}");
+            assert!(error.to_string().contains(problem), "{error}");
+        }
+        // What a replaced deployment says no longer counts.
+        let free = platform.check_deployment(with("a", &[])).unwrap();
+        platform.put_deployment(free).await.unwrap();
+        assert!(platform.check_deployment(with("c", &["a"])).is_ok());
+    }
+
+    async fn fallback_that_went_or_turned_since_the_check_is_refused_by_the_put(database) {
+        let platform = open(database).await;
+        for name in ["a", "b"] {
+            put_chat_model(&platform, &format!("m/{name}")).await;
+            put_deployment(&platform, name, &[&format!("m/{name}")]).await;
+        }
+        let to = |name: &str, fallback: &str| NewDeployment {
+            fallbacks: vec![fallback.to_owned()],
+            ..deployment(name, &[&format!("m/{name}")])
+        };
+        let there = platform.check_deployment(to("a", "b")).unwrap();
+        let back = platform.check_deployment(to("b", "a")).unwrap();
+        platform.put_deployment(there.clone()).await.unwrap();
+        assert_eq!(field_of(&platform.put_deployment(back).await.unwrap_err()), "fallbacks[0]");
+
+        let refused = platform.delete_deployment("b").await.unwrap_err();
+        assert_eq!(refused.to_string(), "b is a fallback of a; take it from their fallbacks first");
+        assert!(platform.catalogue().deployment("b").is_some());
+        put_deployment(&platform, "a", &["m/a"]).await;
+        platform.delete_deployment("b").await.unwrap();
+        assert_eq!(field_of(&platform.put_deployment(there).await.unwrap_err()), "fallbacks[0]");
     }
 
     async fn model_of_another_deployment_conflicts_in_the_check_and_in_the_put(database) {

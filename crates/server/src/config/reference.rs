@@ -6,7 +6,7 @@ use schemars::{Schema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 use super::Config;
-use super::source::{ADMIN_KEY, PREFIX};
+use super::source::{ADMIN_KEY, MASTER_KEY, NEW_MASTER_KEY, PREFIX};
 
 const HEAD: &str = "\
 <!-- Made by `silica config --reference`; do not edit by hand. -->
@@ -31,7 +31,11 @@ pub(crate) fn reference() -> String {
     let _ = write!(
         page,
         "\n## Outside the file\n\n- `{ADMIN_KEY}`: the operator's bearer key for `/admin/v1`, at least 32 characters. \
-         Unset, a key is made by the first start and kept in `admin.key` in the data folder, readable by its owner only.\n"
+         Unset, a key is made by the first start and kept in `admin.key` in the data folder, readable by its owner only.\n\
+         - `{MASTER_KEY}`: the master key that seals upstream keys in the database, 32 bytes in base64 or hexadecimal. Several, parted by \
+         commas: the first seals, all open. Unset, a key is made by the first start and kept in `master-key` in the data folder, readable by \
+         its owner only. Servers on one database need the same.\n\
+         - `{NEW_MASTER_KEY}`: the key that `silica secrets rotate` puts in its place; needed when `{MASTER_KEY}` is set.\n"
     );
     page
 }

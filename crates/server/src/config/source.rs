@@ -9,6 +9,10 @@ use silica_types::Secret;
 pub(super) const PREFIX: &str = "SILICA__";
 /// Sets the operator's bearer key for `/admin/v1`.
 pub(crate) const ADMIN_KEY: &str = "SILICA_ADMIN_KEY";
+/// Sets the master key that seals upstream keys.
+pub(crate) const MASTER_KEY: &str = "SILICA_MASTER_KEY";
+/// The master key that `silica secrets rotate` is to put in its place.
+pub(crate) const NEW_MASTER_KEY: &str = "SILICA_NEW_MASTER_KEY";
 /// The API key that `silica bench` presents.
 const API_KEY: &str = "SILICA_API_KEY";
 
@@ -33,6 +37,16 @@ impl Environment {
     /// The operator's bearer key, if the environment sets one.
     pub(crate) fn admin_key(&self) -> Option<Secret> {
         self.0.get(ADMIN_KEY).map(Secret::new)
+    }
+
+    /// The master keys that seal upstream keys, if the environment sets any.
+    pub(crate) fn master_key(&self) -> Option<Secret> {
+        self.0.get(MASTER_KEY).map(Secret::new)
+    }
+
+    /// The master key that a rotation is to put in the place of the present one.
+    pub(crate) fn new_master_key(&self) -> Option<Secret> {
+        self.0.get(NEW_MASTER_KEY).map(Secret::new)
     }
 
     /// The API key for commands that call a server, if the environment sets one.

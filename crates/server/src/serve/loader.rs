@@ -8,10 +8,11 @@ use silica_engine::Engines as Abilities;
 use silica_engine_candle::{CandleEngine, CandleOptions, Dtype};
 use silica_engine_remote::{RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
-use silica_platform::{Deployment, EngineKind, ReplicaSpec};
+use silica_platform::{Deployment, EngineKind, ReplicaSpec, unopened_key};
 use silica_text::TextEngine;
 use silica_types::SharedClock;
 
+use super::locked;
 use crate::config::{EngineConfig, EngineDtype};
 
 /// Loads embedded engines with the configured settings.
@@ -67,6 +68,9 @@ impl Engines {
 #[async_trait]
 impl EngineLoader for Engines {
     async fn load(&self, deployment: &Deployment, replica: &ReplicaSpec) -> Result<Abilities, LoadError> {
+        if let Some(unopened) = unopened_key(replica) {
+            return Ok(locked::engines(deployment, &unopened));
+        }
         match replica.engine {
             EngineKind::OpenAi => Ok(self.remote(deployment, replica)?.engines()),
             EngineKind::Candle => {

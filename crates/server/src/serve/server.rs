@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use silica_api::{ApiConfig, ApiState, BodyLimits, ObserveLayer, method_not_allowed, panic_barrier};
 use silica_console_api::AdminState;
 use silica_gateway::Gateway;
-use silica_platform::{Journal, MemoryCounters, Meter, MeterOptions, Platform, Storage};
+use silica_platform::{Journal, MemoryCounters, Meter, MeterOptions, Platform, PlatformOptions, Storage};
 use silica_types::{Secret, SharedClock, SystemClock};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use super::health::{Readiness, routes};
 use super::loader::Engines;
 use super::telemetry;
 use crate::config::{Config, Environment, OnLoadError};
-use crate::setup::{self, KeyPlace};
+use crate::setup::{self, KeyPlace, MasterKeyPlace};
 
 /// How long the database may take to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(8);
@@ -61,7 +61,12 @@ impl Server {
             .with_context(|| format!("database {url}"))?;
         let clock: SharedClock = Arc::new(SystemClock);
         let zone = config.billing.zone()?;
-        let platform = Platform::open_in(storage.clone(), SharedClock::clone(&clock), zone).await?;
+        let master_keys = MasterKeyPlace::find_or_make(&config.data.dir, environment.master_key().as_ref())?;
+        let options = PlatformOptions {
+            zone,
+            ..PlatformOptions::new(Arc::new(master_keys))
+        };
+        let platform = Platform::open_with(storage.clone(), SharedClock::clone(&clock), options).await?;
         let meter = open_meter(config, &platform).await?;
         let engines = Arc::new(Engines::new(config.engine.clone(), SharedClock::clone(&clock)));
         let gateway = Gateway::new(

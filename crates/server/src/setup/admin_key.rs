@@ -1,14 +1,13 @@
 //! The operator's bearer key: from the environment, else from a file that only its owner can read.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use silica_types::Secret;
+
+use super::private_file;
 
 /// The shortest key that is accepted, in characters.
 const MINIMUM_LENGTH: usize = 32;
@@ -38,13 +37,13 @@ pub(crate) fn load_or_make(
         return Ok((key, KeyPlace::Environment));
     }
     let path = data.join("admin.key");
-    let existing = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let existing = private_file::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let key = match existing {
         Some(key) => {
-            warn_if_open(&path);
+            private_file::warn_if_open(&path);
             key
         }
-        None => make(data, &path).with_context(|| format!("cannot make {}", path.display()))?,
+        None => make(&path).with_context(|| format!("cannot make {}", path.display()))?,
     };
     check(&key).with_context(|| format!("{}; delete the file to have a new key made", path.display()))?;
     Ok((key, KeyPlace::File(path)))
@@ -64,27 +63,7 @@ fn check(key: &Secret) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the key; `None` when there is no file or nothing in it.
-fn read(path: &Path) -> io::Result<Option<Secret>> {
-    match fs::read_to_string(path) {
-        Ok(text) if text.trim().is_empty() => Ok(None),
-        Ok(text) => Ok(Some(Secret::new(text.trim()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn warn_if_open(path: &Path) {
-    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode());
-    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-        let path = path.display();
-        tracing::warn!("other users of this machine may read {path}; run: chmod 600 {path}");
-    }
-}
-
-/// Makes a key and its file. The file gets its name when it is whole and on the disk, so that an
-/// interruption leaves either a good key or none.
-fn make(data: &Path, path: &Path) -> anyhow::Result<Secret> {
+fn make(path: &Path) -> anyhow::Result<Secret> {
     let mut bytes = [0_u8; RANDOM_BYTES];
     SysRng
         .try_fill_bytes(&mut bytes)
@@ -92,43 +71,17 @@ fn make(data: &Path, path: &Path) -> anyhow::Result<Secret> {
     let key = bytes
         .iter()
         .fold(String::new(), |key, byte| format!("{key}{byte:02x}"));
-    let unfinished = data.join("admin.key.new");
-    remove_if_there(&unfinished)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    file.write_all(format!("{key}\n").as_bytes())?;
-    file.sync_all()?;
-    // Only an empty file can be in the way: what an interruption of an editor or a copy leaves.
-    if read(path)?.is_none() {
-        remove_if_there(path)?;
+    if private_file::make(path, &Secret::new(format!("{key}\n")))? {
+        return Ok(Secret::new(key));
     }
-    // A link, unlike a rename, never replaces a key that someone has put there meanwhile.
-    let linked = fs::hard_link(&unfinished, path);
-    remove_if_there(&unfinished)?;
-    match linked {
-        Ok(()) => {
-            File::open(data)?.sync_all()?;
-            Ok(Secret::new(key))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            read(path)?.context("it was emptied while the server started")
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    private_file::read(path)?.context("it was emptied while the server started")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

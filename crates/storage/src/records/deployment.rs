@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use silica_types::{ModelName, Secret, code_enum};
 
@@ -44,7 +45,8 @@ pub struct ReplicaSpec {
     /// The server's address, for remote engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The key that a remote engine asks for.
+    /// The key that a remote engine asks for. In storage it is sealed, and a clear one is not
+    /// written; only rows of versions before the sealing have it in clear.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -84,10 +86,20 @@ pub struct ReplicaSpec {
     pub stall_timeout_ms: Option<u32>,
 }
 
-/// Writes the upstream key into the database column; nothing else serialises a [`ReplicaSpec`].
+/// How a sealed key begins.
+const SEALED: &str = "sealed:";
+
+/// Writes the upstream key into the database column; nothing else serialises a [`ReplicaSpec`]. A
+/// key in clear is a mistake of the caller, which must not reach the disk.
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn store_secret<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(Secret::expose).serialize(serializer)
+    let text = secret.as_ref().map(Secret::expose);
+    if text.is_some_and(|text| !text.starts_with(SEALED)) {
+        return Err(S::Error::custom(
+            "an upstream key must be sealed before it is stored",
+        ));
+    }
+    text.serialize(serializer)
 }
 
 /// One deployment.

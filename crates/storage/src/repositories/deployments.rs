@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder,
 };
@@ -12,7 +12,7 @@ use super::convert::Row;
 use crate::entities::deployment::{Column, Entity, Model};
 use crate::entities::deployment_model as link;
 use crate::error::{Constraint, broken_constraint, driver};
-use crate::{Conflict, Deployment, Source, StorageError, Write};
+use crate::{Conflict, Deployment, ReplicaSpec, Source, StorageError, Write};
 
 const TABLE: &str = "deployments";
 const LINKS: &str = "deployment_models";
@@ -20,7 +20,8 @@ const LINKS: &str = "deployment_models";
 /// Stores a deployment, in place of one with the same name; the time of creation stays that of the first.
 ///
 /// # Errors
-/// [`Conflict::ModelDeployed`], [`Conflict::NoSuchReference`] for an unknown model, or [`StorageError::Driver`].
+/// [`Conflict::ModelDeployed`], [`Conflict::NoSuchReference`] for an unknown model,
+/// [`StorageError::InvalidData`] for a key that is not sealed, or [`StorageError::Driver`].
 /// After an error the change can only be dropped.
 pub async fn put(write: &Write, deployment: &Deployment) -> Result<(), StorageError> {
     let row = to_row(deployment, write.revision())?;
@@ -71,6 +72,30 @@ async fn put_links(write: &Write, deployment: &Deployment) -> Result<(), Storage
         })?;
     }
     Ok(())
+}
+
+/// Replaces the engines of a deployment and leaves the rest as it is, also the time of its last change.
+///
+/// # Errors
+/// [`StorageError::MissingRow`] when there is no such deployment, [`StorageError::InvalidData`] for a
+/// key that is not sealed, or [`StorageError::Driver`].
+pub async fn replace_replicas(
+    write: &Write,
+    name: &str,
+    replicas: &[ReplicaSpec],
+) -> Result<(), StorageError> {
+    let row = Row {
+        table: TABLE,
+        id: &name,
+    };
+    let stored = Entity::update_many()
+        .col_expr(Column::Replicas, Expr::value(row.to_json("replicas", replicas)?))
+        .col_expr(Column::Revision, Expr::value(write.revision()))
+        .filter(Column::Name.eq(name))
+        .exec(write.connection())
+        .await
+        .map_err(driver("replace the engines of a deployment", TABLE))?;
+    row.must_be_one(stored.rows_affected)
 }
 
 /// Deletes a deployment and says whether it existed. Its models stay in the catalogue.

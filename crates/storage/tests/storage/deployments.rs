@@ -24,7 +24,7 @@ on_each_database! {
             engine: EngineKind::Candle,
             path: None,
             url: Some("http://127.0.0.1:8000/v1".to_owned()),
-            api_key: Some(Secret::new("upstream-secret")),
+            api_key: Some(Secret::new("sealed:upstream-secret")),
             upstream_model: Some("qwen".to_owned()),
             allow_private: true,
             weight: 3,

@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use silica_storage::{Conflict, EngineKind, ReplicaSpec};
-use silica_types::ModelName;
+use silica_types::{ModelName, Secret};
 use url::Url;
 
 use super::NewReplica;
 use crate::validate::{self, invalid, unknown};
-use crate::{Catalogue, PlatformError};
+use crate::{Catalogue, PlatformError, sealing};
 
 const URL_BYTES: usize = 2048;
 const UPSTREAM_MODEL_BYTES: usize = 256;
@@ -57,6 +57,7 @@ pub(super) fn models(
 pub(super) fn replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, PlatformError> {
     let field = |name: &str| format!("replicas[{index}].{name}");
     let engine: EngineKind = new.engine.parse().map_err(unknown(field("engine")))?;
+    check_key(&field, new.api_key.as_ref())?;
     check_upstream_fields(&field, &new)?;
     match engine {
         EngineKind::Candle => check_folder(&field, new.path.as_deref())?,
@@ -117,6 +118,18 @@ fn check_server(field: &impl Fn(&str) -> String, new: &NewReplica) -> Result<(),
         return Err(invalid(
             field("url"),
             "the engine openai needs the base URL of its server, such as https://host.example/v1, without a user, a query or a fragment",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses what is no key but one that was sealed, such as a stored one that did not open: it must
+/// not be taken for the key.
+fn check_key(field: &impl Fn(&str) -> String, key: Option<&Secret>) -> Result<(), PlatformError> {
+    if key.is_some_and(sealing::is_sealed) {
+        return Err(invalid(
+            field("api_key"),
+            "the key is sealed and cannot be opened here; give the upstream's key itself, or null for none",
         ));
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! The rules for the deployments that answer in another's stead.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 
 use silica_storage::Deployment;
@@ -13,17 +12,17 @@ const FALLBACKS: usize = 4;
 
 /// Checks that every fallback of the deployment `name` is one of `others`, is named once, and does
 /// not lead back to it. What `others` says of `name` itself is about to be replaced and ignored.
-pub(super) fn check(
+pub(super) fn check<'a>(
     name: &str,
     fallbacks: &[String],
-    others: &[impl Borrow<Deployment>],
+    others: impl IntoIterator<Item = &'a Deployment>,
 ) -> Result<(), PlatformError> {
     if fallbacks.len() > FALLBACKS {
         return Err(invalid("fallbacks", format!("at most {FALLBACKS} deployments")));
     }
     let known: HashMap<&str, &Deployment> = others
-        .iter()
-        .map(|other| (other.borrow().name.as_str(), other.borrow()))
+        .into_iter()
+        .map(|other| (other.name.as_str(), other))
         .collect();
     let mut seen = HashSet::new();
     for (index, fallback) in fallbacks.iter().enumerate() {
@@ -52,9 +51,12 @@ pub(super) fn check(
 }
 
 /// Checks that no other deployment falls back to this one, which is about to go.
-pub(super) fn check_unused(name: &str, deployments: &[Deployment]) -> Result<(), PlatformError> {
+pub(in crate::operations) fn check_unused<'a>(
+    name: &str,
+    deployments: impl IntoIterator<Item = &'a Deployment>,
+) -> Result<(), PlatformError> {
     let users: Vec<&str> = deployments
-        .iter()
+        .into_iter()
         .filter(|other| other.name != name && other.fallbacks.iter().any(|fallback| fallback == name))
         .map(|other| other.name.as_str())
         .collect();
