@@ -247,6 +247,10 @@ impl ScriptedChatEngine {
 #[async_trait]
 impl ChatEngine for ScriptedChatEngine {
     async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
+        // As an engine that forwards nothing.
+        if let Some(demand) = request.demands.first() {
+            return Err(EngineError::Unsupported(*demand));
+        }
         let engine = self.clone();
         Ok(Box::new(PreparedScript { engine, request }))
     }
