@@ -20,10 +20,40 @@ where
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let key = bearer_token(&parts.headers).ok_or(AuthError::Missing)?;
-        let address = TrustedProxies::from_ref(state).client_of(parts);
-        Ok(Self(Platform::from_ref(state).identify(key, address).await?))
+        let key = bearer_token(&parts.headers);
+        identify(parts, state, key).await.map(Self)
     }
+}
+
+/// As [`CallerAuth`]; the key may also stand in `x-api-key`, where clients of Anthropic put it. A
+/// bearer token wins.
+#[derive(Debug, Clone)]
+pub(crate) struct AnthropicAuth(pub(crate) Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for AnthropicAuth
+where
+    Platform: FromRef<S>,
+    TrustedProxies: FromRef<S>,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let own = || parts.headers.get("x-api-key")?.to_str().ok().map(str::trim);
+        let key = bearer_token(&parts.headers).or_else(own);
+        identify(parts, state, key.filter(|key| !key.is_empty()))
+            .await
+            .map(Self)
+    }
+}
+
+async fn identify<S>(parts: &Parts, state: &S, key: Option<&str>) -> Result<Caller, Failure>
+where
+    Platform: FromRef<S>,
+    TrustedProxies: FromRef<S>,
+{
+    let key = key.ok_or(AuthError::Missing)?;
+    let address = TrustedProxies::from_ref(state).client_of(parts);
+    Ok(Platform::from_ref(state).identify(key, address).await?)
 }
 
 /// The token of `Authorization: Bearer <token>`; `None` when the header is absent, blank or of

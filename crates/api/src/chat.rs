@@ -1,22 +1,18 @@
 //! `POST /chat/completions` (contract section 3).
 
 mod collect;
-mod frames;
-mod prepare;
-mod wire;
+pub(crate) mod frames;
+pub(crate) mod prepare;
+pub(crate) mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use futures::{StreamExt as _, stream};
-use http::HeaderMap;
-use silica_engine::{WireRequest, WireRoute};
-use silica_gateway::{Call, Delivery, GatewayError};
+use silica_engine::WireRoute;
 use silica_platform::SubType;
 use silica_protocol::openai::chat::{
-    ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, Chunk,
+    ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, ChatMessage, Chunk,
 };
 use silica_protocol::{ErrorBody, ErrorCode};
 
@@ -24,8 +20,9 @@ use self::collect::{Collected, collect};
 use self::frames::ChatFrames;
 use self::prepare::engine_request;
 use self::wire::Head;
-use crate::limit_headers;
-use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, body::json_response, sse};
+use crate::answer::{self, blocking};
+use crate::body::json_response;
+use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace};
 
 /// Answers a conversation.
 ///
@@ -59,18 +56,15 @@ pub(crate) async fn create_chat_completion(
     RequestTrace(trace): RequestTrace,
     ForwardableJson(body, raw): ForwardableJson<ChatCompletionRequest>,
 ) -> Result<Response, Failure> {
-    let admitted = state.gateway.admit(&caller, &body.model, SubType::Chat, &trace).await?;
+    let admitted = state
+        .gateway
+        .admit(&caller, &body.model, SubType::Chat, &trace)
+        .await?;
     let model = Arc::clone(admitted.model());
     let streams = body.stream;
-    let original = WireRequest {
-        body: raw,
-        route: WireRoute::ChatCompletions,
-        id: admitted.id().to_string(),
-        model: model.id.clone(),
-        streams,
-    };
+    let original = answer::original(&admitted, raw, WireRoute::ChatCompletions, streams);
     let default_max_tokens = state.config.default_max_tokens;
-    let request = if is_large(&body) {
+    let request = if is_large(&body.messages) {
         let model = Arc::clone(&model);
         blocking(move || engine_request(body, &model, default_max_tokens, original)).await?
     } else {
@@ -84,19 +78,18 @@ pub(crate) async fn create_chat_completion(
         }
     };
     let choices = request.choices;
-    let delivery = if streams {
-        Delivery::Streamed
-    } else {
-        Delivery::Whole
-    };
     // Nothing here may be handed to another task: when the client leaves, this future or the
     // body that it returned is dropped, and with it the call.
-    let call = admitted.chat(request, delivery).await?;
+    let call = admitted.chat(request, answer::delivery(streams)).await?;
     let head = Head::new(&call, &model.id);
-    let mut limits = HeaderMap::new();
-    limit_headers::standing(&mut limits, call.standings());
+    let limits = answer::limits(call.standings());
     let mut response = if streams {
-        stream_answer(call, head, choices, state.config.stream_stall_limit).await?
+        answer::streamed(
+            call,
+            ChatFrames::new(head, choices),
+            state.config.stream_stall_limit,
+        )
+        .await?
     } else {
         match collect(call, head, choices).await? {
             Collected::Written(completion) => whole_answer(completion).await?,
@@ -107,23 +100,11 @@ pub(crate) async fn create_chat_completion(
     Ok(response)
 }
 
-/// Waits for the first event, so that an early failure still has its HTTP status, and streams.
-async fn stream_answer(
-    mut call: Call,
-    head: Head,
-    choices: u32,
-    stall_limit: Duration,
-) -> Result<Response, Failure> {
-    let first = call.next().await.ok_or(GatewayError::Cut)??;
-    let events = stream::iter([Ok(first)]).chain(call);
-    Ok(sse::response(events, ChatFrames::new(head, choices), stall_limit))
-}
-
 /// Messages and tool calls above which a request is mapped on the blocking pool.
 const MAP_INLINE: usize = 1000;
 
-fn is_large(body: &ChatCompletionRequest) -> bool {
-    let mut parts = body.messages.iter().map(|message| 1 + message.tool_calls.len());
+pub(crate) fn is_large(messages: &[ChatMessage]) -> bool {
+    let mut parts = messages.iter().map(|message| 1 + message.tool_calls.len());
     parts
         .try_fold(0, |sum: usize, part| {
             Some(sum + part).filter(|sum| *sum <= MAP_INLINE)
@@ -148,10 +129,4 @@ async fn whole_answer(completion: ChatCompletion) -> Result<Response, ErrorCode>
         return Ok(Json(completion).into_response());
     }
     blocking(move || Json(completion).into_response()).await
-}
-
-/// Runs what takes more than half a millisecond where it holds up no other request.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ErrorCode> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_panic_or_shutdown| ErrorCode::Internal)
 }

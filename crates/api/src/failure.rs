@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use silica_engine::{EngineError, Feature};
 use silica_gateway::{GatewayError, error_chain};
 use silica_platform::{AuthError, Metric, PlatformError, Refusal};
-use silica_protocol::{ApiError, ErrorCode, ErrorDialect, RenderedError};
+use silica_protocol::{ApiError, ErrorCode, ErrorDialect, ErrorForm, RenderedError};
 
 use crate::limit_headers;
 
@@ -26,16 +26,16 @@ pub struct Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = render(&self.error, ErrorDialect::Year2026);
+        let mut response = render(&self.error, ErrorForm::Platform(ErrorDialect::Year2026));
         response.headers_mut().extend(self.headers);
         response.extensions_mut().insert(self.error);
         response
     }
 }
 
-/// Writes an error in a dialect, with the headers that belong to its status.
-pub(crate) fn render(error: &ApiError, dialect: ErrorDialect) -> Response {
-    let rendered = RenderedError::new(error, dialect);
+/// Writes an error in a form, with the headers that belong to its status.
+pub(crate) fn render(error: &ApiError, form: ErrorForm) -> Response {
+    let rendered = RenderedError::new(error, form);
     let mut response = Response::new(Body::from(rendered.body));
     *response.status_mut() = rendered.status;
     let headers = response.headers_mut();
@@ -44,7 +44,7 @@ pub(crate) fn render(error: &ApiError, dialect: ErrorDialect) -> Response {
         HeaderValue::from_static(rendered.content_type),
     );
     match rendered.status {
-        StatusCode::UNAUTHORIZED if dialect == ErrorDialect::Year2026 => {
+        StatusCode::UNAUTHORIZED if form != ErrorForm::Platform(ErrorDialect::February2025) => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         // Refused before any work was done, so that trying again soon is right.
@@ -58,6 +58,20 @@ pub(crate) fn render(error: &ApiError, dialect: ErrorDialect) -> Response {
 
 const CHALLENGE: &str =
     r#"Bearer realm="silica", error="invalid_token", error_description="Token is invalid.""#;
+
+impl Failure {
+    /// What goes wrong with a call that reads texts and writes none: a text that does not fit has an
+    /// answer of its own there (contract section 6).
+    pub(crate) fn of_texts(error: GatewayError) -> Self {
+        match error {
+            GatewayError::Engine(EngineError::ContextExceeded { limit, .. }) => {
+                let text = format!("input must have less than {limit} tokens");
+                Self::from(ApiError::with_message(ErrorCode::EntityTooLarge, text))
+            }
+            other => Self::from(other),
+        }
+    }
+}
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {

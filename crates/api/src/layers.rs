@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Version, header};
-use silica_protocol::{ApiError, ErrorCode, ErrorDialect};
+use silica_protocol::{ApiError, ErrorCode, ErrorDialect, ErrorForm};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
@@ -19,13 +19,14 @@ use crate::{CorsOrigins, Failure, limit_headers};
 /// The response header that carries the trace id.
 pub const TRACE_ID_HEADER: HeaderName = HeaderName::from_static("x-siliconcloud-trace-id");
 
-/// Writes errors in the operator's dialect; see [`Failure`].
+/// Writes errors in the form of the route and the operator's dialect; see [`Failure`].
 pub(crate) async fn write_dialect(dialect: ErrorDialect, request: Request, next: Next) -> Response {
+    let form = form_of(request.uri().path(), dialect);
     let response = next.run(request).await;
     match response.extensions().get::<ApiError>() {
-        Some(error) if dialect != ErrorDialect::Year2026 => {
+        Some(error) if form != ErrorForm::Platform(ErrorDialect::Year2026) => {
             let error = error.clone();
-            let mut rendered = render(&error, dialect);
+            let mut rendered = render(&error, form);
             // `Allow` of a 405 and what a 429 says of the limits stay; content type and length are
             // the new body's, and the challenge of a 401 belongs to the dialect.
             for (name, value) in response.headers() {
@@ -42,6 +43,16 @@ pub(crate) async fn write_dialect(dialect: ErrorDialect, request: Request, next:
             rendered
         }
         Some(_) | None => response,
+    }
+}
+
+/// Clients of Anthropic read errors in Anthropic's form, on its routes and below them.
+fn form_of(path: &str, dialect: ErrorDialect) -> ErrorForm {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    if path == "/messages" || path.starts_with("/messages/") {
+        ErrorForm::Anthropic
+    } else {
+        ErrorForm::Platform(dialect)
     }
 }
 

@@ -4,20 +4,25 @@
 //! Handlers parse, authorize, call the gateway or the platform, and map the result; they hold no
 //! logic of their own. The operator API reuses the layers, the extractors and the envelope.
 
+mod answer;
 mod auth;
 mod body;
 mod body_budget;
 mod chat;
 mod client_address;
+mod completions;
 mod config;
 mod drain;
+mod embeddings;
 mod failure;
 mod guarded_body;
 mod layers;
 mod limit_headers;
+mod messages;
 mod models;
 mod observe;
 mod openapi;
+mod rerank;
 mod router;
 mod sse;
 mod user;

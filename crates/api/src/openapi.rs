@@ -1,9 +1,14 @@
 //! The `OpenAPI` document of the public API.
 
 use silica_protocol::ErrorBody;
+use silica_protocol::anthropic::AnthropicError;
+use silica_protocol::anthropic::messages::{Message, MessageEvent, MessagesRequestSchema};
 use silica_protocol::openai::chat::{ChatCompletion, ChatCompletionRequestSchema, Chunk};
+use silica_protocol::openai::completions::{Completion, CompletionChunk, CompletionRequestSchema};
+use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequestSchema};
 use silica_protocol::openai::{Model, ModelList};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use silica_protocol::silicon::rerank::{Rerank, RerankRequestSchema};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -14,14 +19,26 @@ use utoipa::{Modify, OpenApi};
     ),
     paths(
         crate::chat::create_chat_completion,
+        crate::completions::create_completion,
+        crate::messages::create_message,
+        crate::embeddings::create_embedding,
+        crate::rerank::create_rerank,
         crate::models::list_models,
         crate::models::get_model,
         crate::user::info::get_user_info,
         crate::user::bills::get_user_bills,
     ),
-    components(schemas(ChatCompletionRequestSchema, ChatCompletion, Chunk<'static>, ModelList, Model, ErrorBody)),
+    components(schemas(
+        ChatCompletionRequestSchema, ChatCompletion, Chunk<'static>,
+        CompletionRequestSchema, Completion, CompletionChunk<'static>,
+        MessagesRequestSchema, Message, MessageEvent<'static>, AnthropicError,
+        EmbeddingRequestSchema, EmbeddingList, RerankRequestSchema, Rerank,
+        ModelList, Model, ErrorBody,
+    )),
     tags(
-        (name = "chat", description = "Conversations"),
+        (name = "chat", description = "Conversations and texts"),
+        (name = "embeddings", description = "Texts as vectors"),
+        (name = "rerank", description = "Order of documents"),
         (name = "models", description = "The catalogue"),
         (name = "user", description = "The caller's own account"),
     ),
@@ -34,7 +51,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// Every endpoint takes the caller's key as a bearer token.
+/// Every endpoint takes the caller's key as a bearer token, and one in a header of its own as well.
 struct BearerKey;
 
 impl Modify for BearerKey {
@@ -43,9 +60,9 @@ impl Modify for BearerKey {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("An API key: sk-..."))
             .build();
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let header = ApiKeyValue::with_description("x-api-key", "The same, where Anthropic's clients put it");
+        components.add_security_scheme("x_api_key", SecurityScheme::ApiKey(ApiKey::Header(header)));
     }
 }

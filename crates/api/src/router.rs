@@ -11,7 +11,10 @@ use silica_types::SharedClock;
 
 use crate::body_budget::{BodyBudget, offer_budget};
 use crate::layers::{compression, cors, panic_barrier, write_dialect};
-use crate::{ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, drain_unread, models, user};
+use crate::{
+    ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, drain_unread,
+    embeddings, messages, models, rerank, user,
+};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -84,6 +87,10 @@ pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Ro
 fn endpoints() -> Router<ApiState> {
     Router::new()
         .route("/chat/completions", post(chat::create_chat_completion))
+        .route("/completions", post(completions::create_completion))
+        .route("/embeddings", post(embeddings::create_embedding))
+        .route("/messages", post(messages::create_message))
+        .route("/rerank", post(rerank::create_rerank))
         .route("/user/info", get(user::get_user_info))
         .route("/user/bills", get(user::get_user_bills))
         .route("/models", get(models::list_models))

@@ -32,6 +32,14 @@ pub(crate) trait WriteFrames: Send + Unpin + 'static {
 pub(crate) struct Frames(BytesMut);
 
 impl Frames {
+    /// Appends `event: <name>`, then as [`Frames::json`].
+    pub(crate) fn event(&mut self, name: &'static str, value: &impl Serialize) {
+        self.0.put_slice(b"event: ");
+        self.0.put_slice(name.as_bytes());
+        self.0.put_slice(b"\n");
+        self.json(value);
+    }
+
     /// Appends `data: <json>` and a blank line.
     pub(crate) fn json(&mut self, value: &impl Serialize) {
         self.0.put_slice(b"data: ");

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use crate::anthropic::AnthropicError;
 use crate::{ApiError, ErrorCode};
 
 /// Which shape error bodies have; the operator's `errors.dialect`.
@@ -16,6 +17,15 @@ pub enum ErrorDialect {
     /// code in 429.
     #[serde(rename = "2025-02")]
     February2025,
+}
+
+/// The form of an error body: the platform's own in a dialect, or Anthropic's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorForm {
+    /// As the operator has chosen.
+    Platform(ErrorDialect),
+    /// For clients of Anthropic.
+    Anthropic,
 }
 
 /// An error ready to be sent.
@@ -40,11 +50,12 @@ struct BodyWithoutCode<'a> {
 }
 
 impl RenderedError {
-    /// Writes an error in a dialect.
-    pub fn new(error: &ApiError, dialect: ErrorDialect) -> Self {
-        let (content_type, body) = match dialect {
-            ErrorDialect::Year2026 => (JSON, json(&error.body())),
-            ErrorDialect::February2025 => february_2025(error),
+    /// Writes an error in a form.
+    pub fn new(error: &ApiError, form: ErrorForm) -> Self {
+        let (content_type, body) = match form {
+            ErrorForm::Platform(ErrorDialect::Year2026) => (JSON, json(&error.body())),
+            ErrorForm::Platform(ErrorDialect::February2025) => february_2025(error),
+            ErrorForm::Anthropic => (JSON, json(&AnthropicError::new(error))),
         };
         Self {
             status: error.code.status(),
@@ -82,7 +93,7 @@ mod tests {
     use super::*;
 
     fn render(code: ErrorCode, dialect: ErrorDialect) -> (u16, &'static str, String) {
-        let rendered = RenderedError::new(&ApiError::new(code), dialect);
+        let rendered = RenderedError::new(&ApiError::new(code), ErrorForm::Platform(dialect));
         (rendered.status.as_u16(), rendered.content_type, rendered.body)
     }
 

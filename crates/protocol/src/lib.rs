@@ -13,7 +13,7 @@ mod parameters;
 mod reader;
 pub mod silicon;
 
-pub use dialect::{ErrorDialect, RenderedError};
+pub use dialect::{ErrorDialect, ErrorForm, RenderedError};
 pub use error::{ApiError, ErrorBody};
 pub use error_code::ErrorCode;
 pub use reader::RequestBody;

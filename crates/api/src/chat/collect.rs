@@ -22,11 +22,7 @@ pub(super) enum Collected {
 ///
 /// # Errors
 /// When the call fails, whatever was generated before.
-pub(super) async fn collect(
-    mut call: Call,
-    head: Head,
-    choices: u32,
-) -> Result<Collected, GatewayError> {
+pub(super) async fn collect(mut call: Call, head: Head, choices: u32) -> Result<Collected, GatewayError> {
     let mut parts: Vec<Parts> = (0..choices).map(|_| Parts::default()).collect();
     let mut usage = silica_engine::Usage::default();
     let mut forwarded = None;

@@ -109,6 +109,17 @@ fn tool_call(call: ToolCallDelta<'_>) -> ChunkDelta<'_> {
     }
 }
 
+/// Writes the last frame of a stream that failed. No `[DONE]` may come after it: the answer must not
+/// look complete.
+pub(crate) fn write_failure(error: GatewayError, frames: &mut Frames) {
+    let Failure { error, .. } = error.into();
+    let detail = StreamErrorDetail {
+        code: error.code.number(),
+        message: &error.message,
+    };
+    frames.json(&StreamError { error: detail });
+}
+
 impl WriteFrames for ChatFrames {
     type Item = Result<ChatEvent, GatewayError>;
 
@@ -116,13 +127,7 @@ impl WriteFrames for ChatFrames {
         let event = match item {
             Ok(event) => event,
             Err(error) => {
-                // No [DONE] after it: the answer must not look complete.
-                let Failure { error, .. } = error.into();
-                let detail = StreamErrorDetail {
-                    code: error.code.number(),
-                    message: &error.message,
-                };
-                frames.json(&StreamError { error: detail });
+                write_failure(error, frames);
                 return false;
             }
         };

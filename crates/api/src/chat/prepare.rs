@@ -114,7 +114,8 @@ fn sampling(body: &ChatCompletionRequest) -> Sampling {
     }
 }
 
-fn message(message: wire::ChatMessage) -> Message {
+/// A message in the engine's terms.
+pub(crate) fn message(message: wire::ChatMessage) -> Message {
     let calls_tools = !message.tool_calls.is_empty();
     Message {
         role: match message.role {
@@ -140,7 +141,8 @@ fn tool_call(call: wire::ToolCall) -> ToolCall {
     }
 }
 
-fn tool(tool: wire::ToolDefinition) -> Tool {
+/// A tool in the engine's terms.
+pub(crate) fn tool(tool: wire::ToolDefinition) -> Tool {
     Tool {
         name: tool.name,
         description: tool.description,

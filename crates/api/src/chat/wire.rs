@@ -6,14 +6,14 @@ use silica_types::ModelName;
 
 /// What is the same in every frame of an answer.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) id: String,
-    pub(super) created: i64,
-    pub(super) model: ModelName,
+pub(crate) struct Head {
+    pub(crate) id: String,
+    pub(crate) created: i64,
+    pub(crate) model: ModelName,
 }
 
 impl Head {
-    pub(super) fn new(call: &Call, model: &ModelName) -> Self {
+    pub(crate) fn new(call: &Call, model: &ModelName) -> Self {
         Self {
             id: call.id().to_string(),
             created: call.created().as_second(),
@@ -22,7 +22,7 @@ impl Head {
     }
 }
 
-pub(super) fn usage(usage: silica_engine::Usage) -> wire::Usage {
+pub(crate) fn usage(usage: silica_engine::Usage) -> wire::Usage {
     wire::Usage::new(
         usage.prompt.get(),
         usage.cached.get(),
@@ -31,7 +31,7 @@ pub(super) fn usage(usage: silica_engine::Usage) -> wire::Usage {
     )
 }
 
-pub(super) fn finish_reason(reason: silica_engine::FinishReason) -> wire::FinishReason {
+pub(crate) fn finish_reason(reason: silica_engine::FinishReason) -> wire::FinishReason {
     match reason {
         silica_engine::FinishReason::Stop => wire::FinishReason::Stop,
         silica_engine::FinishReason::Length => wire::FinishReason::Length,
@@ -39,7 +39,7 @@ pub(super) fn finish_reason(reason: silica_engine::FinishReason) -> wire::Finish
     }
 }
 
-pub(super) fn logprobs(tokens: Vec<silica_engine::TextLogprob>) -> impl Iterator<Item = wire::TokenLogprob> {
+pub(crate) fn logprobs(tokens: Vec<silica_engine::TextLogprob>) -> impl Iterator<Item = wire::TokenLogprob> {
     tokens.into_iter().map(|token| wire::TokenLogprob {
         token: token.token.text,
         logprob: token.token.logprob,

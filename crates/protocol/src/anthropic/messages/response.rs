@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 #[schema(as = AnthropicMessage)]
 pub struct Message {
     /// `msg_` and 24 letters and digits, ordered by time.
-    #[schema(example = "msg_0001xn8rzNBw4DxSFkE3Tcdq")]
+    #[schema(example = "msg_019516ecd5791194e7ce760d")]
     pub id: String,
     /// Always `message`.
     #[serde(rename = "type")]

@@ -1,0 +1,60 @@
+//! What the handlers of calls have in common, between the gateway's call and the response.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::HeaderMap;
+use silica_engine::{ChatEvent, WireRequest, WireRoute};
+use silica_gateway::{Admitted, Call, Delivery, GatewayError};
+use silica_platform::Standing;
+use silica_protocol::ErrorCode;
+
+use crate::sse::{self, WriteFrames};
+use crate::{Failure, limit_headers};
+
+/// The request as it came, for engines that it can be forwarded to.
+pub(crate) fn original(admitted: &Admitted, body: Bytes, route: WireRoute, streams: bool) -> WireRequest {
+    WireRequest {
+        body,
+        route,
+        id: admitted.id().to_string(),
+        model: admitted.model().id.clone(),
+        streams,
+    }
+}
+
+/// How the answer goes to the client.
+pub(crate) const fn delivery(streams: bool) -> Delivery {
+    if streams {
+        Delivery::Streamed
+    } else {
+        Delivery::Whole
+    }
+}
+
+/// Waits for the first event, so that an early failure still has its HTTP status, and streams.
+pub(crate) async fn streamed<W>(mut call: Call, writer: W, stall_limit: Duration) -> Result<Response, Failure>
+where
+    W: WriteFrames<Item = Result<ChatEvent, GatewayError>>,
+{
+    let first = call.next().await.ok_or(GatewayError::Cut)??;
+    let events = stream::iter([Ok(first)]).chain(call);
+    Ok(sse::response(events, writer, stall_limit))
+}
+
+/// How an admitted call left the limits of its account, as headers.
+pub(crate) fn limits(standings: &[Standing]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    limit_headers::standing(&mut headers, standings);
+    headers
+}
+
+/// Runs what takes more than half a millisecond where it holds up no other request.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ErrorCode> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_panic_or_shutdown| ErrorCode::Internal)
+}

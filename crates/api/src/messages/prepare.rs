@@ -1,0 +1,79 @@
+//! From a checked request to what the engine is asked.
+
+use silica_engine::{ChatRequest, Continuation, Feature, Message, Sampling, Thinking, ToolChoice};
+use silica_platform::{CatalogueModel, ModelFeature};
+use silica_protocol::anthropic::messages::{MessagesRequest, ThinkingSetting};
+use silica_protocol::openai::chat as wire;
+use silica_types::TokenCount;
+
+use crate::chat::prepare::{message, tool};
+
+/// Makes the engine's request. Defaults are Anthropic's: nothing is cut and nothing is penalised.
+/// There is nothing to forward, so every engine answers with events.
+pub(super) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> ChatRequest {
+    let demands = demands(&body);
+    let mut messages: Vec<Message> = body.messages.into_iter().map(message).collect();
+    if messages.is_empty() {
+        messages.push(Message::default());
+    }
+    ChatRequest {
+        messages,
+        tools: body.tools.into_iter().map(tool).collect(),
+        tool_choice: match body.tool_choice {
+            wire::ToolChoice::None => ToolChoice::None,
+            // Forced calls are among the demands.
+            wire::ToolChoice::Auto | wire::ToolChoice::Required | wire::ToolChoice::Function(_) => {
+                ToolChoice::Auto
+            }
+        },
+        continuation: body.prefill.map_or(Continuation::None, Continuation::Prefix),
+        sampling: Sampling {
+            temperature: body.temperature.unwrap_or(1.0),
+            top_p: body.top_p.unwrap_or(1.0),
+            top_k: body.top_k,
+            min_p: 0.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            logit_bias: Vec::new(),
+            seed: None,
+        },
+        max_tokens: TokenCount(body.max_tokens),
+        stop: body.stop_sequences,
+        choices: 1,
+        logprobs: None,
+        thinking: thinking(body.thinking, model),
+        demands,
+        wire: None,
+    }
+}
+
+/// What the fields of the engine's request cannot express, in the order in which it is refused.
+fn demands(body: &MessagesRequest) -> Vec<Feature> {
+    let forces_call = matches!(
+        body.tool_choice,
+        wire::ToolChoice::Required | wire::ToolChoice::Function(_)
+    );
+    let demands = [
+        (body.has_media(), Feature::Vision),
+        (forces_call, Feature::ForcedCalls),
+        (body.tools.iter().any(|tool| tool.strict), Feature::StrictTools),
+    ];
+    let asked = demands.into_iter().filter(|(is_asked, _)| *is_asked);
+    asked.map(|(_, feature)| feature).collect()
+}
+
+/// Clients say `disabled` to any model; one that cannot think has nothing to switch off.
+fn thinking(setting: Option<ThinkingSetting>, model: &CatalogueModel) -> Thinking {
+    let reasons = model.features.contains(&ModelFeature::Reasoning);
+    match setting {
+        Some(ThinkingSetting::Enabled(budget)) => Thinking {
+            enabled: Some(true),
+            budget: Some(TokenCount(budget)),
+        },
+        Some(ThinkingSetting::Disabled) if reasons => Thinking {
+            enabled: Some(false),
+            budget: None,
+        },
+        Some(ThinkingSetting::Disabled) | None => Thinking::default(),
+    }
+}
