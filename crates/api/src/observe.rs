@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use silica_protocol::{ApiError, ErrorCode};
-use silica_types::{SharedClock, TraceId};
+use silica_types::{SharedClock, SpanParent, TraceId};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -102,7 +102,14 @@ where
 fn trace_of(headers: &HeaderMap) -> Option<TraceId> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let own = text("x-trace-id").and_then(|value| TraceId::from_caller(value).ok());
-    own.or_else(|| text("traceparent").and_then(|value| TraceId::from_traceparent(value).ok()))
+    let Some(parent) = text("traceparent") else {
+        return own;
+    };
+    match own {
+        // The caller's span is known by another name then.
+        Some(own) => Some(own.with_parent(SpanParent::from_traceparent(parent).ok())),
+        None => TraceId::from_traceparent(parent).ok(),
+    }
 }
 
 fn log_refusal(trace: &TraceId, route: &str, error: &ApiError) {

@@ -7,6 +7,7 @@
 
 mod admin;
 mod auth;
+mod bodies;
 mod failure;
 mod openapi;
 mod page;
@@ -14,5 +15,6 @@ mod path;
 mod router;
 mod wire;
 
+pub use bodies::{BodyFault, deployment_from_json, model_from_json};
 pub use openapi::openapi;
 pub use router::{AdminState, admin_router};

@@ -216,6 +216,7 @@ async fn start_at<W: Work>(
             }
             attempts.record.retried();
         }
+        attempts.record.tries(&engines.deployment, &seat);
         match attempt(attempts, &seat, work).await {
             Ok(begun) => {
                 seat.succeeded();
@@ -223,6 +224,7 @@ async fn start_at<W: Work>(
             }
             Err(GatewayError::Engine(error)) if error.is_of_the_engine() => {
                 seat.failed(&error);
+                attempts.record.gave_up(&error);
                 attempts.last_error = Some(error);
             }
             Err(error) => return Err(error),

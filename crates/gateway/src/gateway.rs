@@ -1,6 +1,6 @@
 //! The gateway itself: deployments in, calls through.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use silica_engine::ChatRequest;
 use silica_platform::{
@@ -14,7 +14,8 @@ use crate::registry::Registry;
 use crate::replica::{Loaded, ReplicaSeed};
 use crate::routes::Routes;
 use crate::{
-    Admitted, Call, DeployError, EngineLoader, GatewayError, HealthOptions, ReplicaState, error_chain,
+    Admitted, Call, CallSink, DeployError, EngineLoader, GatewayError, HealthOptions, ReplicaState,
+    error_chain,
 };
 
 /// Routes calls to engines. Clones are the same gateway.
@@ -29,6 +30,8 @@ struct Inner {
     registry: Registry,
     checks: Checks,
     routes: Routes,
+    /// Who wants to hear of calls that are over.
+    sink: OnceLock<Arc<dyn CallSink>>,
     /// Held from the look at the catalogue to the change of the routes that follows from it.
     changing: Mutex<()>,
 }
@@ -62,8 +65,14 @@ impl Gateway {
             registry,
             checks: Checks::new(health),
             routes,
+            sink: OnceLock::new(),
             changing: Mutex::default(),
         }))
+    }
+
+    /// Hands the summaries of calls to a sink from now on. Only the first one is taken.
+    pub fn watch_calls(&self, sink: Arc<dyn CallSink>) {
+        let _ = self.0.sink.set(sink);
     }
 
     /// Loads the engines of a deployment without putting it in force. Engines that run already
@@ -233,6 +242,7 @@ impl Gateway {
             started_at: self.0.clock.now(),
         };
         let mut record = CallRecord::begin(facts, caller, &model.id);
+        record.watch(self.0.sink.get(), model.sub_type);
         match self.0.meter.begin(caller, &model).await {
             Ok(entry) => Ok(Admitted::new(self.clone(), model, entry, record)),
             Err(refusal) => {

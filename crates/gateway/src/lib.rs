@@ -21,6 +21,7 @@ mod record;
 mod registry;
 mod replica;
 mod routes;
+mod summary;
 mod work;
 
 pub use admitted::{Admitted, Answered};
@@ -31,3 +32,5 @@ pub use gateway::{Gateway, Prepared};
 pub use health::HealthOptions;
 pub use loader::EngineLoader;
 pub use record::Delivery;
+pub use silica_engine::FinishReason;
+pub use summary::{CallAttempt, CallSink, CallSummary};

@@ -1,14 +1,19 @@
 //! The account of one call: settlement, metrics and one summary line, exactly once, however it ends.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use silica_engine::{ChatEvent, ChatEventKind, EngineError, Usage};
+use silica_engine::{ChatEvent, ChatEventKind, EngineError, FinishReason, Usage};
 use silica_platform::{
-    CallFacts, CallStatus, Caller, Commit, Refusal, Reservation, Settled, Standings, Units,
+    CallFacts, CallStatus, Caller, Commit, Deployment, Refusal, Reservation, Settled, Standings, SubType,
+    Units,
 };
 use silica_types::{ModelName, Money, RequestId};
 use tokio::time::Instant;
 
-use crate::{GatewayError, error_chain};
+use crate::replica::Seat;
+use crate::summary::Watch;
+use crate::{CallSink, GatewayError, error_chain};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,8 @@ pub(crate) struct CallRecord {
     started: Option<Instant>,
     first_token: Option<Instant>,
     is_booked: bool,
+    /// Collects the call's summary when somebody wants it.
+    watch: Option<Box<Watch>>,
 }
 
 impl CallRecord {
@@ -80,6 +87,26 @@ impl CallRecord {
             started: None,
             first_token: None,
             is_booked: false,
+            watch: None,
+        }
+    }
+
+    /// Collects the summary of the call for a sink that wants it.
+    pub(crate) fn watch(&mut self, sink: Option<&Arc<dyn CallSink>>, kind: SubType) {
+        self.watch = Watch::begin(sink, &self.facts.trace, kind);
+    }
+
+    /// Takes notice of a replica that is tried.
+    pub(crate) fn tries(&mut self, deployment: &Deployment, seat: &Seat) {
+        if let Some(watch) = &mut self.watch {
+            watch.tries(deployment, seat.position());
+        }
+    }
+
+    /// Takes notice of why the replica that is tried does not answer.
+    pub(crate) fn gave_up(&mut self, error: &EngineError) {
+        if let Some(watch) = &mut self.watch {
+            watch.gave_up(error);
         }
     }
 
@@ -117,13 +144,16 @@ impl CallRecord {
         match event.kind {
             ChatEventKind::Started => self.started = Some(Instant::now()),
             ChatEventKind::Delta { .. } => self.text_came(),
-            ChatEventKind::Forwarded { has_text, .. } => {
+            ChatEventKind::Forwarded { has_text, end, .. } => {
                 self.started.get_or_insert_with(Instant::now);
                 if has_text {
                     self.text_came();
                 }
+                if let Some(reason) = end {
+                    self.finished(reason);
+                }
             }
-            ChatEventKind::Finished { .. } => {}
+            ChatEventKind::Finished { reason, .. } => self.finished(reason),
         }
     }
 
@@ -136,6 +166,12 @@ impl CallRecord {
     /// Counts one more attempt, after a replica that failed.
     pub(crate) fn retried(&self) {
         metrics::counter!("silica_retries_total", "model" => self.label()).increment(1);
+    }
+
+    fn finished(&mut self, reason: FinishReason) {
+        if let Some(watch) = &mut self.watch {
+            watch.finished(reason);
+        }
     }
 
     fn text_came(&mut self) {
@@ -167,6 +203,9 @@ impl CallRecord {
                 "call of {} failed",
                 self.model
             );
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.failed(error);
         }
         let refused = matches!(error, GatewayError::Refused(_));
         self.book(if refused {
@@ -239,6 +278,15 @@ impl CallRecord {
             self.model,
             outcome.as_str()
         );
+        if let Some(watch) = self.watch.take() {
+            watch.end(
+                &self.facts,
+                &self.model,
+                outcome.as_str(),
+                self.first_token,
+                usage,
+            );
+        }
         settled.map(|(_, commit)| commit)
     }
 

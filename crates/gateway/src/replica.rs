@@ -128,6 +128,11 @@ impl Replica {
 }
 
 impl Seat {
+    /// The replica's position in its deployment, from 0.
+    pub(crate) fn position(&self) -> usize {
+        self.replica.position
+    }
+
     /// What the replica can do.
     pub(crate) fn engines(&self) -> &Engines {
         &self.replica.engines

@@ -63,6 +63,10 @@ pub(crate) struct ConfigArguments {
     /// Print the reference of all keys instead (Markdown).
     #[arg(long)]
     pub(crate) reference: bool,
+    /// Check the configuration instead, and the catalogue file if there is one, down to loading its
+    /// engines; no server is needed, and none is disturbed.
+    #[arg(long, conflicts_with = "reference")]
+    pub(crate) check: bool,
 }
 
 /// Arguments of `silica journal`.

@@ -6,12 +6,14 @@
 
 mod admin;
 mod billing;
+mod catalogue;
 mod cors;
 mod data;
 mod database;
 mod engine;
 mod error;
 mod errors;
+mod gateway;
 mod journal;
 mod layers;
 mod limits;
@@ -22,30 +24,37 @@ mod redact;
 mod reference;
 mod server;
 mod source;
+mod telemetry;
 mod units;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue_file::CatalogueSource;
 use crate::cli::ConfigArguments;
-use crate::terminal;
+use crate::{serve, terminal};
 
 pub(crate) use admin::AdminConfig;
 pub(crate) use billing::BillingConfig;
+pub(crate) use catalogue::CatalogueConfig;
 pub(crate) use cors::CorsConfig;
 pub(crate) use data::DataConfig;
 pub(crate) use database::DatabaseConfig;
 pub(crate) use engine::{EngineConfig, EngineDtype};
 pub(crate) use error::ConfigError;
 pub(crate) use errors::ErrorsConfig;
+pub(crate) use gateway::GatewayConfig;
 pub(crate) use journal::JournalConfig;
 pub(crate) use layers::{Overrides, load};
 pub(crate) use limits::LimitsConfig;
+pub(crate) use locate::line_of;
 pub(crate) use log::{LogConfig, LogFormat};
 pub(crate) use models::{ModelsConfig, OnLoadError};
+pub(crate) use redact::without_value;
 pub(crate) use reference::reference;
 pub(crate) use server::ServerConfig;
 pub(crate) use source::{Environment, MASTER_KEY, NEW_MASTER_KEY};
+pub(crate) use telemetry::TelemetryConfig;
 pub(crate) use units::{ByteSize, HumanDuration};
 
 /// Everything that can be configured.
@@ -68,14 +77,20 @@ pub(crate) struct Config {
     pub(crate) limits: LimitsConfig,
     /// Models that ship with Silica, and what to do when one cannot be loaded.
     pub(crate) models: ModelsConfig,
+    /// Models and deployments from a file, beside those of the operator API.
+    pub(crate) catalogue: CatalogueConfig,
     /// Engines that run inside the process.
     pub(crate) engine: EngineConfig,
+    /// How engines elsewhere are watched.
+    pub(crate) gateway: GatewayConfig,
     /// How errors look on the wire.
     pub(crate) errors: ErrorsConfig,
     /// Which web pages may call the public API.
     pub(crate) cors: CorsConfig,
     /// What is written to standard error.
     pub(crate) log: LogConfig,
+    /// Traces of calls, sent to an OpenTelemetry collector.
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 /// A value that is well formed but not usable, with the key that holds it.
@@ -96,8 +111,10 @@ impl Config {
         self.billing.validate()?;
         self.limits.validate()?;
         self.engine.validate()?;
+        self.gateway.validate()?;
         self.cors.validate()?;
         self.log.validate()?;
+        self.telemetry.validate()?;
         if self.server.listen == self.admin.listen && self.server.listen.port() != 0 {
             let message = format!(
                 "{} is server.listen already; the two listeners need two addresses",
@@ -112,10 +129,10 @@ impl Config {
     }
 }
 
-/// Prints the configuration that is in force, or the reference of all keys.
+/// Prints the configuration that is in force, or the reference of all keys, or checks it.
 ///
 /// # Errors
-/// When the configuration is refused.
+/// When the configuration, or what it leads to, is refused.
 pub(crate) fn run(arguments: &ConfigArguments, environment: &Environment) -> anyhow::Result<()> {
     if arguments.reference {
         terminal::say(reference().trim_end());
@@ -126,7 +143,26 @@ pub(crate) fn run(arguments: &ConfigArguments, environment: &Environment) -> any
         environment,
         arguments.serve.overrides(),
     )?;
+    if arguments.check {
+        return check(&config, environment);
+    }
     terminal::say(toml::to_string_pretty(&config)?.trim_end());
+    Ok(())
+}
+
+/// Checks what the configuration leads to beyond itself: the catalogue file and its engines.
+fn check(config: &Config, environment: &Environment) -> anyhow::Result<()> {
+    let Some(file) = &config.catalogue.file else {
+        terminal::say("The configuration is good.");
+        return Ok(());
+    };
+    let checked = serve::check_catalogue_file(config, &CatalogueSource::new(file, environment))?;
+    terminal::say(&format!(
+        "The configuration is good, and so is the catalogue file {}: {} models, {} deployments.",
+        file.display(),
+        checked.models(),
+        checked.deployments().len()
+    ));
     Ok(())
 }
 

@@ -1,10 +1,12 @@
 //! The binary `silica`. Wiring only: parses the command line and calls one function per command.
 
 mod bench;
+mod catalogue_file;
 mod cli;
 mod config;
 mod journal;
 mod logging;
+mod otlp;
 mod secrets;
 mod serve;
 mod setup;

@@ -1,6 +1,7 @@
 //! `silica serve`: puts the parts together, starts them in order and ends them in order.
 
 mod addresses;
+mod check;
 mod connection;
 mod door;
 mod follow;
@@ -26,6 +27,7 @@ use crate::config::{self, Config, Environment};
 use crate::setup::{self, DataFolder};
 use crate::{logging, terminal};
 use addresses::AddressFile;
+pub(crate) use check::check_catalogue_file;
 use door::Door;
 use health::{Phase, Readiness};
 use listener::{Limits, Listener, Shutdown};

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use silica_gateway::Gateway;
-use silica_platform::{NewAccount, Platform};
+use silica_platform::{NewAccount, Platform, PlatformError};
 use silica_types::Secret;
 
 pub(crate) use admin_key::{KeyPlace, load_or_make};
@@ -65,10 +65,11 @@ pub(crate) async fn deploy_demo_models(
 /// The same steps as `PUT /admin/v1/models` and `PUT /admin/v1/deployments`: a model that cannot
 /// be loaded is never stored as a deployment.
 async fn deploy(platform: &Platform, gateway: &Gateway, model: &DemoModel) -> anyhow::Result<()> {
-    platform
-        .put_model(model.model())
-        .await
-        .with_context(|| format!("model {}", model.name()))?;
+    match platform.put_model(model.model()).await {
+        // A start that failed after the catalogue file had named it: the file knows better.
+        Err(PlatformError::Managed { .. }) => return Ok(()),
+        outcome => outcome.with_context(|| format!("model {}", model.name()))?,
+    };
     let deployment = platform.check_deployment(model.deployment())?;
     let prepared = gateway.prepare(&deployment).await?;
     platform.put_deployment(deployment).await?;

@@ -20,7 +20,7 @@ pub use model_name::{InvalidModelName, ModelName};
 pub use money::{InvalidMoney, Money};
 pub use secret::Secret;
 pub use token_count::TokenCount;
-pub use trace_id::{InvalidTraceId, TraceId};
+pub use trace_id::{InvalidTraceId, SpanParent, TraceId};
 pub use usage_source::UsageSource;
 
 /// What [`code_enum`] writes its code with.

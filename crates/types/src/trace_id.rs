@@ -10,7 +10,23 @@ use crate::{Clock, new_uuid};
 /// digits; a caller's `X-Trace-Id` is kept as it came (contract section 1.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct TraceId(String);
+pub struct TraceId {
+    text: String,
+    /// Not stored with the text: a span ends with its request.
+    parent: Option<SpanParent>,
+}
+
+/// The caller's span, from a W3C `traceparent` header
+/// (Trace Context, section 3.2: `version-traceid-parentid-flags`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanParent {
+    /// The caller's trace; not zero.
+    pub trace: u128,
+    /// The span that made the call.
+    pub span: u64,
+    /// Whether the caller records its trace.
+    pub is_sampled: bool,
+}
 
 /// The text is not usable as a trace id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,14 +43,14 @@ impl TryFrom<String> for TraceId {
 
 impl From<TraceId> for String {
     fn from(trace: TraceId) -> Self {
-        trace.0
+        trace.text
     }
 }
 
 impl TraceId {
     /// Makes a new trace id, ordered by the clock's time.
     pub fn generate(clock: &dyn Clock) -> Self {
-        Self(format!("ti_{}", new_uuid(clock).simple()))
+        Self::of_text(format!("ti_{}", new_uuid(clock).simple()))
     }
 
     /// Takes a caller's `X-Trace-Id`.
@@ -44,17 +60,48 @@ impl TraceId {
     pub fn from_caller(text: &str) -> Result<Self, InvalidTraceId> {
         let valid = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
         if valid {
-            Ok(Self(text.to_owned()))
+            Ok(Self::of_text(text.to_owned()))
         } else {
             Err(InvalidTraceId)
         }
     }
 
-    /// Takes the trace-id part of a W3C `traceparent` header
-    /// (Trace Context, section 3.2: `version-traceid-parentid-flags`).
+    /// Takes the trace-id part of a W3C `traceparent` header, and the header as the caller's span.
     ///
     /// # Errors
     /// When the header is malformed or its trace id is all zeros.
+    pub fn from_traceparent(header: &str) -> Result<Self, InvalidTraceId> {
+        let parent = SpanParent::from_traceparent(header)?;
+        Ok(Self::of_text(format!("{:032x}", parent.trace)).with_parent(Some(parent)))
+    }
+
+    /// Notes the caller's span beside an id of its own.
+    #[must_use]
+    pub fn with_parent(mut self, parent: Option<SpanParent>) -> Self {
+        self.parent = parent;
+        self
+    }
+
+    /// The caller's span; `None` when it sent none, or the id was read from storage.
+    pub const fn parent(&self) -> Option<SpanParent> {
+        self.parent
+    }
+
+    const fn of_text(text: String) -> Self {
+        Self { text, parent: None }
+    }
+
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl SpanParent {
+    /// Reads a `traceparent` header.
+    ///
+    /// # Errors
+    /// When it is malformed or its trace id is all zeros.
     pub fn from_traceparent(header: &str) -> Result<Self, InvalidTraceId> {
         let mut parts = header.split('-');
         let version = parts.next().unwrap_or_default();
@@ -71,24 +118,26 @@ impl TraceId {
             && version != "ff"
             && lower_hex(trace, 32)
             && lower_hex(parent, 16)
-            && lower_hex(flags, 2)
-            && trace.bytes().any(|byte| byte != b'0');
-        if well_formed {
-            Ok(Self(trace.to_owned()))
-        } else {
-            Err(InvalidTraceId)
+            && lower_hex(flags, 2);
+        if !well_formed {
+            return Err(InvalidTraceId);
         }
-    }
-
-    /// Returns the id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        let number = |text: &str| u128::from_str_radix(text, 16).map_err(|_| InvalidTraceId);
+        let span = u64::from_str_radix(parent, 16).map_err(|_| InvalidTraceId)?;
+        match number(trace)? {
+            0 => Err(InvalidTraceId),
+            trace => Ok(Self {
+                trace,
+                span,
+                is_sampled: number(flags)? & 1 == 1,
+            }),
+        }
     }
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 
@@ -109,6 +158,9 @@ mod tests {
         let id =
             TraceId::from_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
         assert_eq!(id.as_str(), "0af7651916cd43dd8448eb211c80319c");
+        let parent = id.parent().unwrap();
+        assert_eq!((parent.span, parent.is_sampled), (0xb7ad_6b71_6920_3331, true));
+        assert_eq!(TraceId::from_caller("own").unwrap().parent(), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ const EXPECTED: &str = ", expected ";
 
 /// Returns the message without the value that it quotes. The kind of the value (`string`,
 /// `integer`) and what was expected stay.
-pub(super) fn without_value(message: &str) -> String {
+pub(crate) fn without_value(message: &str) -> String {
     let Some(beginning) = QUOTING.iter().find(|beginning| message.starts_with(**beginning)) else {
         return message.to_owned();
     };

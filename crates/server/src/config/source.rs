@@ -16,16 +16,16 @@ pub(crate) const NEW_MASTER_KEY: &str = "SILICA_NEW_MASTER_KEY";
 /// The API key that `silica bench` presents.
 const API_KEY: &str = "SILICA_API_KEY";
 
-/// A snapshot of the variables that concern Silica.
+/// A snapshot of the process environment.
 #[derive(Clone, Default)]
 pub(crate) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Reads the process environment. A variable that is no UTF-8 cannot be one of ours.
+    /// Reads the process environment. A variable that is no UTF-8 cannot be one that is asked for.
     pub(crate) fn of_process() -> Self {
         let readable = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self(readable.filter(|(name, _)| name.starts_with("SILICA_")).collect())
+        Self(readable.collect())
     }
 
     /// The configuration variables, by name.
@@ -37,6 +37,11 @@ impl Environment {
     /// The operator's bearer key, if the environment sets one.
     pub(crate) fn admin_key(&self) -> Option<Secret> {
         self.0.get(ADMIN_KEY).map(Secret::new)
+    }
+
+    /// The secret in the variable that the catalogue file names.
+    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
+        self.0.get(name).map(Secret::new)
     }
 
     /// The master keys that seal upstream keys, if the environment sets any.

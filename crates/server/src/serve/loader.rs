@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use silica_engine::Engines as Abilities;
@@ -55,13 +56,27 @@ impl Engines {
             (None, Some(model)) => model.as_str().to_owned(),
             (None, None) => deployment.name.clone(),
         };
-        let options = RemoteOptions {
-            api_key: replica.api_key.clone(),
-            allow_private: replica.allow_private,
-            ..RemoteOptions::new(base_url, model)
-        };
+        let options = remote_options(replica, RemoteOptions::new(base_url, model));
         let clock = SharedClock::clone(&self.clock);
         RemoteEngine::new(&options, clock).map_err(LoadError::engine)
+    }
+}
+
+/// The usual limits, unless the replica has its own.
+fn remote_options(replica: &ReplicaSpec, usual: RemoteOptions) -> RemoteOptions {
+    let limit = |own: Option<u32>| own.map(|millis| Duration::from_millis(millis.into()));
+    let first_token = limit(replica.first_token_timeout_ms);
+    RemoteOptions {
+        api_key: replica.api_key.clone(),
+        allow_private: replica.allow_private,
+        continuous_usage: replica.continuous_usage,
+        health_path: replica.health_path.clone(),
+        connect_limit: limit(replica.connect_timeout_ms).unwrap_or(usual.connect_limit),
+        first_frame_limit: first_token.unwrap_or(usual.first_frame_limit),
+        // Of an answer that is no stream nothing is seen before all of it is there.
+        whole_limit: first_token.unwrap_or(usual.whole_limit),
+        stall_limit: limit(replica.stall_timeout_ms).unwrap_or(usual.stall_limit),
+        ..usual
     }
 }
 

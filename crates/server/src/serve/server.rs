@@ -22,7 +22,9 @@ use super::follow::follow;
 use super::health::{Readiness, routes};
 use super::loader::Engines;
 use super::telemetry;
+use crate::catalogue_file::{CatalogueFollower, CatalogueSource};
 use crate::config::{Config, Environment, OnLoadError};
+use crate::otlp;
 use crate::setup::{self, KeyPlace, MasterKeyPlace};
 
 /// How long the database may take to close.
@@ -37,6 +39,7 @@ pub(super) struct Server {
     clock: SharedClock,
     metrics: PrometheusHandle,
     admin_key: Secret,
+    environment: Environment,
     pub(super) admin_key_place: KeyPlace,
     pub(super) readiness: Readiness,
     background: TaskTracker,
@@ -69,11 +72,12 @@ impl Server {
         let platform = Platform::open_with(storage.clone(), SharedClock::clone(&clock), options).await?;
         let meter = open_meter(config, &platform).await?;
         let engines = Arc::new(Engines::new(config.engine.clone(), SharedClock::clone(&clock)));
-        let gateway = Gateway::new(
+        let gateway = Gateway::with_health(
             platform.clone(),
             meter.clone(),
             engines,
             SharedClock::clone(&clock),
+            config.gateway.health(),
         );
         let server = Self {
             storage,
@@ -83,6 +87,7 @@ impl Server {
             clock,
             metrics,
             admin_key,
+            environment: environment.clone(),
             admin_key_place,
             readiness,
             background: TaskTracker::new(),
@@ -95,6 +100,10 @@ impl Server {
                 .refresh_loop(server.stop_background.clone()),
         );
         let (meter, stop) = (&server.meter, &server.stop_background);
+        if let Some((sink, exporter)) = otlp::traces(&config.telemetry) {
+            server.gateway.watch_calls(Arc::new(sink));
+            server.background.spawn(exporter.run(stop.clone()));
+        }
         server.background.spawn(meter.clone().apply_loop(stop.clone()));
         server.background.spawn(meter.clone().upkeep_loop(stop.clone()));
         server.background.spawn(telemetry::upkeep(
@@ -161,10 +170,16 @@ impl Server {
     /// # Errors
     /// When a model cannot be loaded and the configuration says to fail, or the database fails.
     pub(super) async fn start_models(&self, config: &Config) -> anyhow::Result<Option<Vec<String>>> {
+        let catalogue_file = self.catalogue_file(config).await?;
         let first_start = setup::is_first_start(&self.platform).await?;
         let mut demo_models = Vec::new();
         if first_start {
             demo_models = setup::deploy_demo_models(&self.platform, &self.gateway, &config.models).await?;
+        }
+        if let Some(mut follower) = catalogue_file {
+            follower.start().await?;
+            let stop = self.stop_background.clone();
+            self.background.spawn(follower.follow(stop));
         }
         // Subscribed before reading, so that no change falls between the two.
         let changes = self.platform.subscribe();
@@ -187,11 +202,30 @@ impl Server {
         Ok(first_start.then_some(demo_models))
     }
 
+    /// Makes what follows the catalogue file, if there is one. Without one, what came from a file
+    /// that was configured before belongs to the operators.
+    async fn catalogue_file(&self, config: &Config) -> anyhow::Result<Option<CatalogueFollower>> {
+        let Some(path) = &config.catalogue.file else {
+            if let Some(file) = self.platform.forget_catalogue_file().await? {
+                tracing::warn!(
+                    catalogue.file = %file.path,
+                    "no catalogue file is configured any more; the {} models and {} deployments of the last one stay and belong to the operator API",
+                    file.models.len(),
+                    file.deployments.len()
+                );
+            }
+            return Ok(None);
+        };
+        let source = CatalogueSource::new(path, &self.environment);
+        CatalogueFollower::new(source, self.platform.clone(), self.gateway.clone()).map(Some)
+    }
+
     /// Ends the background tasks, which apply the last settled calls, and closes the journal and
     /// the database.
     pub(super) async fn close(self) {
         self.stop_background.cancel();
         self.background.close();
+        self.gateway.close().await;
         if timeout(CLOSE_LIMIT, self.background.wait()).await.is_err() {
             tracing::warn!("background work does not end; leaving it");
         }

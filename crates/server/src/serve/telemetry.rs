@@ -62,6 +62,16 @@ fn describe() {
         Unit::Seconds,
         "Time to the first token, by model"
     );
+    describe_counter!("silica_traces_sent_total", "Calls whose trace the collector took");
+    describe_counter!(
+        "silica_traces_dropped_total",
+        "Calls whose trace was dropped, since the collector did not take it or the queue was full"
+    );
+    describe_gauge!(
+        "silica_catalogue_file_good",
+        "Whether what the catalogue file says is in force: 0 or 1; absent without a file"
+    );
+    describe_replicas();
     describe_counter!(
         "silica_engine_steps_total",
         "Steps that an embedded engine has computed"
@@ -77,5 +87,26 @@ fn describe() {
     describe_counter!(
         "silica_engine_cancelled_total",
         "Sequences that ended because the client had left"
+    );
+}
+
+/// Labels are the deployment and the replica's position in it.
+fn describe_replicas() {
+    describe_gauge!("silica_replica_running", "Calls that run on a replica");
+    describe_gauge!(
+        "silica_replica_healthy",
+        "Whether a replica answers its health checks, or is not asked: 0 or 1; NaN when it is gone"
+    );
+    describe_gauge!(
+        "silica_replica_breaker_open",
+        "Whether a replica failed several times in a row and is left alone: 0 or 1; NaN when it is gone"
+    );
+    describe_counter!(
+        "silica_replica_calls_total",
+        "Calls that a replica was given by outcome: answered, failed, busy, limited, unanswered"
+    );
+    describe_counter!(
+        "silica_replica_ejections_total",
+        "How often a replica was left alone because it failed most of its calls"
     );
 }

@@ -11,6 +11,7 @@ mod bad_input;
 mod bench;
 mod bills;
 mod cancel;
+mod catalogue_file;
 mod credits;
 mod dialects;
 mod endpoints;

@@ -17,13 +17,15 @@ const START_LIMIT: Duration = Duration::from_mins(1);
 /// Pause between two looks at something that another process does.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The signals that end a server.
+/// The signals that a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM, from a service manager.
     Terminate,
     /// SIGINT, from Ctrl-C.
     Interrupt,
+    /// SIGHUP, which lets a server read its catalogue file again.
+    Hangup,
 }
 
 /// The folder of a server that was stopped; [`ServerBuilder::data_of`] starts on it again.
@@ -326,6 +328,7 @@ pub(super) fn send_signal(child: &Child, signal: Signal) {
     let signal = match signal {
         Signal::Terminate => rustix::process::Signal::TERM,
         Signal::Interrupt => rustix::process::Signal::INT,
+        Signal::Hangup => rustix::process::Signal::HUP,
     };
     rustix::process::kill_process(process, signal).expect("the signal is sent");
 }

@@ -20,7 +20,7 @@ use crate::{AdminState, failure};
         (status = 204, description = "The deployment is deleted"),
         (status = 401, description = "Not the admin key", body = ErrorBody),
         (status = 404, description = "There is no such deployment", body = ErrorBody),
-        (status = 409, description = "Other deployments fall back to it; the text names them", body = ErrorBody),
+        (status = 409, description = "Other deployments fall back to it, or it comes from the catalogue file; the text names them", body = ErrorBody),
     ),
     security(("admin" = [])),
 )]

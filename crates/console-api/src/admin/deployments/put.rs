@@ -99,7 +99,7 @@ pub(crate) struct PutReplica {
 
 impl PutDeployment {
     /// Makes the deployment that replaces the stored one.
-    fn over(self, stored: Option<&Deployment>) -> NewDeployment {
+    pub(crate) fn over(self, stored: Option<&Deployment>) -> NewDeployment {
         let before = |position: usize| stored.and_then(|stored| stored.replicas.get(position));
         let replicas = self.replicas.into_iter().enumerate();
         NewDeployment {
@@ -154,7 +154,7 @@ impl PutReplica {
         (status = 200, description = "The deployment, in force", body = DeploymentView),
         (status = 400, description = "A field is not usable, or a model cannot be loaded; the text names the file", body = ErrorBody),
         (status = 401, description = "Not the admin key", body = ErrorBody),
-        (status = 409, description = "Another deployment has one of the models", body = ErrorBody),
+        (status = 409, description = "Another deployment has one of the models, or this one comes from the catalogue file", body = ErrorBody),
     ),
     security(("admin" = [])),
 )]

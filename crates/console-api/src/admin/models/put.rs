@@ -107,6 +107,7 @@ impl TryFrom<PutModel> for NewModel {
         (status = 200, description = "The model as it is stored", body = ModelView),
         (status = 400, description = "A field is missing, unknown or not usable", body = ErrorBody),
         (status = 401, description = "Not the admin key", body = ErrorBody),
+        (status = 409, description = "The model comes from the catalogue file", body = ErrorBody),
     ),
     security(("admin" = [])),
 )]

@@ -1,0 +1,73 @@
+//! Sends a body to the collector.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode, Uri};
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::time::timeout;
+
+/// The longest wait for the collector's answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Why the collector did not take a body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExportError {
+    /// It cannot be reached.
+    #[error("the collector cannot be reached")]
+    Unreachable(#[from] hyper_util::client::legacy::Error),
+    /// It answered with an error.
+    #[error("the collector answered {0}")]
+    Refused(StatusCode),
+    /// It did not answer.
+    #[error("the collector does not answer")]
+    Silent,
+    /// The request could not be made.
+    #[error("the request is malformed")]
+    Request(#[from] http::Error),
+}
+
+/// A client of one collector.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    url: Uri,
+}
+
+impl Client {
+    pub(super) fn new(url: Uri) -> Self {
+        let connector = HttpsConnectorBuilder::new();
+        // Where the system has no certificates, Mozilla's are as good.
+        let connector = match connector.with_native_roots() {
+            Ok(connector) => connector,
+            Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
+        };
+        let connector = connector.https_or_http().enable_http1().build();
+        Self {
+            http: HttpClient::builder(TokioExecutor::new()).build(connector),
+            url,
+        }
+    }
+
+    /// Sends one body.
+    ///
+    /// # Errors
+    /// When the collector does not take it.
+    pub(super) async fn send(&self, body: Bytes) -> Result<(), ExportError> {
+        let request = Request::post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        let answer = timeout(LIMIT, self.http.request(request));
+        let status = answer.await.map_err(|_| ExportError::Silent)??.status();
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(ExportError::Refused(status))
+        }
+    }
+}
