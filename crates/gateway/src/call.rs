@@ -112,7 +112,12 @@ impl Call {
         match event {
             Some(Ok(event)) if self.is_expected(&event) => self.observe(event).map(Ok),
             Some(Err(error)) => self.fail(error.into()).map(Err),
-            Some(Ok(_)) | None => self.fail(GatewayError::Cut).map(Err),
+            Some(Ok(_)) | None => {
+                if let Stage::Running(running) = &self.stage {
+                    running.seat.broke();
+                }
+                self.fail(GatewayError::Cut).map(Err)
+            }
         }
     }
 

@@ -5,7 +5,9 @@ mod gateway {
     mod calls;
     mod deployments;
     mod failover;
+    mod health;
     mod money;
     mod properties;
+    mod routing;
     mod support;
 }

@@ -5,11 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
-use silica_engine::{ChatRequest, Engines, Continuation, Sampling, Thinking, ToolChoice};
+use silica_engine::{
+    ChatRequest, Continuation, EngineError, Engines, HealthProbe, Sampling, Thinking, ToolChoice,
+};
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
     Bucket, BucketKind, Caller, DatabaseUrl, Deployment, Meter, NewDeployment, NewModel, NewReplica,
@@ -20,7 +23,7 @@ use silica_types::{
     TraceId,
 };
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// A gateway with what is around it.
@@ -197,6 +200,7 @@ pub(crate) fn request() -> ChatRequest {
 #[derive(Default)]
 pub(crate) struct ScriptedLoader {
     engines: Mutex<HashMap<PathBuf, ScriptedChatEngine>>,
+    probes: Mutex<HashMap<PathBuf, Arc<ScriptedProbe>>>,
     loads: AtomicUsize,
     /// When set, loading waits until the semaphore is closed.
     pub(crate) gate: Mutex<Option<Arc<Semaphore>>>,
@@ -212,6 +216,14 @@ impl ScriptedLoader {
         engine
     }
 
+    /// Gives the engine of this name a health probe, which answers.
+    pub(crate) fn probe(&self, name: &str) -> Arc<ScriptedProbe> {
+        let probe = Arc::new(ScriptedProbe::default());
+        let mut probes = self.probes.lock().unwrap();
+        probes.insert(folder_of(name), Arc::clone(&probe));
+        probe
+    }
+
     /// How many engines were started.
     pub(crate) fn loads(&self) -> usize {
         self.loads.load(Ordering::SeqCst)
@@ -220,11 +232,7 @@ impl ScriptedLoader {
 
 #[async_trait]
 impl EngineLoader for ScriptedLoader {
-    async fn load(
-        &self,
-        _deployment: &Deployment,
-        replica: &ReplicaSpec,
-    ) -> Result<Engines, LoadError> {
+    async fn load(&self, _deployment: &Deployment, replica: &ReplicaSpec) -> Result<Engines, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let gate = self.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
@@ -235,12 +243,63 @@ impl EngineLoader for ScriptedLoader {
             .clone()
             .ok_or(LoadError::PathMissing(replica.engine))?;
         let engine = self.engines.lock().unwrap().get(&path).cloned();
+        let probe = self.probes.lock().unwrap().get(&path).cloned();
         match engine {
-            Some(engine) => Ok(Engines::chat(Arc::new(engine))),
+            Some(engine) => Ok(Engines {
+                health: probe.map(|probe| probe as Arc<dyn HealthProbe>),
+                ..Engines::chat(Arc::new(engine))
+            }),
             None => Err(LoadError::engine(io::Error::other(format!(
                 "{}/config.json is missing",
                 path.display()
             )))),
+        }
+    }
+}
+
+/// A health probe that answers what the test wants.
+#[derive(Default)]
+pub(crate) struct ScriptedProbe {
+    manner: Mutex<Manner>,
+    asked: watch::Sender<usize>,
+}
+
+/// How a probe answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Manner {
+    #[default]
+    Well,
+    Ill,
+    Silent,
+}
+
+impl ScriptedProbe {
+    pub(crate) fn answer(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    /// How often it was asked.
+    pub(crate) fn asked(&self) -> usize {
+        *self.asked.borrow()
+    }
+
+    /// Waits until it was asked this many times from now on.
+    pub(crate) async fn asked_again(&self, times: usize) {
+        let until = self.asked() + times;
+        let mut asked = self.asked.subscribe();
+        asked.wait_for(|asked| *asked >= until).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl HealthProbe for ScriptedProbe {
+    async fn probe(&self, _limit: Duration) -> Result<(), EngineError> {
+        self.asked.send_modify(|asked| *asked += 1);
+        let manner = *self.manner.lock().unwrap();
+        match manner {
+            Manner::Well => Ok(()),
+            Manner::Ill => Err(EngineError::Unavailable),
+            Manner::Silent => std::future::pending().await,
         }
     }
 }
