@@ -29,7 +29,9 @@ async fn deployment_is_loaded_stored_and_in_force() {
             "replicas": [{
                 "engine": "candle", "path": "/models/tiny", "url": "http://127.0.0.1:1/v1",
                 "upstream_model": "x", "allow_private": true, "weight": 2, "max_concurrency": 8,
+                "drain": false, "continuous_usage": false,
             }],
+            "fallbacks": [],
             "created_at": "2025-02-13T21:22:26Z",
             "updated_at": "2025-02-13T21:22:26Z",
         })
@@ -202,4 +204,71 @@ async fn deployment_that_was_read_can_be_put_back_and_keeps_its_upstream_key() {
     read["replicas"][0]["url"] = json!("http://127.0.0.1:2/v1");
     put(&read).await;
     assert_eq!(key(), None, "another address never gets the key");
+}
+
+#[tokio::test]
+async fn everything_that_a_deployment_can_say_is_shown_but_its_keys() {
+    let admin = TestAdmin::start().await;
+    let replica = json!({
+        "engine": "openai", "url": "https://host.example/v1", "api_key": "upstream-secret", "upstream_model": "qwen",
+        "allow_private": false, "weight": 2, "max_concurrency": 8, "drain": true, "continuous_usage": true,
+        "health_path": "/health", "connect_timeout_ms": 100, "first_token_timeout_ms": 60000, "stall_timeout_ms": 1800000,
+    });
+    for (name, fallbacks) in [("b", json!([])), ("c", json!([])), ("a", json!(["c", "b"]))] {
+        let model = format!("m/{name}");
+        admin.chat_model(&model).await;
+        let body = json!({
+            "name": name, "models": [model], "policy": "prefix-affinity",
+            "replicas": [replica], "fallbacks": fallbacks,
+        });
+        let shown = admin.put("/admin/v1/deployments", body.clone()).await.ok();
+        let mut expected = replica.clone();
+        expected.as_object_mut().unwrap().remove("api_key");
+        assert_eq!(shown["replicas"][0], expected);
+        assert_eq!(
+            (&shown["fallbacks"], &shown["policy"]),
+            (&fallbacks, &json!("prefix-affinity"))
+        );
+    }
+    let listed = admin.get("/admin/v1/deployments").await.ok().to_string();
+    assert!(
+        !listed.contains("upstream-secret") && !listed.contains("sealed"),
+        "{listed}"
+    );
+}
+
+#[tokio::test]
+async fn deployment_that_others_fall_back_to_is_not_deleted_and_they_are_named() {
+    let admin = TestAdmin::start().await;
+    for (name, fallbacks) in [
+        ("last", json!([])),
+        ("a", json!(["last"])),
+        ("b", json!(["last"])),
+    ] {
+        let model = format!("m/{name}");
+        admin.chat_model(&model).await;
+        let replicas = json!([{"engine": "candle", "path": "/x"}]);
+        let body = json!({"name": name, "models": [model], "replicas": replicas, "fallbacks": fallbacks});
+        admin.put("/admin/v1/deployments", body).await.ok();
+    }
+    let refused = admin.delete("/admin/v1/deployments/last").await;
+    assert!(
+        refused.text.contains("last is a fallback of a, b;"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(refused.status, 409);
+    assert!(admin.platform.catalogue().deployment_of("m/last").is_some());
+}
+
+#[tokio::test]
+async fn sealed_text_is_no_key_and_is_not_repeated() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let replica = json!({"engine": "openai", "url": "https://host.example/v1", "api_key": "sealed:v1:0123456789abcdef:geheim"});
+    let body = json!({"name": "chat", "models": ["m/a"], "replicas": [replica]});
+    let refused = admin.put("/admin/v1/deployments", body).await;
+    assert!(refused.text.contains("replicas[0].api_key"), "{}", refused.text);
+    assert!(!refused.text.contains("geheim"), "{}", refused.text);
+    assert_eq!(refused.status, 400);
 }

@@ -65,7 +65,7 @@ impl MasterKey {
 
     /// Its written form, base64.
     pub fn text(&self) -> Secret {
-        Secret::new(BASE64.encode(&*self.bytes))
+        Secret::new(BASE64.encode(self.bytes.as_slice()))
     }
 
     pub(super) const fn cipher(&self) -> &LessSafeKey {
@@ -74,7 +74,7 @@ impl MasterKey {
 
     fn new(bytes: Zeroizing<[u8; BYTES]>) -> Option<Self> {
         let mut hash = Sha256::new_with_prefix(b"silica master key id");
-        hash.update(&*bytes);
+        hash.update(bytes.as_slice());
         let id = hash
             .finalize()
             .iter()
