@@ -6,11 +6,15 @@ mod api {
     mod admission;
     mod bad_input;
     mod chat;
+    mod completions;
     mod disconnect;
+    mod embeddings;
     mod errors;
     mod layers;
+    mod messages;
     mod models;
     mod openapi;
+    mod rerank;
     mod stream;
     mod support;
     mod unread;

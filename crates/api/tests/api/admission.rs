@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use silica_api::ApiConfig;
 use silica_engine::scripted::ChatScript;
-use silica_platform::{Bucket, BucketKind, LimitMetrics, Limits, NewModel, Price, SubType};
+use silica_platform::{LimitMetrics, Limits, NewModel, Price, SubType};
 use silica_protocol::ErrorDialect;
-use silica_types::{BucketId, ModelName, Money, SystemClock};
+use silica_types::ModelName;
 
 use super::support::App;
 
@@ -149,14 +149,7 @@ async fn an_empty_wallet_is_403_with_the_exact_text_and_a_full_one_pays_streams_
         json!({"code": 30001, "message": "Sorry, your account balance is insufficient", "data": null})
     );
     assert_eq!(app.engine.requests().len(), 0);
-    app.state.platform.wallets().install(&Bucket {
-        id: BucketId::new(&SystemClock),
-        account: app.account,
-        kind: BucketKind::Charge,
-        balance: Money::from_yuan(100).unwrap(),
-        expires_at: None,
-        version: 1,
-    });
+    app.charge(100);
     assert_eq!(app.chat(&body()).await.status, 200);
     let mut streamed = body();
     streamed["stream"] = true.into();

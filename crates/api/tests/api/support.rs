@@ -1,6 +1,7 @@
 //! An API over one scripted engine.
 
 pub(crate) mod tcp;
+mod texts;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -17,13 +18,16 @@ use silica_engine::Engines;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
 use silica_platform::{
-    AccountChanges, AccountStatus, DatabaseUrl, Deployment, Meter, ModelFeature, ModelStatus, NewAccount,
-    NewDeployment, NewKey, NewModel, NewReplica, Platform, ReplicaSpec, Storage, SubType,
+    AccountChanges, AccountStatus, Bucket, BucketKind, DatabaseUrl, Deployment, Meter, ModelFeature,
+    ModelStatus, NewAccount, NewDeployment, NewKey, NewModel, NewReplica, Platform, ReplicaSpec, Storage,
+    SubType,
 };
-use silica_types::{AccountId, ManualClock, ModelName, SharedClock};
+use silica_types::{AccountId, BucketId, ManualClock, ModelName, Money, SharedClock, SystemClock};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use tracing_subscriber::fmt::MakeWriter;
+
+use self::texts::TextEngine;
 
 /// The time at which every call begins: that of the contract's capture (section 3.5).
 pub(crate) const NOW: i64 = 1_739_846_374;
@@ -35,6 +39,7 @@ pub(crate) struct App {
     pub(crate) state: ApiState,
     pub(crate) storage: Storage,
     pub(crate) engine: ScriptedChatEngine,
+    pub(crate) texts: TextEngine,
     pub(crate) key: String,
     pub(crate) account: AccountId,
     _folder: TempDir,
@@ -63,11 +68,12 @@ impl App {
         let key = platform.create_key(account, NewKey::default()).await.unwrap().key;
         fill_catalogue(&platform, &manual).await;
         let engine = ScriptedChatEngine::new(ChatScript::answer(&["Hel", "lo"]));
+        let texts = TextEngine::default();
         let meter = Meter::open_local(&platform, folder.path()).await.unwrap();
         let gateway = Gateway::new(
             platform.clone(),
             meter,
-            Arc::new(Loader(engine.clone())),
+            Arc::new(Loader(engine.clone(), texts.clone())),
             SharedClock::clone(&clock),
         );
         gateway.reconcile().await.unwrap();
@@ -83,6 +89,7 @@ impl App {
             state,
             storage,
             engine,
+            texts,
             key: key.expose().to_owned(),
             account,
             _folder: folder,
@@ -99,6 +106,35 @@ impl App {
             .update_account(self.account, changes)
             .await
             .unwrap();
+    }
+
+    /// Adds `silica/embed` and `silica/rerank` to the catalogue, at a price in CNY for each token.
+    pub(crate) async fn add_texts(&self, price: Option<&str>) {
+        let platform = &self.state.platform;
+        let models = [
+            ("silica/embed", SubType::Embedding),
+            ("silica/rerank", SubType::Reranker),
+        ];
+        for (name, kind) in models {
+            let mut model = NewModel::new(ModelName::new(name).unwrap(), kind);
+            model.price.input = price.map(|price| price.parse().unwrap());
+            platform.put_model(model).await.unwrap();
+        }
+        let names = models.map(|(name, _)| name.to_owned());
+        deploy(platform, "texts", names.to_vec()).await;
+        self.state.gateway.reconcile().await.unwrap();
+    }
+
+    /// Puts money on the account.
+    pub(crate) fn charge(&self, yuan: i64) {
+        self.state.platform.wallets().install(&Bucket {
+            id: BucketId::new(&SystemClock),
+            account: self.account,
+            kind: BucketKind::Charge,
+            balance: Money::from_yuan(yuan).unwrap(),
+            expires_at: None,
+            version: 1,
+        });
     }
 
     /// A request with the key of the account.
@@ -128,6 +164,13 @@ impl App {
             .await
     }
 
+    /// Posts JSON to a path below `/v1`.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let path = format!("/v1{path}");
+        self.send(self.request(Method::POST, &path, body.to_string()))
+            .await
+    }
+
     pub(crate) async fn chat_text(&self, body: impl Into<Body>) -> Answer {
         self.send(self.request(Method::POST, "/v1/chat/completions", body))
             .await
@@ -153,16 +196,18 @@ async fn fill_catalogue(platform: &Platform, clock: &ManualClock) {
         platform.put_model(model).await.unwrap();
         clock.advance(jiff::SignedDuration::from_secs(1));
     }
+    let models = ["silica/plain", "silica/full", "silica/off"].map(str::to_owned);
+    deploy(platform, "d", models.to_vec()).await;
+}
+
+async fn deploy(platform: &Platform, name: &str, models: Vec<String>) {
     let replica = NewReplica {
         engine: "candle".to_owned(),
         path: Some("/m".into()),
         ..NewReplica::default()
     };
-    let models = ["silica/plain", "silica/full", "silica/off"]
-        .map(str::to_owned)
-        .to_vec();
     let new = NewDeployment {
-        name: "d".to_owned(),
+        name: name.to_owned(),
         models,
         policy: None,
         replicas: vec![replica],
@@ -172,16 +217,16 @@ async fn fill_catalogue(platform: &Platform, clock: &ManualClock) {
     platform.put_deployment(deployment).await.unwrap();
 }
 
-struct Loader(ScriptedChatEngine);
+struct Loader(ScriptedChatEngine, TextEngine);
 
 #[async_trait]
 impl EngineLoader for Loader {
-    async fn load(
-        &self,
-        _deployment: &Deployment,
-        _replica: &ReplicaSpec,
-    ) -> Result<Engines, LoadError> {
-        Ok(Engines::chat(Arc::new(self.0.clone())))
+    async fn load(&self, _deployment: &Deployment, _replica: &ReplicaSpec) -> Result<Engines, LoadError> {
+        Ok(Engines {
+            embed: Some(Arc::new(self.1.clone())),
+            rerank: Some(Arc::new(self.1.clone())),
+            ..Engines::chat(Arc::new(self.0.clone()))
+        })
     }
 }
 
