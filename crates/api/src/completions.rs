@@ -60,7 +60,11 @@ pub(crate) async fn create_completion(
     let streams = body.stream;
     let original = answer::original(&admitted, raw, WireRoute::Completions, streams);
     let model = original.model.clone();
-    let echo = body.echo.then(|| body.prompt.clone()).unwrap_or_default();
+    let echo = if body.echo {
+        body.prompt.clone()
+    } else {
+        String::new()
+    };
     let request = engine_request(body, state.config.default_max_tokens, original);
     let choices = request.choices;
     // Nothing here may be handed to another task; see `create_chat_completion`.

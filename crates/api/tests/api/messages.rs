@@ -49,17 +49,11 @@ fn redacted(answer: &Answer) -> String {
     let text = answer.text();
     let first = text.find("msg_").unwrap();
     let text = text.replace(&text[first..first + 28], "[id]");
-    match text
-        .find("\"signature\":\"g")
-        .or_else(|| text.find("\"signature_delta\",\"signature\":\""))
-    {
-        Some(at) => {
-            let begin = at + text[at..].rfind("\"signature\":\"").unwrap() + 13;
-            let end = begin + text[begin..].find('"').unwrap();
-            text.replace(&text[begin..end], "[signature]")
-        }
-        None => text,
-    }
+    let mark = "\"signature_delta\",\"signature\":\"";
+    let Some(begin) = text.find(mark).map(|at| at + mark.len()) else {
+        return text;
+    };
+    text.replace(&text[begin..begin + 10], "[signature]")
 }
 
 #[tokio::test]
