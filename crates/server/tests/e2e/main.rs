@@ -18,6 +18,7 @@ mod endpoints;
 mod faults_database;
 mod faults_disk;
 mod faults_journal;
+mod faults_upstream;
 mod first_start;
 mod heavy;
 mod key_limits;
