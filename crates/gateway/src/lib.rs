@@ -16,6 +16,7 @@ mod health;
 mod loader;
 mod meters;
 mod outlier;
+mod pace;
 mod positions;
 mod record;
 mod registry;

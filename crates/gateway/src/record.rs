@@ -11,6 +11,7 @@ use silica_platform::{
 use silica_types::{ModelName, Money, RequestId};
 use tokio::time::Instant;
 
+use crate::pace::Pace;
 use crate::replica::Seat;
 use crate::summary::Watch;
 use crate::{CallSink, GatewayError, error_chain};
@@ -68,6 +69,7 @@ pub(crate) struct CallRecord {
     begun: Instant,
     started: Option<Instant>,
     first_token: Option<Instant>,
+    pace: Pace,
     is_booked: bool,
     /// Collects the call's summary when somebody wants it.
     watch: Option<Box<Watch>>,
@@ -86,6 +88,7 @@ impl CallRecord {
             begun: Instant::now(),
             started: None,
             first_token: None,
+            pace: Pace::default(),
             is_booked: false,
             watch: None,
         }
@@ -175,10 +178,11 @@ impl CallRecord {
     }
 
     fn text_came(&mut self) {
+        let now = Instant::now();
+        self.pace.text_came(now, &self.model);
         if self.first_token.is_some() {
             return;
         }
-        let now = Instant::now();
         self.first_token = Some(now);
         let seconds = now.duration_since(self.begun).as_secs_f64();
         metrics::histogram!("silica_first_token_seconds", "model" => self.label()).record(seconds);

@@ -74,8 +74,8 @@ impl Routes {
             // The later entry for a model wins.
             let by_model = moving.chain(in_force).collect();
             Table {
-                by_model,
                 by_deployment,
+                by_model,
             }
         })
     }

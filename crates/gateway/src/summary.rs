@@ -132,7 +132,7 @@ impl Watch {
 
     /// Hands the summary over.
     pub(crate) fn end(
-        mut self: Box<Self>,
+        mut self,
         facts: &CallFacts,
         model: &ModelName,
         outcome: &'static str,
@@ -166,7 +166,7 @@ impl Watch {
     }
 }
 
-/// What the GenAI semantic conventions call a kind of call.
+/// What the semantic conventions for generative AI call a kind of call.
 const fn operation_of(kind: SubType) -> &'static str {
     match kind {
         SubType::Chat => "chat",

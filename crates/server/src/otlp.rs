@@ -1,5 +1,5 @@
 //! Traces of calls for an OpenTelemetry collector: OTLP over HTTP, in JSON (OTLP 1.x, "JSON Protobuf
-//! Encoding"), with the GenAI semantic conventions.
+//! Encoding"), with the semantic conventions for generative AI.
 //!
 //! Written by hand: what is sent is one shape of two kinds of spans, and the SDK would bring a second
 //! way of everything that is here already. Spans are made when a call is over, off its way: the

@@ -1,6 +1,10 @@
 //! The engine's metrics. The label is the operator's name for the engine.
 
-use metrics::{Counter, Gauge, counter, describe_counter, gauge};
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_histogram, gauge, histogram,
+};
 
 /// Handles to one engine's metrics. Engines with the same name add up.
 #[derive(Clone)]
@@ -9,6 +13,7 @@ pub(super) struct Meters {
     cancelled: Counter,
     sequences: Gauge,
     waiting: Gauge,
+    waits: Histogram,
 }
 
 impl Meters {
@@ -18,7 +23,13 @@ impl Meters {
             "silica_engine_cancelled_total",
             "Sequences, waiting or running, whose reader went away, also when a stop text ended them early"
         );
+        describe_histogram!(
+            "silica_engine_wait_seconds",
+            Unit::Seconds,
+            "How long a request waited for a place in an embedded engine, by engine"
+        );
         Self {
+            waits: histogram!("silica_engine_wait_seconds", "engine" => label()),
             steps: counter!("silica_engine_steps_total", "engine" => label()),
             cancelled: counter!("silica_engine_cancelled_total", "engine" => label()),
             sequences: gauge!("silica_engine_sequences", "engine" => label()),
@@ -39,6 +50,11 @@ impl Meters {
     /// Counts a waiting request until it is dropped.
     pub(super) fn waiting(&self) -> Counted {
         Counted::new(&self.waiting)
+    }
+
+    /// Notes how long a request waited for its place.
+    pub(super) fn waited(&self, wait: Duration) {
+        self.waits.record(wait.as_secs_f64());
     }
 
     /// Counts a running sequence until it is dropped.

@@ -65,7 +65,9 @@ impl WaitingQueue {
 
     /// Takes the oldest job, if there is one.
     pub(super) fn take(&self) -> Option<Job> {
-        self.lock().jobs.pop_front()
+        let job = self.lock().jobs.pop_front()?;
+        self.meters.waited(job.queued_at.elapsed());
+        Some(job)
     }
 
     /// Ends the jobs that have waited too long by `now` and forgets those whose receivers are gone.

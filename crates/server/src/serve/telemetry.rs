@@ -62,6 +62,19 @@ fn describe() {
         Unit::Seconds,
         "Time to the first token, by model"
     );
+    describe_histogram!(
+        "silica_inter_chunk_seconds",
+        Unit::Seconds,
+        "Time between two pieces of text of a streamed answer, by model"
+    );
+    describe_counter!(
+        "silica_retries_total",
+        "Attempts at a further replica after one had failed, by model"
+    );
+    describe_gauge!(
+        "silica_ledger_discrepancies",
+        "Balances that the last check found not to be what credits and calls make"
+    );
     describe_counter!("silica_traces_sent_total", "Calls whose trace the collector took");
     describe_counter!(
         "silica_traces_dropped_total",
@@ -109,4 +122,50 @@ fn describe_replicas() {
         "silica_replica_ejections_total",
         "How often a replica was left alone because it failed most of its calls"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    /// Adds the quoted names that begin with `silica_` in the sources below a folder.
+    fn names_below(folder: &Path, names: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                names_below(&path, names);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                // The opening quote and the prefix are apart, so that this line is none of them.
+                let pieces = text.split(concat!('"', "silica_")).skip(1);
+                let ends = pieces.filter_map(|piece| piece.split_once('"'));
+                let is_name = |name: &str| {
+                    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+                };
+                let found = ends.map(|(name, _)| name).filter(|name| is_name(name));
+                names.extend(found.map(|name| format!("silica_{name}")));
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_is_documented_and_every_documented_one_exists() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut recorded = BTreeSet::new();
+        for entry in fs::read_dir(root.join("crates")).unwrap() {
+            let sources = entry.unwrap().path().join("src");
+            if sources.is_dir() {
+                names_below(&sources, &mut recorded);
+            }
+        }
+        let page = fs::read_to_string(root.join("docs/metrics.md")).unwrap();
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: BTreeSet<String> = rows
+            .filter_map(|row| row.split_once('`'))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        assert_eq!(documented, recorded);
+    }
 }

@@ -29,4 +29,5 @@ mod shared_database;
 mod shutdown;
 mod support;
 mod till;
+mod traces;
 mod transport;
