@@ -30,6 +30,13 @@ def _field(rounds, slug, kind, connections, name):
     return _median(getattr(sample, name) if sample else None for sample in samples)
 
 
+def _cpu(rounds, slug, kind, connections):
+    """The median and, of several rounds, the least and the most."""
+    costs = [sample.cpu for sample in _good(rounds, slug, kind, connections) if sample]
+    spread = f" ({_number(min(costs))}–{_number(max(costs))})" if len(costs) > 1 else ""
+    return _number(_median(costs)) + spread
+
+
 def _against(rounds, slug, other, kind, connections, name, combine):
     """Compares with another target of the same round, then takes the median of the rounds."""
     ours, theirs = _good(rounds, slug, kind, connections), _good(rounds, other, kind, connections)
@@ -57,7 +64,7 @@ def _requests(rounds, targets, kind):
         added = against(DIRECT, few, "p50", lambda ours, theirs: ours - theirs, 0)
         rows.append([
             target.name,
-            field(many, "cpu"),
+            _cpu(rounds, target.slug, kind, many),
             against(FLOOR, many, "cpu", lambda ours, theirs: ours / theirs, 2),
             field(many, "rate"),
             f"{field(few, 'p50')} / {field(few, 'p99')}",
