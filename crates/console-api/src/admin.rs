@@ -9,3 +9,4 @@ pub(crate) mod ledger;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod prices;
+pub(crate) mod replicas;

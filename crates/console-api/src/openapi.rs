@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices};
+use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices, replicas};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,7 @@ use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics,
         deployments::put::put_deployment,
         deployments::list::list_deployments,
         deployments::delete::delete_deployment,
+        replicas::list_replicas,
         metrics::get_metrics,
     ),
     tags((name = "admin", description = "Operation; served on the operator's listener")),
@@ -79,7 +80,7 @@ mod tests {
             .iter()
             .map(|(_, operation)| operation["operationId"].as_str().unwrap())
             .collect();
-        assert_eq!((operations.len(), ids.len()), (19, 19));
+        assert_eq!((operations.len(), ids.len()), (20, 20));
         for (path, operation) in operations {
             let open = path == "/metrics";
             assert_eq!(operation.get("security").is_none(), open, "{path}");

@@ -10,7 +10,7 @@ use silica_gateway::Gateway;
 use silica_platform::Platform;
 use silica_types::{Secret, SharedClock};
 
-use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices};
+use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices, replicas};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -87,4 +87,5 @@ fn endpoints() -> Router<AdminState> {
             "/deployments/{*name}",
             axum::routing::delete(deployments::delete::delete_deployment),
         )
+        .route("/replicas", get(replicas::list_replicas))
 }

@@ -10,5 +10,6 @@ mod admin {
     mod money;
     mod openapi;
     mod prices;
+    mod replicas;
     mod support;
 }

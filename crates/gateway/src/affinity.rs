@@ -77,9 +77,8 @@ impl Identity {
 
     /// `time`, give or take up to a tenth of it, another for each replica and round.
     pub(crate) fn spread(self, round: u64, time: Duration) -> Duration {
-        let tenth = time / 10;
-        let thousandths = u32::try_from(mix(self.0 ^ round) % 2001).unwrap_or(1000);
-        time - tenth + tenth * thousandths / 1000
+        let thousandths = u32::try_from(mix(self.0 ^ round) % 201).unwrap_or(100);
+        time / 1000 * (900 + thousandths)
     }
 }
 

@@ -186,9 +186,11 @@ impl Gateway {
         self.drop_routes(&catalogue, |name| catalogue.deployment(name).is_some());
     }
 
-    /// How the replicas of a deployment are doing, by position; `None` when it is not in force.
-    pub fn replica_states(&self, deployment: &str) -> Option<Vec<ReplicaState>> {
-        Some(self.0.routes.of_deployment(deployment)?.states())
+    /// How the replicas of a deployment are doing, by position; `None` when the deployment is not in
+    /// force as it is given.
+    pub fn replica_states(&self, deployment: &Deployment) -> Option<Vec<ReplicaState>> {
+        let loaded = self.0.routes.of_deployment(&deployment.name)?;
+        loaded.serves(deployment).then(|| loaded.states())
     }
 
     /// Ends the health checks and waits for that. Calls go on.

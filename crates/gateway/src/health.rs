@@ -137,18 +137,19 @@ fn report(patient: &Patient, health: Health, error: Option<EngineError>) {
     let Patient {
         deployment, position, ..
     } = patient;
-    match (health, error) {
-        (Health::Unhealthy, Some(error)) => tracing::warn!(
+    if let (Health::Unhealthy, Some(error)) = (health, error) {
+        tracing::warn!(
             deployment.name = %deployment,
             replica = position,
             error = %error_chain(&error),
             "replica {position} of {deployment} does not answer; calls go to others while there are any"
-        ),
-        (_, _) => tracing::info!(
+        );
+    } else {
+        tracing::info!(
             deployment.name = %deployment,
             replica = position,
             "replica {position} of {deployment} answers"
-        ),
+        );
     }
 }
 

@@ -26,6 +26,7 @@ fn routes() -> Vec<(Method, &'static str)> {
         (Method::PUT, "/admin/v1/deployments"),
         (Method::GET, "/admin/v1/deployments"),
         (Method::DELETE, "/admin/v1/deployments/chat"),
+        (Method::GET, "/admin/v1/replicas"),
     ]
 }
 

@@ -212,7 +212,7 @@ async fn everything_that_a_deployment_can_say_is_shown_but_its_keys() {
     let replica = json!({
         "engine": "openai", "url": "https://host.example/v1", "api_key": "upstream-secret", "upstream_model": "qwen",
         "allow_private": false, "weight": 2, "max_concurrency": 8, "drain": true, "continuous_usage": true,
-        "health_path": "/health", "connect_timeout_ms": 100, "first_token_timeout_ms": 60000, "stall_timeout_ms": 1800000,
+        "health_path": "/health", "connect_timeout_ms": 100, "first_token_timeout_ms": 60000, "stall_timeout_ms": 1_800_000,
     });
     for (name, fallbacks) in [("b", json!([])), ("c", json!([])), ("a", json!(["c", "b"]))] {
         let model = format!("m/{name}");

@@ -42,7 +42,9 @@ impl EngineLoader for ScriptedLoader {
             Some(path) if path.ends_with("broken") => {
                 Err(LoadError::engine("models/broken/config.json: no such file"))
             }
-            _ => Ok(Engines::chat(Arc::new(ScriptedChatEngine::new(ChatScript::answer(&["hi"]))))),
+            _ => Ok(Engines::chat(Arc::new(ScriptedChatEngine::new(
+                ChatScript::answer(&["hi"]),
+            )))),
         }
     }
 }

@@ -42,7 +42,7 @@ impl Pair {
     }
 
     fn health(&self) -> Health {
-        self.fixture.gateway.replica_states("d").unwrap()[0].health
+        self.fixture.states()[0].health
     }
 
     async fn until(&self, health: Health) {
@@ -116,7 +116,7 @@ async fn a_replica_that_is_back_begins_with_a_closed_breaker() {
     for _ in 0..3 {
         pair.call().await;
     }
-    let breaker = |pair: &Pair| pair.fixture.gateway.replica_states("d").unwrap()[0].breaker;
+    let breaker = |pair: &Pair| pair.fixture.states()[0].breaker;
     assert_ne!(breaker(&pair), BreakerState::Closed);
     pair.probe.answer(Manner::Ill);
     pair.until(Health::Unhealthy).await;

@@ -52,7 +52,7 @@ async fn finish(call: Call) {
 }
 
 fn state(fixture: &Fixture, position: usize) -> ReplicaState {
-    fixture.gateway.replica_states("d").unwrap().swap_remove(position)
+    fixture.states().swap_remove(position)
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn a_deployment_that_cannot_answer_hands_over_to_its_fallbacks_in_order() 
     fail_all();
     assert!(fixture.chat("m").await.is_err(), "no fallbacks yet");
     put(&fixture, |new| {
-        new.fallbacks = vec!["e".to_owned(), "f".to_owned()]
+        new.fallbacks = vec!["e".to_owned(), "f".to_owned()];
     })
     .await;
     fail_all();
@@ -286,7 +286,7 @@ async fn calls_at_once_spread_by_weight_whatever_ends_first() {
     for _ in 0..20 {
         calls.push(fixture.chat("m").await.unwrap());
     }
-    let states = fixture.gateway.replica_states("d").unwrap();
+    let states = fixture.states();
     let running: Vec<u64> = states.iter().map(|state| state.running).collect();
     assert_eq!(running, [10, 10, 20]);
 }

@@ -13,7 +13,7 @@ use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_engine::{
     ChatRequest, Continuation, EngineError, Engines, HealthProbe, Sampling, Thinking, ToolChoice,
 };
-use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
+use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError, ReplicaState};
 use silica_platform::{
     Bucket, BucketKind, Caller, DatabaseUrl, Deployment, Meter, NewDeployment, NewModel, NewReplica,
     Platform, Price, ReplicaSpec, Storage, SubType, UsageEvent,
@@ -126,6 +126,13 @@ impl Fixture {
             .put_deployment(self.deployment(name, models, replicas))
             .await
             .unwrap();
+    }
+
+    /// How the replicas of the deployment `d` are doing.
+    pub(crate) fn states(&self) -> Vec<ReplicaState> {
+        let catalogue = self.platform.catalogue();
+        let deployment = catalogue.deployment("d").unwrap();
+        self.gateway.replica_states(deployment).unwrap()
     }
 
     pub(crate) async fn chat(

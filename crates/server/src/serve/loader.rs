@@ -111,3 +111,47 @@ fn load_candle(path: &Path, options: CandleOptions) -> Result<Abilities, LoadErr
     let chat = TextEngine::load(path, tokens, name).map_err(LoadError::engine)?;
     Ok(Abilities::chat(Arc::new(chat)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_of_a_replica_replace_the_usual_ones() {
+        let usual = RemoteOptions::new("https://engine.example/v1", "m");
+        let mut replica = ReplicaSpec {
+            engine: EngineKind::OpenAi,
+            path: None,
+            url: None,
+            api_key: None,
+            upstream_model: None,
+            allow_private: false,
+            weight: 1,
+            max_concurrency: None,
+            drain: false,
+            continuous_usage: false,
+            health_path: None,
+            connect_timeout_ms: None,
+            first_token_timeout_ms: None,
+            stall_timeout_ms: None,
+        };
+        let limits = |options: &RemoteOptions| {
+            [
+                options.connect_limit,
+                options.first_frame_limit,
+                options.whole_limit,
+                options.stall_limit,
+            ]
+        };
+        assert_eq!(limits(&remote_options(&replica, usual.clone())), limits(&usual));
+        replica.connect_timeout_ms = Some(1);
+        replica.first_token_timeout_ms = Some(2);
+        replica.stall_timeout_ms = Some(3);
+        replica.continuous_usage = true;
+        replica.health_path = Some("/health".to_owned());
+        let options = remote_options(&replica, usual);
+        assert_eq!(limits(&options), [1, 2, 2, 3].map(Duration::from_millis));
+        assert!(options.continuous_usage);
+        assert_eq!(options.health_path.as_deref(), Some("/health"));
+    }
+}
