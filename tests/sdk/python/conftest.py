@@ -2,6 +2,7 @@
 
 import os
 
+import anthropic
 import openai
 import pytest
 
@@ -27,6 +28,12 @@ def api_key() -> str:
 def client(base_url: str, api_key: str) -> openai.OpenAI:
     # No retries: an answer that only comes at the second try is a fault.
     return openai.OpenAI(base_url=f"{base_url}/v1", api_key=api_key, max_retries=0, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def claude(base_url: str, api_key: str) -> anthropic.Anthropic:
+    # This client adds /v1 itself, and sends the key as x-api-key.
+    return anthropic.Anthropic(base_url=base_url, api_key=api_key, max_retries=0, timeout=60)
 
 
 @pytest.fixture(scope="session")
