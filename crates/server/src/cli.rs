@@ -98,10 +98,10 @@ pub(crate) struct SecretsArguments {
 pub(crate) enum SecretsCommand {
     /// Replace the master key and seal every stored upstream key anew.
     ///
-    /// The new key is made here and put into the file master-key of the data folder; running servers
-    /// on that folder follow by themselves. When the key comes from SILICA_MASTER_KEY, the new one is
-    /// taken from SILICA_NEW_MASTER_KEY, and servers need it in their environment: start them with
-    /// SILICA_MASTER_KEY=OLD,NEW before and with the new one alone afterwards.
+    /// The new key is made here and put into the file `master-key` of the data folder; running servers
+    /// on that folder follow by themselves. When the key comes from `SILICA_MASTER_KEY`, the new one is
+    /// taken from `SILICA_NEW_MASTER_KEY`, and servers need it in their environment: start them with
+    /// `SILICA_MASTER_KEY=NEW,OLD` before and with the new one alone afterwards.
     ///
     /// All keys are sealed in one transaction, and the old master key goes after that. A rotation
     /// that was cut leaves everything readable; run it again.

@@ -44,14 +44,14 @@ async fn rotate(config: &Config, environment: &Environment) -> anyhow::Result<()
 
 async fn rotate_environment(config: &Config, old: &MasterKeys, new: &MasterKeys) -> anyhow::Result<()> {
     ensure!(
-        old.first().id() != new.first().id(),
+        old.text() != new.only_first().text(),
         "{NEW_MASTER_KEY} is the master key that is in use"
     );
     let keys = old.behind(&new.only_first());
     let resealed = reseal(config, &keys).await?;
     say(&resealed, &keys);
     terminal::say(&format!(
-        "Now start every server with {MASTER_KEY} set to the new key; the old one opens nothing any more."
+        "Now start every server with {MASTER_KEY} set to the new key alone; the old one opens nothing any more."
     ));
     complain(&resealed)
 }

@@ -25,6 +25,7 @@ mod key_limits;
 mod keys;
 mod models;
 mod refused;
+mod secrets;
 mod shared_database;
 mod shutdown;
 mod support;
