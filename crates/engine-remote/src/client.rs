@@ -3,14 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -20,12 +17,9 @@ use silica_types::Secret;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::GuardedResolver;
+use crate::connection::{Answer, Connections};
 use crate::forward::Pieces;
 use crate::{OptionsError, RemoteError, RemoteOptions, endpoint};
-
-/// How long a connection waits for its next request. Shorter than servers keep theirs (uvicorn,
-/// below vLLM and `SGLang`: 5 s), so that no request meets a connection that is being closed.
-const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// The most of a refusal that is read, in bytes.
 const LONGEST_REFUSAL: usize = 64 * 1024;
@@ -34,13 +28,12 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 /// The most of a refusal's text that clients see, in characters.
 const LONGEST_REASON: usize = 400;
 
-type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
-
 /// Sends requests to one engine. No proxy, no redirects, HTTP/1.1 only: a connection carries one
 /// answer at a time, so closing it ends exactly that answer.
 #[derive(Debug)]
 pub(crate) struct Client {
-    http: legacy::Client<Connector, Pieces>,
+    connections: Connections,
+    host: HeaderValue,
     targets: Targets,
     health: Option<Health>,
     authorization: Option<HeaderValue>,
@@ -87,7 +80,7 @@ impl Expected {
 impl Targets {
     fn new(options: &RemoteOptions) -> Result<Self, OptionsError> {
         let below =
-            |route: WireRoute| endpoint::below(&options.base_url, route.path(), options.allow_private);
+            |route: WireRoute| endpoint::path_below(&options.base_url, route.path(), options.allow_private);
         Ok(Self {
             chat: below(WireRoute::ChatCompletions)?,
             completions: below(WireRoute::Completions)?,
@@ -113,7 +106,7 @@ impl Health {
             return Ok(None);
         }
         Ok(Some(Self {
-            target: endpoint::below(&options.base_url, path, options.allow_private)?,
+            target: endpoint::path_below(&options.base_url, path, options.allow_private)?,
             is_named: options.health_path.is_some(),
         }))
     }
@@ -121,7 +114,9 @@ impl Health {
 
 impl Client {
     pub(crate) fn new(options: &RemoteOptions) -> Result<Self, OptionsError> {
-        let targets = Targets::new(options)?;
+        let engine = endpoint::below(&options.base_url, "", options.allow_private)?;
+        let host = engine.authority().ok_or(OptionsError::Host)?;
+        let host = HeaderValue::from_str(host.as_str()).map_err(|_| OptionsError::Host)?;
         let mut connector = HttpConnector::new_with_resolver(GuardedResolver {
             allow_private: options.allow_private,
             limit: options.connect_limit,
@@ -130,21 +125,17 @@ impl Client {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(options.connect_limit));
-        let is_https = targets.chat.scheme_str() == Some("https");
+        let is_https = engine.scheme_str() == Some("https");
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(is_https, options.ca_pem.as_deref())?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_LIMIT)
-            .pool_timer(TokioTimer::new())
-            // Only what a connection hands back unwritten, so that no call runs, and costs, twice.
-            .retry_canceled_requests(true)
-            .build(connector);
         Ok(Self {
-            http,
-            targets,
+            // Once for the connection and once for its encryption.
+            connections: Connections::new(engine, connector, 2 * options.connect_limit),
+            host,
+            targets: Targets::new(options)?,
             health: Health::new(options)?,
             authorization: options.api_key.as_ref().map(bearer).transpose()?,
             model: options.model.clone(),
@@ -163,18 +154,18 @@ impl Client {
         route: WireRoute,
         body: Pieces,
         expected: Expected,
-    ) -> Result<(Incoming, Instant), EngineError> {
+    ) -> Result<(Answer, Instant), EngineError> {
         let limit = match expected {
             Expected::Events => self.first_frame_limit,
             Expected::Json => self.whole_limit,
         };
         let by = Instant::now() + limit;
         let failed = |error: RemoteError| error.into_engine_error(&self.model);
-        let answering = timeout_at(by, self.http.request(self.request(route, body, expected)));
+        let answering = timeout_at(by, self.connections.send(self.request(route, body, expected)));
         let response = answering
             .await
             .map_err(|_| failed(RemoteError::Silent(limit)))?
-            .map_err(|error| failed(RemoteError::Unreachable(error)))?;
+            .map_err(failed)?;
         match response.status() {
             // Nothing was asked to be packed, and what is packed may unfold to any size.
             StatusCode::OK if response.headers().contains_key(CONTENT_ENCODING) => {
@@ -205,10 +196,10 @@ impl Client {
         *request.uri_mut() = health.target.clone();
         self.introduce(&mut request);
         let failed = |error: RemoteError| EngineError::failed(error);
-        let response = timeout(limit, self.http.request(request))
+        let response = timeout(limit, self.connections.send(request))
             .await
             .map_err(|_| failed(RemoteError::Silent(limit)))?
-            .map_err(|error| failed(RemoteError::Unreachable(error)))?;
+            .map_err(failed)?;
         let status = response.status();
         if status.is_success() || (status == StatusCode::NOT_FOUND && !health.is_named) {
             // Read to its end, so that the connection can be used again.
@@ -244,6 +235,7 @@ impl Client {
     /// Says who asks.
     fn introduce(&self, request: &mut Request<Pieces>) {
         let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
         headers.insert(
             USER_AGENT,
             HeaderValue::from_static(concat!("silica/", env!("CARGO_PKG_VERSION"))),
@@ -254,7 +246,7 @@ impl Client {
     }
 
     /// What the engine has against the request, fit for the client who made it.
-    async fn reason(&self, body: Incoming) -> String {
+    async fn reason(&self, body: Answer) -> String {
         let reading = timeout(REFUSAL_LIMIT, Limited::new(body, LONGEST_REFUSAL).collect());
         let text = match reading.await {
             Ok(Ok(body)) => refusal_text(&body.to_bytes()),
@@ -305,7 +297,7 @@ fn bearer(key: &Secret) -> Result<HeaderValue, OptionsError> {
     Ok(value)
 }
 
-fn is_of_type(response: &Response<Incoming>, expected: Expected) -> bool {
+fn is_of_type(response: &Response<Answer>, expected: Expected) -> bool {
     let value = response.headers().get(CONTENT_TYPE);
     let essence = value
         .and_then(|value| value.to_str().ok())
@@ -315,7 +307,7 @@ fn is_of_type(response: &Response<Incoming>, expected: Expected) -> bool {
 
 /// When the engine wants to be asked again, if it says so in seconds. Dates, which the header may
 /// hold as well, need a clock that both sides share; servers of models do not send them.
-fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
+fn retry_after(response: &Response<Answer>) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::Uri;
+use http::uri::PathAndQuery;
 use url::{Host, Url};
 
 use crate::{OptionsError, address};
@@ -38,6 +39,16 @@ pub(crate) fn below(base_url: &str, path: &str, allow_private: bool) -> Result<U
     let path = format!("{}{path}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     url.as_str().parse().map_err(OptionsError::Target)
+}
+
+/// The path alone of an address below an engine's, as requests carry it.
+///
+/// # Errors
+/// As [`below`].
+pub(crate) fn path_below(base_url: &str, path: &str, allow_private: bool) -> Result<Uri, OptionsError> {
+    let whole = below(base_url, path, allow_private)?;
+    let path = whole.path_and_query().map_or("/", PathAndQuery::as_str);
+    path.parse().map_err(OptionsError::Target)
 }
 
 #[cfg(test)]

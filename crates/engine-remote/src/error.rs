@@ -70,7 +70,7 @@ pub enum AddressError {
 pub enum RemoteError {
     /// No connection, or one that broke before the answer's head.
     #[error("the engine cannot be reached")]
-    Unreachable(#[source] hyper_util::client::legacy::Error),
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
     /// Nothing came for so long.
     #[error("the engine was silent for {0:?}")]
     Silent(Duration),

@@ -18,6 +18,7 @@ mod address;
 mod answer;
 mod ceiling;
 mod client;
+mod connection;
 mod endpoint;
 mod engine;
 mod error;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::RemoteError;
+use crate::connection::Answer;
 
 /// Reads the whole body.
 ///
@@ -15,7 +15,7 @@ use crate::RemoteError;
 /// When it is not there at the moment `by`, `limit` after the request was sent, is longer than `most`
 /// bytes, or breaks.
 pub(crate) async fn read_whole(
-    body: Incoming,
+    body: Answer,
     by: Instant,
     limit: Duration,
     most: usize,
@@ -25,7 +25,7 @@ pub(crate) async fn read_whole(
         .unwrap_or(Err(RemoteError::Silent(limit)))
 }
 
-async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, RemoteError> {
+async fn collect(mut body: Answer, most: usize) -> Result<Bytes, RemoteError> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
