@@ -144,6 +144,30 @@ fn caps_hold_and_a_full_deployment_has_no_seat() {
 }
 
 #[test]
+fn caps_hold_however_many_threads_take_seats() {
+    let capped = |name| ReplicaSpec {
+        max_concurrency: Some(3),
+        ..spec(name, 1)
+    };
+    let loaded = loaded(RoutingPolicy::LeastBusy, vec![capped("a"), capped("b")]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    let seat = loaded.seat(&Tried::default(), None);
+                    assert!(loaded.running().iter().all(|running| *running <= 3));
+                    drop(seat);
+                }
+            });
+        }
+    });
+    assert_eq!(loaded.running(), [0, 0]);
+    let seats: Vec<Seat> = (0..6).map(|_| loaded.take()).collect();
+    assert_eq!(loaded.running(), [3, 3]);
+    drop(seats);
+}
+
+#[test]
 fn a_share_of_a_replica_that_is_out_goes_to_the_others_by_weight() {
     let mut specs = vec![spec("a", 1), spec("b", 2), spec("c", 3)];
     specs[2].drain = true;

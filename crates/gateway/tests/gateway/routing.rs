@@ -261,6 +261,22 @@ async fn a_deployment_that_cannot_answer_hands_over_to_its_fallbacks_in_order() 
 }
 
 #[tokio::test]
+async fn fallbacks_answer_while_every_replica_rests() {
+    let (fixture, first, second) = pair().await;
+    fixture.model("n", |_| {}).await;
+    let third = fixture.loader.engine("c", answers());
+    fixture.deploy("e", &["n"], vec![replica("c")]).await;
+    put(&fixture, |new| new.fallbacks = vec!["e".to_owned()]).await;
+    first.push(limited(Some(60)));
+    second.push(limited(Some(60)));
+    for calls in 1..4 {
+        finish(fixture.chat("m").await.unwrap()).await;
+        let asked = [&first, &second, &third].map(|engine| engine.requests().len());
+        assert_eq!(asked, [1, 1, calls]);
+    }
+}
+
+#[tokio::test]
 async fn calls_at_once_spread_by_weight_whatever_ends_first() {
     let fixture = Fixture::new().await;
     fixture.model("m", |_| {}).await;
