@@ -54,6 +54,7 @@ fn demands(body: &MessagesRequest) -> Vec<Feature> {
         wire::ToolChoice::Required | wire::ToolChoice::Function(_)
     );
     let demands = [
+        (body.wants_form, Feature::JsonMode),
         (body.has_media(), Feature::Vision),
         (forces_call, Feature::ForcedCalls),
         (body.tools.iter().any(|tool| tool.strict), Feature::StrictTools),

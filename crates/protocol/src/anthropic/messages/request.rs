@@ -40,6 +40,8 @@ pub struct MessagesRequest {
     pub tool_choice: ToolChoice,
     /// Whether the model thinks first.
     pub thinking: Option<ThinkingSetting>,
+    /// Whether the answer must have a form other than free text.
+    pub wants_form: bool,
 }
 
 /// Whether a model thinks first.
@@ -72,6 +74,7 @@ pub(super) const KNOWN: &[&str] = &[
     "tools",
     "tool_choice",
     "thinking",
+    "output_config",
 ];
 
 impl RequestBody for MessagesRequest {
@@ -98,6 +101,7 @@ impl RequestBody for MessagesRequest {
             tools: body.optional("tools", tools)?.unwrap_or_default(),
             tool_choice: body.optional("tool_choice", tool_choice)?.unwrap_or_default(),
             thinking: body.optional("thinking", thinking)?,
+            wants_form: body.optional("output_config", wants_form)?.unwrap_or(false),
         })
     }
 }
@@ -142,4 +146,9 @@ fn thinking(at: Path<'_>, raw: &RawValue) -> Result<ThinkingSetting, ApiError> {
         }
         Some(_) | None => Err(ErrorCode::ThinkingTypeInvalid.into()),
     }
+}
+
+/// Reads `output_config`: whether it has a `format`. Its `effort` is tolerated without effect.
+fn wants_form(at: Path<'_>, raw: &RawValue) -> Result<bool, ApiError> {
+    Ok(Object::read(at, raw, &["format"])?.get("format").is_some())
 }

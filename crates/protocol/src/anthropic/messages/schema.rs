@@ -40,6 +40,8 @@ pub struct MessagesRequestSchema {
     pub tool_choice: Option<AnthropicToolChoiceSchema>,
     /// Whether a model that can reason does so.
     pub thinking: Option<AnthropicThinkingSchema>,
+    /// The form of the answer, under `format`; `effort` has no effect.
+    pub output_config: Option<serde_json::Value>,
 }
 
 /// One message.
