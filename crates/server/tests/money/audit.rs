@@ -148,15 +148,20 @@ fn exact(seen: &Seen, upstream: &UpstreamCall) -> i64 {
     let script = &seen.call.script;
     assert_eq!(upstream.outcome, UpstreamOutcome::Finished, "{seen:?}");
     assert_eq!(seen.tokens, upstream.produced, "{seen:?}");
-    assert_eq!(seen.completion, Some(upstream.produced.into()), "{seen:?}");
-    let (prompt, cached) = match script.usage {
-        UsageFrames::None | UsageFrames::Null => (seen.call.estimated_prompt(), 0),
-        UsageFrames::Last | UsageFrames::Every | UsageFrames::Finish => (script.prompt, script.cached),
+    let (prompt, cached, completion) = match script.usage {
+        UsageFrames::None | UsageFrames::Null => {
+            let completion = seen.call.estimated_completion(upstream.produced);
+            (seen.call.estimated_prompt(), 0, completion)
+        }
+        UsageFrames::Last | UsageFrames::Every | UsageFrames::Finish => {
+            (script.prompt, script.cached, upstream.produced)
+        }
     };
+    assert_eq!(seen.completion, Some(completion.into()), "{seen:?}");
     seen.call.model().cost(Consumed {
         prompt,
         cached,
-        completion: upstream.produced,
+        completion,
     })
 }
 

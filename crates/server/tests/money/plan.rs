@@ -178,6 +178,23 @@ impl Call {
         })
     }
 
+    /// The stated estimate of so many tokens of answer, for calls whose engine never reports: a token
+    /// a frame, or of an answer in one piece, by its bytes that do not repeat the one before them, one
+    /// for every six beyond the first 32.
+    pub(crate) fn estimated_completion(&self, tokens: u32) -> u32 {
+        if self.is_streamed || tokens == 0 {
+            return tokens;
+        }
+        let reasoning = self.script.reasoning.min(tokens);
+        let weights = [0..reasoning, reasoning..tokens].map(|words| {
+            let text: String = words.map(|word| format!("t{word} ")).collect();
+            let repeated = text.as_bytes().windows(2).filter(|pair| pair[0] == pair[1]);
+            text.len() - repeated.count()
+        });
+        let weight = u32::try_from(weights.iter().sum::<usize>()).expect("a short answer");
+        weight.saturating_sub(32).div_ceil(6).max(1)
+    }
+
     /// The stated estimate of the prompt, for calls whose engine never reports.
     pub(crate) fn estimated_prompt(&self) -> u32 {
         u32::try_from(self.content().len().div_ceil(4) + 4).expect("a short prompt")
