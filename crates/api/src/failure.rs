@@ -188,6 +188,7 @@ fn engine(error: EngineError) -> ApiError {
         EngineError::InvalidRequest(text) => ApiError::invalid(text),
         EngineError::QueueFull | EngineError::RateLimited { .. } => ErrorCode::ModelServiceTooBusy.into(),
         EngineError::Unavailable => ErrorCode::ModelServiceUnavailable.into(),
+        EngineError::TimedOut(_) => ErrorCode::ModelServiceTimeout50504.into(),
         EngineError::Failed(_) => ErrorCode::ModelServiceFailed.into(),
     }
 }

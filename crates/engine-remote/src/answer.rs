@@ -25,6 +25,7 @@ pub(crate) struct Answer {
     logprobs: Option<u8>,
     ready: VecDeque<ChatEvent>,
     has_started: bool,
+    has_begun: bool,
     /// The last choice to finish.
     held: Option<(u32, FinishReason)>,
     is_over: bool,
@@ -63,6 +64,7 @@ impl Answer {
             logprobs,
             ready: VecDeque::new(),
             has_started: false,
+            has_begun: false,
             held: None,
             is_over: false,
         }
@@ -75,6 +77,7 @@ impl Answer {
 
     fn add(&mut self, addition: Addition) {
         let choice = addition.choice;
+        self.has_begun |= !addition.deltas.is_empty() || addition.finish.is_some();
         for delta in addition.deltas {
             self.push(ChatEventKind::Delta { choice, delta });
         }
@@ -192,6 +195,10 @@ impl Reading for Answer {
 
     fn next_event(&mut self) -> Option<ChatEvent> {
         self.ready.pop_front()
+    }
+
+    fn has_begun(&self) -> bool {
+        self.has_begun || self.is_over
     }
 
     fn is_complete(&self) -> bool {

@@ -168,9 +168,7 @@ impl Client {
             .map_err(failed)?;
         match response.status() {
             // Nothing was asked to be packed, and what is packed may unfold to any size.
-            StatusCode::OK if response.headers().contains_key(CONTENT_ENCODING) => {
-                Err(failed(RemoteError::Encoded))
-            }
+            StatusCode::OK if is_packed(&response) => Err(failed(RemoteError::Encoded)),
             StatusCode::OK if is_of_type(&response, expected) => Ok((response.into_body(), by)),
             StatusCode::OK => Err(failed(RemoteError::ContentType(expected.content_type()))),
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
@@ -303,6 +301,11 @@ fn is_of_type(response: &Response<Answer>, expected: Expected) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next());
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected.content_type()))
+}
+
+fn is_packed(response: &Response<Answer>) -> bool {
+    let encodings = response.headers().get_all(CONTENT_ENCODING);
+    encodings.iter().any(|encoding| encoding != "identity")
 }
 
 /// When the engine wants to be asked again, if it says so in seconds. Dates, which the header may

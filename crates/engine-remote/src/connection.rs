@@ -102,7 +102,13 @@ impl Connections {
     async fn connect(&self) -> Result<Link, RemoteError> {
         let limit = self.0.connect_limit;
         let connecting = async {
-            let socket = self.0.connector.clone().call(self.0.engine.clone()).await.map_err(RemoteError::Unreachable)?;
+            let socket = self
+                .0
+                .connector
+                .clone()
+                .call(self.0.engine.clone())
+                .await
+                .map_err(RemoteError::Unreachable)?;
             http1::Builder::new().handshake(socket).await.map_err(unreachable)
         };
         let connected = timeout(limit, connecting).await;

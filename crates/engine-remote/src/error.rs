@@ -147,6 +147,7 @@ impl RemoteError {
                 502..=504 => EngineError::Unavailable,
                 _ => return EngineError::failed(self),
             },
+            Self::Silent(_) => return EngineError::TimedOut(Box::new(self)),
             _ => return EngineError::failed(self),
         };
         let causes = causes(&self);

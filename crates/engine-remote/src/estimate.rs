@@ -18,6 +18,9 @@
 //! that can should report their usage in every frame, see
 //! [`crate::RemoteOptions::continuous_usage`].
 //!
+//! Of an answer in one piece all text is one frame: engines that report no usage for it are counted by
+//! the second part alone, low rather than high.
+//!
 //! What a template adds by itself, such as instructions of its own, is in none of the prompt's
 //! estimates but the spare tokens.
 

@@ -23,7 +23,7 @@ pub struct RemoteOptions {
     pub continuous_usage: bool,
     /// The longest wait for the name's addresses, and again for a connection. Not zero.
     pub connect_limit: Duration,
-    /// The longest wait from sending the request to the first frame of the answer; the upstream's
+    /// The longest wait from sending the request to the first word of the answer; the upstream's
     /// queue and its work on the prompt fall into it. Not zero.
     pub first_frame_limit: Duration,
     /// The longest wait for an answer that is no stream, from sending the request to its last byte.

@@ -50,6 +50,10 @@ pub(crate) trait Reading: Send + 'static {
     /// The next event, if one is ready.
     fn next_event(&mut self) -> Option<ChatEvent>;
 
+    /// Whether a word of the answer, a call in it, or the end of a choice has come. Until then the
+    /// events wait, so that the client has seen nothing of an engine that only said who speaks.
+    fn has_begun(&self) -> bool;
+
     /// Whether every choice has finished; only the usage may still come.
     fn is_complete(&self) -> bool;
 
@@ -112,7 +116,9 @@ where
 {
     async fn next(&mut self) -> Option<Result<ChatEvent, RemoteError>> {
         loop {
-            if let Some(event) = self.answer.next_event() {
+            if self.answer.has_begun()
+                && let Some(event) = self.answer.next_event()
+            {
                 return Some(Ok(event));
             }
             if let Some(fault) = self.fault.take() {
@@ -148,8 +154,9 @@ where
                 Err(error) => Err(error),
             };
         }
-        // Counted from the last choice's end, however many frames follow it.
-        if !was_complete {
+        // Before the first word, frames that say nothing win no time. The usage is waited for from the
+        // last choice's end on, however many frames follow it.
+        if self.answer.has_begun() && !was_complete {
             let wait = if self.answer.is_complete() {
                 self.limits.usage
             } else {

@@ -73,6 +73,9 @@ pub enum EngineError {
     /// The engine is not running (any more).
     #[error("the engine is not running")]
     Unavailable,
+    /// The engine said nothing for too long.
+    #[error("the engine did not answer in time")]
+    TimedOut(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The engine failed while it worked on this request.
     #[error("the engine failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -82,7 +85,11 @@ impl EngineError {
     /// Whether another engine may well answer the same request: this one failed, is gone or busy.
     pub const fn is_of_the_engine(&self) -> bool {
         match self {
-            Self::QueueFull | Self::RateLimited { .. } | Self::Unavailable | Self::Failed(_) => true,
+            Self::QueueFull
+            | Self::RateLimited { .. }
+            | Self::Unavailable
+            | Self::TimedOut(_)
+            | Self::Failed(_) => true,
             Self::ContextExceeded { .. } | Self::Unsupported(_) | Self::InvalidRequest(_) => false,
         }
     }

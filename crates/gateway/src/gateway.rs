@@ -243,8 +243,8 @@ impl Gateway {
             trace: trace.clone(),
             started_at: self.0.clock.now(),
         };
-        let mut record = CallRecord::begin(facts, caller, &model.id);
-        record.watch(self.0.sink.get(), model.sub_type);
+        let mut record = CallRecord::begin(facts, caller, &model);
+        record.watch(self.0.sink.get());
         match self.0.meter.begin(caller, &model).await {
             Ok(entry) => Ok(Admitted::new(self.clone(), model, entry, record)),
             Err(refusal) => {

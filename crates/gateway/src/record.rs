@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use silica_engine::{ChatEvent, ChatEventKind, EngineError, FinishReason, Usage};
 use silica_platform::{
-    CallFacts, CallStatus, Caller, Commit, Deployment, Refusal, Reservation, Settled, Standings, SubType,
-    Units,
+    CallFacts, CallStatus, Caller, CatalogueModel, Commit, Deployment, Refusal, Reservation, Settled,
+    Standings, SubType, Units,
 };
 use silica_types::{ModelName, Money, RequestId};
 use tokio::time::Instant;
@@ -63,6 +63,7 @@ pub(crate) struct CallRecord {
     facts: CallFacts,
     caller: Caller,
     model: ModelName,
+    kind: SubType,
     delivery: Delivery,
     reservation: Option<Reservation>,
     usage: Usage,
@@ -77,11 +78,12 @@ pub(crate) struct CallRecord {
 
 impl CallRecord {
     /// Begins the account; from here on something is booked.
-    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &ModelName) -> Self {
+    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &CatalogueModel) -> Self {
         Self {
             facts,
             caller: caller.clone(),
-            model: model.clone(),
+            model: model.id.clone(),
+            kind: model.sub_type,
             delivery: Delivery::Streamed,
             reservation: None,
             usage: Usage::default(),
@@ -95,8 +97,8 @@ impl CallRecord {
     }
 
     /// Collects the summary of the call for a sink that wants it.
-    pub(crate) fn watch(&mut self, sink: Option<&Arc<dyn CallSink>>, kind: SubType) {
-        self.watch = Watch::begin(sink, &self.facts.trace, kind);
+    pub(crate) fn watch(&mut self, sink: Option<&Arc<dyn CallSink>>) {
+        self.watch = Watch::begin(sink, &self.facts.trace, self.kind);
     }
 
     /// Takes notice of a replica that is tried.
@@ -263,7 +265,7 @@ impl CallRecord {
         let since_begun =
             |at: Instant| u64::try_from(at.duration_since(self.begun).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            route = "chat",
+            route = self.kind.as_str(),
             trace.id = %self.facts.trace,
             request.id = %self.facts.id,
             account.id = %self.caller.account,
@@ -312,7 +314,9 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
         GatewayError::NotLoaded
         | GatewayError::Cut
         | GatewayError::NotSettled(_)
-        | GatewayError::Engine(EngineError::Failed(_) | EngineError::Unavailable) => true,
+        | GatewayError::Engine(
+            EngineError::Failed(_) | EngineError::TimedOut(_) | EngineError::Unavailable,
+        ) => true,
         GatewayError::UnknownModel
         | GatewayError::ModelDisabled
         | GatewayError::Unsupported(_)

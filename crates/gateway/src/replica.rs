@@ -151,7 +151,7 @@ impl Seat {
     /// fault says nothing about the replica, and a full queue says that it works.
     pub(crate) fn failed(&self, error: &EngineError) {
         match error {
-            EngineError::Unavailable | EngineError::Failed(_) => self.broke(),
+            EngineError::Unavailable | EngineError::TimedOut(_) | EngineError::Failed(_) => self.broke(),
             EngineError::QueueFull => self.note(CallOutcome::Busy),
             EngineError::RateLimited { retry_after } => {
                 self.note(CallOutcome::Limited);

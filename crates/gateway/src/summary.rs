@@ -204,6 +204,7 @@ const fn kind_of_engine_error(error: &EngineError) -> &'static str {
         EngineError::QueueFull => "queue_full",
         EngineError::RateLimited { .. } => "rate_limited",
         EngineError::Unavailable => "unavailable",
+        EngineError::TimedOut(_) => "timeout",
         EngineError::Failed(_) => "engine_failed",
     }
 }

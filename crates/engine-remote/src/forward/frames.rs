@@ -23,6 +23,7 @@ pub(crate) struct Forwarding {
     /// Frames to pass on.
     out: Vec<u8>,
     has_text: bool,
+    has_begun: bool,
     /// The frame that ends the answer, and why.
     held: Option<(Vec<u8>, FinishReason)>,
     ended: Option<FinishReason>,
@@ -46,6 +47,7 @@ impl Forwarding {
             ceiling,
             out: Vec::new(),
             has_text: false,
+            has_begun: false,
             held: None,
             ended: None,
             is_over: false,
@@ -82,6 +84,7 @@ impl Forwarding {
             (all, reasoning) = (all + text, reasoning + thought);
         }
         self.has_text |= all.bytes > 0;
+        self.has_begun |= all.bytes > 0 || end.is_some();
         if !self.ceiling.take(choices.len().max(1), all.bytes) {
             self.is_over = true;
         }
@@ -138,6 +141,10 @@ impl Reading for Forwarding {
                 end: self.ended.take(),
             },
         })
+    }
+
+    fn has_begun(&self) -> bool {
+        self.has_begun || self.is_over
     }
 
     fn is_complete(&self) -> bool {

@@ -286,3 +286,35 @@ async fn a_stream_that_breaks_off_keeps_what_was_forwarded() {
         assert_eq!(ends.count(), 0, "{fault}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_breaks_before_its_first_word_says_nothing() {
+    let (_upstream, options) = upstream().await;
+    let options = RemoteOptions {
+        first_frame_limit: std::time::Duration::from_millis(200),
+        ..options
+    };
+    for fault in [
+        UpstreamFault::Cut(0),
+        UpstreamFault::Stall(0),
+        UpstreamFault::Report(0),
+        UpstreamFault::Garble(0),
+        UpstreamFault::End(0),
+        UpstreamFault::Chatter(0),
+    ] {
+        for first in [FirstFrame::Role, FirstFrame::RoleOnly, FirstFrame::NoChoices] {
+            let script = UpstreamScript {
+                fault,
+                first,
+                ..script("wordless")
+            };
+            let mut plain = chat(&script, true);
+            plain.wire = None;
+            for request in [chat(&script, true), plain] {
+                let told = call(&options, request).await.unwrap();
+                assert!(told.error.is_some(), "{fault} {first:?}: {told:?}");
+                assert!(told.events.is_empty(), "{fault} {first:?}: {told:?}");
+            }
+        }
+    }
+}

@@ -100,7 +100,9 @@ impl Told {
 /// The cause of a failure of ours.
 pub(crate) fn cause(error: &EngineError) -> &RemoteError {
     match error {
-        EngineError::Failed(cause) => cause.downcast_ref().expect("a failure of the engine elsewhere"),
+        EngineError::Failed(cause) | EngineError::TimedOut(cause) => {
+            cause.downcast_ref().expect("a failure of the engine elsewhere")
+        }
         error => panic!("no failure with a cause: {error:?}"),
     }
 }

@@ -187,7 +187,7 @@ impl Call {
         }
         let reasoning = self.script.reasoning.min(tokens);
         let weights = [0..reasoning, reasoning..tokens].map(|words| {
-            let text: String = words.map(|word| format!("t{word} ")).collect();
+            let text = words.map(|word| format!("t{word} ")).collect::<Vec<_>>().concat();
             let repeated = text.as_bytes().windows(2).filter(|pair| pair[0] == pair[1]);
             text.len() - repeated.count()
         });

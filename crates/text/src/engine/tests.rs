@@ -142,7 +142,12 @@ async fn a_plain_answer_is_whole_and_counted_with_its_end_token() {
     assert_eq!(outcome.content[0], "Hello, 世界 🙂!");
     assert_eq!(outcome.reasons, [(0, FinishReason::Stop)]);
     assert_eq!(outcome.usage.completion, TokenCount(tokens));
-    let prompt = fixture.chat.prepare(Arc::new(request())).await.unwrap().prompt_tokens();
+    let prompt = fixture
+        .chat
+        .prepare(Arc::new(request()))
+        .await
+        .unwrap()
+        .prompt_tokens();
     assert_eq!(outcome.usage.prompt, prompt);
     assert_eq!(TokenCount::of(&fixture.tokens.requests()[0].prompt), prompt);
     assert_eq!(fixture.tokens.cancelled(), 0);
@@ -275,7 +280,12 @@ async fn choices_are_merged_with_their_own_seeds_and_one_prompt() {
     assert_eq!(outcome.usage.completion, TokenCount(tokens));
     assert_eq!(
         outcome.usage.prompt,
-        fixture.chat.prepare(Arc::new(request())).await.unwrap().prompt_tokens()
+        fixture
+            .chat
+            .prepare(Arc::new(request()))
+            .await
+            .unwrap()
+            .prompt_tokens()
     );
     let seeds: Vec<_> = fixture
         .tokens

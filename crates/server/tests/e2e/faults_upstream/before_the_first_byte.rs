@@ -73,7 +73,7 @@ async fn a_fault_of_an_engine_that_reads_the_request_moves_an_answer_in_one_piec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_has_begun_with_nothing_moves() {
+async fn a_stream_that_has_said_no_word_moves() {
     let shop = Shop::open().await;
     for (name, fault) in [
         ("nothing-and-cut", UpstreamFault::Cut(0)),
@@ -85,13 +85,15 @@ async fn a_stream_that_has_begun_with_nothing_moves() {
         ("nothing-and-comments", UpstreamFault::Chatter(0)),
         ("nothing-and-endless-frame", UpstreamFault::Endless(0)),
     ] {
-        let script = UpstreamScript {
-            first: FirstFrame::NoChoices,
-            ..faulty(fault)
-        };
-        let first = Replica::Engine(Upstream::start_with(script).await);
-        moves(&shop, name, &first, true).await;
-        assert_eq!(first.calls(), 1, "{name}");
+        for begin in [FirstFrame::Role, FirstFrame::RoleOnly, FirstFrame::NoChoices] {
+            let script = UpstreamScript {
+                first: begin,
+                ..faulty(fault)
+            };
+            let first = Replica::Engine(Upstream::start_with(script).await);
+            moves(&shop, &format!("{name}-{begin:?}"), &first, true).await;
+            assert_eq!(first.calls(), 1, "{name} {begin:?}");
+        }
     }
     shop.is_paid().await;
 }
