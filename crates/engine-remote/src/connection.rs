@@ -52,8 +52,8 @@ struct Shared {
 /// One connection. Dropping it closes it.
 struct Link {
     sender: http1::SendRequest<Pieces>,
-    connection: http1::Connection<Socket, Pieces>,
-    is_closed: bool,
+    /// `None` once it has closed. Its end is what tells those who wait for it, so it is not kept.
+    connection: Option<http1::Connection<Socket, Pieces>>,
 }
 
 impl Connections {
@@ -115,8 +115,7 @@ impl Connections {
         let (sender, connection) = connected.map_err(|_| RemoteError::Silent(limit))??;
         Ok(Link {
             sender,
-            connection,
-            is_closed: false,
+            connection: Some(connection),
         })
     }
 
@@ -149,7 +148,7 @@ impl Link {
         mut waiting: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let found = waiting(context);
-        if found.is_ready() || self.is_closed {
+        if found.is_ready() || self.connection.is_none() {
             return found;
         }
         self.advance(context);
@@ -158,16 +157,18 @@ impl Link {
 
     /// Reads and writes what can be read and written now.
     fn advance(&mut self, context: &mut Context<'_>) {
-        if !self.is_closed {
-            // Its error comes through what waits for it as well.
-            self.is_closed = Pin::new(&mut self.connection).poll(context).is_ready();
+        // Its error comes through what waits for it as well.
+        if let Some(connection) = &mut self.connection
+            && Pin::new(connection).poll(context).is_ready()
+        {
+            self.connection = None;
         }
     }
 
     /// Whether another request can be sent.
     fn is_ready(&mut self, context: &mut Context<'_>) -> bool {
         self.advance(context);
-        !self.is_closed && self.sender.is_ready()
+        self.connection.is_some() && self.sender.is_ready()
     }
 }
 

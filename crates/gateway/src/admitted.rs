@@ -17,7 +17,7 @@ use crate::work::Work;
 use crate::{Call, Gateway, GatewayError};
 
 /// No replica is tried anew when this much time has passed: the client has waited long enough.
-const RETRY_BUDGET: Duration = Duration::from_mins(1);
+const RETRY_BUDGET: Duration = Duration::from_mins(5);
 
 /// A request that its caller's limits let in. Dropped without a chat, it is booked as cancelled.
 #[must_use = "dropping it books a cancelled call"]

@@ -137,7 +137,8 @@ pub(crate) fn finish_reason(word: &str) -> Option<Result<FinishReason, ()>> {
         "" => return None,
         "length" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolCalls,
-        "abort" | "error" => return Some(Err(())),
+        // The last two are words of DeepSeek and Zhipu.
+        "abort" | "error" | "insufficient_system_resource" | "network_error" => return Some(Err(())),
         // The text is whole, whatever the word for it ("eos", "stop_sequence", "content_filter").
         _ => FinishReason::Stop,
     }))
