@@ -84,11 +84,7 @@ impl PreparedRemote {
         Ok(Self {
             shared,
             body,
-            prompt: match &request.wire {
-                // Media and what nobody here reads are in the body alone.
-                Some(wire) if !request.demands.is_empty() => prompt.at_least(wire.body.len()),
-                _ => prompt,
-            },
+            prompt,
             completion_limit: TokenCount(request.max_tokens.get().saturating_mul(request.choices)),
             choices: request.choices,
             logprobs: request.logprobs,
@@ -104,7 +100,9 @@ impl PreparedChat for PreparedRemote {
     }
 
     fn prompt_limit(&self) -> TokenCount {
-        self.prompt.upper_bound()
+        // What nobody here reads, media among it, is in the body alone.
+        let body = self.wire.as_ref().map_or(0, |wire| wire.body.len());
+        self.prompt.at_least(body).upper_bound()
     }
 
     fn completion_limit(&self) -> TokenCount {

@@ -28,11 +28,14 @@ impl EmbedEngine for RemoteEngine {
         request: Arc<EmbedRequest>,
     ) -> Result<Box<dyn PreparedWhole<Embeddings>>, EngineError> {
         let texts = request.inputs.iter();
-        Ok(Box::new(PreparedEmbed(Prepared::new(
-            Arc::clone(&self.0),
-            request.wire.as_ref(),
-            PromptSize::of_texts(texts.map(String::len)),
-        )?)))
+        Ok(Box::new(PreparedEmbed {
+            inputs: request.inputs.len(),
+            prepared: Prepared::new(
+                Arc::clone(&self.0),
+                request.wire.as_ref(),
+                PromptSize::of_texts(texts.map(String::len)),
+            )?,
+        }))
     }
 }
 
@@ -67,7 +70,10 @@ struct Prepared {
     wire: WireRequest,
 }
 
-struct PreparedEmbed(Prepared);
+struct PreparedEmbed {
+    prepared: Prepared,
+    inputs: usize,
+}
 
 struct PreparedRerank {
     prepared: Prepared,
@@ -110,18 +116,19 @@ impl Prepared {
 #[async_trait]
 impl PreparedWhole<Embeddings> for PreparedEmbed {
     fn prompt_tokens(&self) -> TokenCount {
-        self.0.prompt.ordinary()
+        self.prepared.prompt.ordinary()
     }
 
     fn prompt_limit(&self) -> TokenCount {
-        self.0.prompt.upper_bound()
+        self.prepared.prompt.upper_bound()
     }
 
     async fn run(self: Box<Self>) -> Result<WholeAnswer<Embeddings>, EngineError> {
-        let run = self.0.run(|text, wire, prompt| {
+        let Self { prepared, inputs } = *self;
+        let run = prepared.run(|text, wire, prompt| {
             let Vectors { data } = serde_json::from_slice(text).map_err(|error| RemoteError::json(&error))?;
-            if data.is_empty() {
-                return Err(RemoteError::frame("no vectors"));
+            if data.len() != inputs {
+                return Err(RemoteError::frame("another number of vectors than of inputs"));
             }
             let answer = Answered::read(text, &identity(wire), 0, prompt)?;
             Ok(WholeAnswer {

@@ -57,7 +57,12 @@ impl Forwarding {
     fn pass(&mut self, frame: &Frame<'_>, text: &[u8]) {
         self.out.extend_from_slice(b"data: ");
         let usage = self.tally.usage();
+        let begin = self.out.len();
         frame.write(text, &self.identity, usage, &mut self.out);
+        // An event of several lines; in JSON line feeds are blanks, in an event they end a line.
+        for byte in self.out.iter_mut().skip(begin).filter(|byte| **byte == b'\n') {
+            *byte = b' ';
+        }
         self.out.extend_from_slice(b"\n\n");
     }
 
