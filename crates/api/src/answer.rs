@@ -6,7 +6,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
-use silica_engine::{ChatEvent, WireRequest, WireRoute};
+use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason, Usage, WireRequest, WireRoute};
 use silica_gateway::{Admitted, Call, Delivery, GatewayError};
 use silica_platform::Standing;
 use silica_protocol::ErrorCode;
@@ -42,6 +42,54 @@ where
     let first = call.next().await.ok_or(GatewayError::Cut)??;
     let events = stream::iter([Ok(first)]).chain(call);
     Ok(sse::response(events, writer, stall_limit))
+}
+
+/// One choice of an answer in one piece, while it grows.
+pub(crate) trait GrowingChoice {
+    /// Takes more of the choice.
+    fn add(&mut self, delta: Delta);
+
+    /// Takes the reason for its end.
+    fn end(&mut self, reason: FinishReason);
+}
+
+/// A whole answer.
+pub(crate) enum Collected<T> {
+    /// From the events of an engine.
+    Written(T),
+    /// As an engine wrote it: JSON.
+    Forwarded(Bytes),
+}
+
+/// Reads a call to its end, into one part for each choice. Dropping the future cancels the call.
+///
+/// # Errors
+/// When the call fails, whatever was generated before.
+pub(crate) async fn collected<P: GrowingChoice>(
+    mut call: Call,
+    mut parts: Vec<P>,
+) -> Result<Collected<(Vec<P>, Usage)>, GatewayError> {
+    let mut usage = Usage::default();
+    let mut forwarded = None;
+    while let Some(event) = call.next().await {
+        let event = event?;
+        usage = event.usage;
+        match event.kind {
+            ChatEventKind::Started => {}
+            ChatEventKind::Forwarded { bytes, .. } => forwarded = Some(bytes),
+            ChatEventKind::Delta { choice, delta } => part(&mut parts, choice)?.add(delta),
+            ChatEventKind::Finished { choice, reason } => part(&mut parts, choice)?.end(reason),
+        }
+    }
+    Ok(forwarded.map_or(Collected::Written((parts, usage)), Collected::Forwarded))
+}
+
+/// An engine that speaks of a choice nobody asked for has lost its way.
+fn part<P>(parts: &mut [P], choice: u32) -> Result<&mut P, GatewayError> {
+    usize::try_from(choice)
+        .ok()
+        .and_then(|index| parts.get_mut(index))
+        .ok_or(GatewayError::Cut)
 }
 
 /// How an admitted call left the limits of its account, as headers.

@@ -16,11 +16,11 @@ use silica_protocol::openai::chat::{
 };
 use silica_protocol::{ErrorBody, ErrorCode};
 
-use self::collect::{Collected, collect};
+use self::collect::collect;
 use self::frames::ChatFrames;
 use self::prepare::engine_request;
 use self::wire::Head;
-use crate::answer::{self, blocking};
+use crate::answer::{self, Collected, blocking};
 use crate::body::json_response;
 use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace};
 

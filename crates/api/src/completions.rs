@@ -13,10 +13,10 @@ use silica_protocol::openai::completions::{
     Completion, CompletionChunk, CompletionRequest, CompletionRequestSchema,
 };
 
-use self::collect::{Collected, collect};
+use self::collect::collect;
 use self::frames::CompletionFrames;
 use self::prepare::engine_request;
-use crate::answer::{self, blocking};
+use crate::answer::{self, Collected, blocking};
 use crate::body::json_response;
 use crate::chat::wire::Head;
 use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace};

@@ -1,46 +1,28 @@
 //! The answer in one piece.
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use silica_engine::{ChatEventKind, Delta};
+use silica_engine::Delta;
 use silica_gateway::{Call, GatewayError};
 use silica_protocol::openai::chat::{
     AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, FunctionCall, ToolCall,
 };
 
 use super::wire::{self, Head};
-
-/// A whole answer.
-pub(super) enum Collected {
-    /// From the events of an engine.
-    Written(ChatCompletion),
-    /// As an engine wrote it: JSON.
-    Forwarded(Bytes),
-}
+use crate::answer::{Collected, GrowingChoice, collected};
 
 /// Reads a call to its end. Dropping the future cancels the call.
 ///
 /// # Errors
 /// When the call fails, whatever was generated before.
-pub(super) async fn collect(mut call: Call, head: Head, choices: u32) -> Result<Collected, GatewayError> {
-    let mut parts: Vec<Parts> = (0..choices).map(|_| Parts::default()).collect();
-    let mut usage = silica_engine::Usage::default();
-    let mut forwarded = None;
-    while let Some(event) = call.next().await {
-        let event = event?;
-        usage = event.usage;
-        match event.kind {
-            ChatEventKind::Started => {}
-            ChatEventKind::Forwarded { bytes, .. } => forwarded = Some(bytes),
-            ChatEventKind::Delta { choice, delta } => part(&mut parts, choice)?.add(delta),
-            ChatEventKind::Finished { choice, reason } => {
-                part(&mut parts, choice)?.finish_reason = Some(wire::finish_reason(reason));
-            }
-        }
-    }
-    if let Some(bytes) = forwarded {
-        return Ok(Collected::Forwarded(bytes));
-    }
+pub(super) async fn collect(
+    call: Call,
+    head: Head,
+    choices: u32,
+) -> Result<Collected<ChatCompletion>, GatewayError> {
+    let parts: Vec<Parts> = (0..choices).map(|_| Parts::default()).collect();
+    let (parts, usage) = match collected(call, parts).await? {
+        Collected::Written(written) => written,
+        Collected::Forwarded(bytes) => return Ok(Collected::Forwarded(bytes)),
+    };
     let choices = (0..)
         .zip(parts)
         .map(|(index, parts)| parts.into_choice(index))
@@ -56,14 +38,6 @@ pub(super) async fn collect(mut call: Call, head: Head, choices: u32) -> Result<
     }))
 }
 
-/// An engine that speaks of a choice nobody asked for has lost its way.
-fn part(parts: &mut [Parts], choice: u32) -> Result<&mut Parts, GatewayError> {
-    usize::try_from(choice)
-        .ok()
-        .and_then(|index| parts.get_mut(index))
-        .ok_or(GatewayError::Cut)
-}
-
 /// One choice while it grows.
 #[derive(Default)]
 struct Parts {
@@ -74,7 +48,7 @@ struct Parts {
     finish_reason: Option<FinishReason>,
 }
 
-impl Parts {
+impl GrowingChoice for Parts {
     fn add(&mut self, delta: Delta) {
         match delta {
             Delta::Content { text, logprobs } => {
@@ -104,6 +78,12 @@ impl Parts {
         }
     }
 
+    fn end(&mut self, reason: silica_engine::FinishReason) {
+        self.finish_reason = Some(wire::finish_reason(reason));
+    }
+}
+
+impl Parts {
     fn into_choice(self, index: u32) -> Result<Choice, GatewayError> {
         let message = AssistantMessage {
             role: "assistant",

@@ -1,54 +1,32 @@
 //! The answer in one piece.
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use silica_engine::{ChatEventKind, Delta, TextLogprob};
+use silica_engine::{Delta, TextLogprob};
 use silica_gateway::{Call, GatewayError};
 use silica_protocol::openai::chat::FinishReason;
 use silica_protocol::openai::completions::{Completion, CompletionChoice, CompletionLogprobs};
 
+use crate::answer::{Collected, GrowingChoice, collected};
 use crate::chat::wire::{self, Head};
-
-/// A whole answer.
-pub(super) enum Collected {
-    /// From the events of an engine.
-    Written(Completion),
-    /// As an engine wrote it: JSON.
-    Forwarded(Bytes),
-}
 
 /// Reads a call to its end. Each choice begins with `echo`. Dropping the future cancels the call.
 ///
 /// # Errors
 /// When the call fails, whatever was generated before.
 pub(super) async fn collect(
-    mut call: Call,
+    call: Call,
     head: Head,
     choices: u32,
     echo: &str,
-) -> Result<Collected, GatewayError> {
+) -> Result<Collected<Completion>, GatewayError> {
     let empty = || Parts {
         text: echo.to_owned(),
         ..Parts::default()
     };
-    let mut parts: Vec<Parts> = (0..choices).map(|_| empty()).collect();
-    let mut usage = silica_engine::Usage::default();
-    let mut forwarded = None;
-    while let Some(event) = call.next().await {
-        let event = event?;
-        usage = event.usage;
-        match event.kind {
-            ChatEventKind::Started => {}
-            ChatEventKind::Forwarded { bytes, .. } => forwarded = Some(bytes),
-            ChatEventKind::Delta { choice, delta } => part(&mut parts, choice)?.add(delta),
-            ChatEventKind::Finished { choice, reason } => {
-                part(&mut parts, choice)?.finish_reason = Some(finish_reason(reason));
-            }
-        }
-    }
-    if let Some(bytes) = forwarded {
-        return Ok(Collected::Forwarded(bytes));
-    }
+    let parts: Vec<Parts> = (0..choices).map(|_| empty()).collect();
+    let (parts, usage) = match collected(call, parts).await? {
+        Collected::Written(written) => written,
+        Collected::Forwarded(bytes) => return Ok(Collected::Forwarded(bytes)),
+    };
     let choices = (0..)
         .zip(parts)
         .map(|(index, parts)| parts.into_choice(index))
@@ -62,14 +40,6 @@ pub(super) async fn collect(
         usage: wire::usage(usage),
         system_fingerprint: "",
     }))
-}
-
-/// An engine that speaks of a choice nobody asked for has lost its way.
-fn part(parts: &mut [Parts], choice: u32) -> Result<&mut Parts, GatewayError> {
-    usize::try_from(choice)
-        .ok()
-        .and_then(|index| parts.get_mut(index))
-        .ok_or(GatewayError::Cut)
 }
 
 /// Text is all that a completion has, so no tools were called.
@@ -111,7 +81,7 @@ struct Parts {
     finish_reason: Option<FinishReason>,
 }
 
-impl Parts {
+impl GrowingChoice for Parts {
     fn add(&mut self, delta: Delta) {
         // Raw text has no reasoning and no calls.
         let Delta::Content {
@@ -131,6 +101,12 @@ impl Parts {
         }
     }
 
+    fn end(&mut self, reason: silica_engine::FinishReason) {
+        self.finish_reason = Some(finish_reason(reason));
+    }
+}
+
+impl Parts {
     fn into_choice(self, index: u32) -> Result<CompletionChoice, GatewayError> {
         Ok(CompletionChoice {
             index,
