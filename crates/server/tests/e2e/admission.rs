@@ -87,7 +87,7 @@ async fn the_worst_case_must_be_there_and_callers_at_once_never_overdraw() {
     drop(calls);
     let fits = script("afterwards");
     request["messages"][0]["content"] = fits.to_string().into();
-    request["max_tokens"] = 900.into();
+    request["max_tokens"] = 700.into();
     let answer = loop {
         let call = server
             .request(Method::POST, "/v1/chat/completions")
