@@ -7,9 +7,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of one permit; a body takes whole ones.
@@ -74,12 +71,6 @@ impl BodyShare {
         }
         Ok(())
     }
-}
-
-/// Lets the extractors of a request find the budget.
-pub(crate) async fn offer_budget(budget: BodyBudget, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(budget);
-    next.run(request).await
 }
 
 #[cfg(test)]

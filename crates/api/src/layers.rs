@@ -14,15 +14,16 @@ use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::failure::render;
-use crate::{CorsOrigins, Failure, limit_headers};
+use crate::{CorsOrigins, Failure, drain_unread, limit_headers};
 
 /// The response header that carries the trace id.
 pub const TRACE_ID_HEADER: HeaderName = HeaderName::from_static("x-siliconcloud-trace-id");
 
-/// Writes errors in the form of the route and the operator's dialect; see [`Failure`].
-pub(crate) async fn write_dialect(dialect: ErrorDialect, request: Request, next: Next) -> Response {
+/// Reads what the handler leaves of the request's body, and writes errors in the form of the route
+/// and the operator's dialect; see [`drain_unread`] and [`Failure`].
+pub(crate) async fn exchange(dialect: ErrorDialect, request: Request, next: Next) -> Response {
     let form = form_of(request.uri().path(), dialect);
-    let response = next.run(request).await;
+    let response = drain_unread(request, next).await;
     match response.extensions().get::<ApiError>() {
         Some(error) if form != ErrorForm::Platform(ErrorDialect::Year2026) => {
             let error = error.clone();

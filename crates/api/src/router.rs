@@ -1,19 +1,23 @@
 //! The route table and the stack of layers. No logic.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::Router;
-use axum::extract::{FromRef, Request};
-use axum::middleware::{Next, from_fn};
+use axum::extract::FromRef;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use silica_gateway::Gateway;
 use silica_platform::Platform;
 use silica_protocol::ErrorCode;
 use silica_types::SharedClock;
+use tower::ServiceBuilder;
 
-use crate::body_budget::{BodyBudget, offer_budget};
-use crate::layers::{compression, cors, panic_barrier, write_dialect};
+use crate::body_budget::BodyBudget;
+use crate::layers::{compression, cors, exchange, panic_barrier};
 use crate::{
-    ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, drain_unread,
-    embeddings, messages, models, rerank, user,
+    ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, embeddings, messages,
+    models, rerank, user,
 };
 
 /// What the handlers work with.
@@ -26,7 +30,7 @@ pub struct ApiState {
     /// The current time.
     pub clock: SharedClock,
     /// The operator's settings.
-    pub config: ApiConfig,
+    pub config: Arc<ApiConfig>,
 }
 
 impl FromRef<ApiState> for BodyLimits {
@@ -65,23 +69,21 @@ pub fn routes(state: ApiState) -> Router {
 }
 
 /// Puts the layers around routes. From the inside out: a panic becomes an error, a body is
-/// read within a budget of all, an error gets its dialect, JSON is compressed, CORS headers go on everything, the rest of an unread body is
-/// read, the trace id and the metrics go on everything.
+/// read within a budget of all, the rest of an unread body is read, an error gets its dialect,
+/// JSON is compressed, CORS headers, the trace id and the metrics go on everything.
 pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Router {
     let dialect = config.dialect;
     let budget = BodyBudget::new(config.body.max_total_bytes);
-    routes
-        .layer(panic_barrier())
-        .layer(from_fn(move |request: Request, next: Next| {
-            offer_budget(budget.clone(), request, next)
-        }))
-        .layer(from_fn(move |request: Request, next: Next| {
-            write_dialect(dialect, request, next)
-        }))
-        .layer(compression())
-        .layer(cors(&config.cors))
-        .layer(from_fn(drain_unread))
+    // As one layer: the router puts each that it is given in a box of its own, and clones it, with
+    // all that it holds, for every request.
+    let layers = ServiceBuilder::new()
         .layer(ObserveLayer::new(clock))
+        .layer(cors(&config.cors))
+        .layer(compression())
+        .layer(from_fn(move |request, next| exchange(dialect, request, next)))
+        .layer(Extension(budget))
+        .layer(panic_barrier());
+    routes.layer(layers)
 }
 
 fn endpoints() -> Router<ApiState> {

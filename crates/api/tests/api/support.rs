@@ -81,7 +81,7 @@ impl App {
             platform,
             gateway,
             clock,
-            config,
+            config: Arc::new(config),
         };
         let router = silica_api::router(state.clone());
         Self {

@@ -122,16 +122,16 @@ impl Server {
             platform: self.platform.clone(),
             gateway: self.gateway.clone(),
             clock: SharedClock::clone(&self.clock),
-            config: ApiConfig {
+            config: Arc::new(ApiConfig {
                 dialect: config.errors.dialect,
                 body: body_limits(config),
                 cors: config.cors.origins()?,
                 stream_stall_limit: config.server.write_timeout.0,
                 trusted_proxies: config.server.trusted_proxies()?,
                 ..ApiConfig::default()
-            },
+            }),
         };
-        let (layers, clock) = (state.config.clone(), SharedClock::clone(&self.clock));
+        let (layers, clock) = (Arc::clone(&state.config), SharedClock::clone(&self.clock));
         let routes = silica_api::routes(state).merge(self.common_routes(&silica_api::openapi())?);
         Ok(silica_api::with_layers(routes, &layers, clock))
     }
