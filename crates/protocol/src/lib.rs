@@ -16,7 +16,7 @@ pub mod silicon;
 pub use dialect::{ErrorDialect, ErrorForm, RenderedError};
 pub use error::{ApiError, ErrorBody};
 pub use error_code::ErrorCode;
-pub use reader::RequestBody;
+pub use reader::{ForwardableBody, MemberSpans, RequestBody};
 
 #[cfg(test)]
 mod tests {

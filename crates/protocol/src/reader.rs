@@ -5,6 +5,7 @@
 //! borrowed text. No tree of the whole body is built: a body of small numbers would grow to many
 //! times its size. Unknown fields are skipped without recursion, however deep they are nested.
 
+mod guarded;
 mod visit;
 
 use std::fmt;
@@ -13,7 +14,8 @@ use serde::Deserializer as _;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use self::visit::{Items, Known, Members};
+pub use self::guarded::MemberSpans;
+use self::visit::{Items, Known, KnownOrGuarded, Members};
 use crate::{ApiError, ErrorCode};
 
 /// A request body that checks itself while it is read.
@@ -23,6 +25,19 @@ pub trait RequestBody: Sized + Send + 'static {
     /// # Errors
     /// With a code of the contract, for malformed JSON and for anything the contract refuses.
     fn from_json(text: &str) -> Result<Self, ApiError>;
+}
+
+/// A request body that an engine elsewhere may get as it came, but for a few members.
+///
+/// Those members are guarded: each is there at most once, and no name beside it is one that some
+/// server would take for it, such as `Model` for `model`. What the gateway checked is what the
+/// engine obeys.
+pub trait ForwardableBody: RequestBody {
+    /// As [`RequestBody::from_json`], with the places of the guarded members.
+    ///
+    /// # Errors
+    /// As [`RequestBody::from_json`].
+    fn from_json_with_spans(text: &str) -> Result<(Self, MemberSpans), ApiError>;
 }
 
 /// Where a value stands in the body; prints as `messages.0.content`.
@@ -165,6 +180,18 @@ pub(crate) fn dictionary<'a>(
 
 const NO_DICTIONARY: &str = "Input should be a valid dictionary";
 
+/// What is wrong with a text that is no body.
+fn no_body(error: &serde_json::Error) -> ApiError {
+    match error.classify() {
+        Category::Data => Path::Root.fault(NO_DICTIONARY),
+        Category::Syntax | Category::Eof | Category::Io => ApiError::invalid(format!(
+            "The request body is not valid JSON (line {}, column {}).",
+            error.line(),
+            error.column()
+        )),
+    }
+}
+
 /// The known members of one object.
 pub(crate) struct Object<'p, 'a> {
     at: Path<'p>,
@@ -178,18 +205,37 @@ impl<'p, 'a> Object<'p, 'a> {
         let fields = body
             .deserialize_map(Known(known))
             .and_then(|fields| body.end().map(|()| fields));
-        let fields = fields.map_err(|error| match error.classify() {
-            Category::Data => Path::Root.fault(NO_DICTIONARY),
-            Category::Syntax | Category::Eof | Category::Io => ApiError::invalid(format!(
-                "The request body is not valid JSON (line {}, column {}).",
-                error.line(),
-                error.column()
-            )),
-        })?;
+        let fields = fields.map_err(|error| no_body(&error))?;
         Ok(Self {
             at: Path::Root,
             fields,
         })
+    }
+
+    /// As [`Object::read_body`], of a [`ForwardableBody`].
+    pub(crate) fn read_forwardable(
+        text: &'a str,
+        known: &'static [&'static str],
+    ) -> Result<(Self, MemberSpans), ApiError> {
+        let mut body = serde_json::Deserializer::from_str(text);
+        let found = body
+            .deserialize_map(KnownOrGuarded(known))
+            .and_then(|found| body.end().map(|()| found));
+        let found = found.map_err(|error| no_body(&error))?;
+        let object = Self {
+            at: Path::Root,
+            fields: found.fields,
+        };
+        if let Some(name) = found.look_alike {
+            return Err(object
+                .path(name)
+                .fault("The field's name should be written in lower case"));
+        }
+        if let Some(name) = found.twice {
+            return Err(object.path(name).fault("The field should be there once"));
+        }
+        let spans = MemberSpans::of(text, &object.fields);
+        Ok((object, spans))
     }
 
     /// Reads an object, keeping the members named in `known`. `null` counts as absent, and of a

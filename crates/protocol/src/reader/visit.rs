@@ -5,29 +5,29 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::guarded::{GUARDED, look_alike};
 use crate::ApiError;
 
 /// Keeps the raw values of known keys.
 pub(super) struct Known(pub(super) &'static [&'static str]);
 
+/// The members of an object that were kept.
+pub(super) type Fields<'de> = Vec<(&'static str, &'de RawValue)>;
+
 impl<'de> Visitor<'de> for Known {
-    type Value = Vec<(&'static str, &'de RawValue)>;
+    type Value = Fields<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields: Self::Value = Vec::new();
+        let mut fields = Vec::new();
         while let Some(known) = map.next_key_seed(KnownKey(self.0))? {
             match known {
                 Some(name) => {
                     let raw = map.next_value()?;
-                    // A key repeated a million times must not take a million entries.
-                    match fields.iter_mut().find(|(earlier, _)| *earlier == name) {
-                        Some(entry) => entry.1 = raw,
-                        None => fields.push((name, raw)),
-                    }
+                    keep(&mut fields, name, raw);
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -35,6 +35,97 @@ impl<'de> Visitor<'de> for Known {
             }
         }
         Ok(fields)
+    }
+}
+
+/// Keeps a member; says whether its name is new. Of a repeated one the last value counts: a key
+/// repeated a million times must not take a million entries.
+fn keep<'de>(fields: &mut Fields<'de>, name: &'static str, raw: &'de RawValue) -> bool {
+    if let Some(entry) = fields.iter_mut().find(|(earlier, _)| *earlier == name) {
+        entry.1 = raw;
+        false
+    } else {
+        fields.push((name, raw));
+        true
+    }
+}
+
+/// As [`Known`], of a body that may be forwarded: the [`GUARDED`] members are kept as well.
+pub(super) struct KnownOrGuarded(pub(super) &'static [&'static str]);
+
+/// What was found in a body that may be forwarded.
+pub(super) struct Guarded<'de> {
+    pub(super) fields: Fields<'de>,
+    /// The guarded name that another name could be taken for.
+    pub(super) look_alike: Option<&'static str>,
+    /// The guarded name that is there twice.
+    pub(super) twice: Option<&'static str>,
+}
+
+impl<'de> Visitor<'de> for KnownOrGuarded {
+    type Value = Guarded<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut fields, mut look_alike, mut twice) = (Vec::new(), None, None);
+        while let Some(key) = map.next_key_seed(GuardedKey(self.0))? {
+            match key {
+                Key::Kept(name) => {
+                    let raw = map.next_value()?;
+                    if !keep(&mut fields, name, raw) && GUARDED.contains(&name) {
+                        twice = Some(name);
+                    }
+                }
+                Key::LooksLike(name) => {
+                    look_alike = Some(name);
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Key::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Guarded {
+            fields,
+            look_alike,
+            twice,
+        })
+    }
+}
+
+/// Recognises a key of a body that may be forwarded.
+struct GuardedKey(&'static [&'static str]);
+
+enum Key {
+    Kept(&'static str),
+    LooksLike(&'static str),
+    Unknown,
+}
+
+impl<'de> DeserializeSeed<'de> for GuardedKey {
+    type Value = Key;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for GuardedKey {
+    type Value = Key;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+        let mut kept = self.0.iter().chain(GUARDED).copied();
+        Ok(match kept.find(|name| *name == key) {
+            Some(name) => Key::Kept(name),
+            None => look_alike(key).map_or(Key::Unknown, Key::LooksLike),
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::parameters::{
     seed, stop, stream_options, top_k, within,
 };
 use crate::reader::{Object, Path, boolean, string};
-use crate::{ApiError, ErrorCode, RequestBody};
+use crate::{ApiError, ErrorCode, ForwardableBody, MemberSpans, RequestBody};
 
 /// A chat request, read and checked. `None` and empty lists mean "not given"; the handler fills
 /// in the defaults. Fields that the API tolerates without effect (`user`, `stream_options`,
@@ -101,8 +101,20 @@ const KNOWN: &[&str] = &[
 
 impl RequestBody for ChatCompletionRequest {
     fn from_json(text: &str) -> Result<Self, ApiError> {
-        let body = Object::read_body(text, KNOWN)?;
-        let (prefix, suffix) = continuation(&body)?;
+        Self::from_json_with_spans(text).map(|(request, _)| request)
+    }
+}
+
+impl ForwardableBody for ChatCompletionRequest {
+    fn from_json_with_spans(text: &str) -> Result<(Self, MemberSpans), ApiError> {
+        let (body, spans) = Object::read_forwardable(text, KNOWN)?;
+        Ok((Self::read(&body)?, spans))
+    }
+}
+
+impl ChatCompletionRequest {
+    fn read(body: &Object<'_, '_>) -> Result<Self, ApiError> {
+        let (prefix, suffix) = continuation(body)?;
         body.optional("stream_options", stream_options)?;
         let penalty = |at: Path<'_>, raw: &RawValue| within(at, raw, Lowest::From(-2.0), 2.0);
         Ok(Self {
@@ -111,7 +123,7 @@ impl RequestBody for ChatCompletionRequest {
                 .optional("messages", messages)?
                 .ok_or(ErrorCode::MessageRequired)?,
             stream: body.optional("stream", boolean)?.unwrap_or(false),
-            max_tokens: answer_length(&body)?,
+            max_tokens: answer_length(body)?,
             stop: body.optional("stop", stop)?.unwrap_or_default(),
             temperature: body.optional("temperature", |at, raw| within(at, raw, Lowest::From(0.0), 2.0))?,
             top_p: body.optional("top_p", |at, raw| within(at, raw, Lowest::Above(0.0), 1.0))?,
@@ -122,7 +134,7 @@ impl RequestBody for ChatCompletionRequest {
             logit_bias: body.optional("logit_bias", logit_bias)?.unwrap_or_default(),
             n: body.optional("n", |at, raw| choices(at, raw, 20))?,
             seed: body.optional("seed", seed)?,
-            logprobs: logprobs(&body)?,
+            logprobs: logprobs(body)?,
             response_format: body
                 .optional("response_format", response_format)?
                 .unwrap_or_default(),

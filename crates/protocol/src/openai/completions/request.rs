@@ -8,7 +8,7 @@ use crate::parameters::{
     within,
 };
 use crate::reader::{Kind, Object, Path, boolean, list, string};
-use crate::{ApiError, ErrorCode, RequestBody};
+use crate::{ApiError, ErrorCode, ForwardableBody, MemberSpans, RequestBody};
 
 /// A completion request, read and checked. `None` and empty lists mean "not given". Fields that the
 /// API tolerates without effect of its own (`user`, `stream_options`, `repetition_penalty` and
@@ -78,7 +78,19 @@ const MOST_CHOICES: u32 = 128;
 
 impl RequestBody for CompletionRequest {
     fn from_json(text: &str) -> Result<Self, ApiError> {
-        let body = Object::read_body(text, KNOWN)?;
+        Self::from_json_with_spans(text).map(|(request, _)| request)
+    }
+}
+
+impl ForwardableBody for CompletionRequest {
+    fn from_json_with_spans(text: &str) -> Result<(Self, MemberSpans), ApiError> {
+        let (body, spans) = Object::read_forwardable(text, KNOWN)?;
+        Ok((Self::read(&body)?, spans))
+    }
+}
+
+impl CompletionRequest {
+    fn read(body: &Object<'_, '_>) -> Result<Self, ApiError> {
         body.optional("stream_options", stream_options)?;
         let penalty = |at: Path<'_>, raw: &RawValue| within(at, raw, Lowest::From(-2.0), 2.0);
         let request = Self {
@@ -102,7 +114,7 @@ impl RequestBody for CompletionRequest {
             seed: body.optional("seed", seed)?,
             logprobs: body.optional("logprobs", logprobs)?.flatten(),
         };
-        request.check_together(&body)?;
+        request.check_together(body)?;
         Ok(request)
     }
 }

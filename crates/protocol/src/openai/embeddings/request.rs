@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::EncodingFormat;
 use crate::parameters::{integer_within, model};
 use crate::reader::{Kind, Object, Path, list, string};
-use crate::{ApiError, ErrorCode, RequestBody};
+use crate::{ApiError, ErrorCode, ForwardableBody, MemberSpans, RequestBody};
 
 /// An embedding request, read and checked. `user` and unknown fields are not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,7 +31,19 @@ const MOST_DIMENSIONS: u32 = 65_536;
 
 impl RequestBody for EmbeddingRequest {
     fn from_json(text: &str) -> Result<Self, ApiError> {
-        let body = Object::read_body(text, KNOWN)?;
+        Self::from_json_with_spans(text).map(|(request, _)| request)
+    }
+}
+
+impl ForwardableBody for EmbeddingRequest {
+    fn from_json_with_spans(text: &str) -> Result<(Self, MemberSpans), ApiError> {
+        let (body, spans) = Object::read_forwardable(text, KNOWN)?;
+        Ok((Self::read(&body)?, spans))
+    }
+}
+
+impl EmbeddingRequest {
+    fn read(body: &Object<'_, '_>) -> Result<Self, ApiError> {
         Ok(Self {
             model: body.optional("model", model)?.ok_or(ErrorCode::ModelRequired)?,
             inputs: body.optional("input", inputs)?.ok_or(ErrorCode::InputRequired)?,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::parameters::{integer_within, model};
 use crate::reader::{Kind, Object, Path, boolean, list, string};
-use crate::{ApiError, ErrorCode, RequestBody};
+use crate::{ApiError, ErrorCode, ForwardableBody, MemberSpans, RequestBody};
 
 /// A rerank request, read and checked. `instruction` and unknown fields are not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,7 +43,19 @@ const MOST_DOCUMENTS: usize = 65_536;
 
 impl RequestBody for RerankRequest {
     fn from_json(text: &str) -> Result<Self, ApiError> {
-        let body = Object::read_body(text, KNOWN)?;
+        Self::from_json_with_spans(text).map(|(request, _)| request)
+    }
+}
+
+impl ForwardableBody for RerankRequest {
+    fn from_json_with_spans(text: &str) -> Result<(Self, MemberSpans), ApiError> {
+        let (body, spans) = Object::read_forwardable(text, KNOWN)?;
+        Ok((Self::read(&body)?, spans))
+    }
+}
+
+impl RerankRequest {
+    fn read(body: &Object<'_, '_>) -> Result<Self, ApiError> {
         Ok(Self {
             model: body.optional("model", model)?.ok_or(ErrorCode::ModelRequired)?,
             query: body.optional("query", query)?.ok_or(ErrorCode::QueryRequired)?,
