@@ -12,12 +12,13 @@ use silica_platform::Standing;
 use silica_protocol::ErrorCode;
 
 use crate::sse::{self, WriteFrames};
-use crate::{Failure, limit_headers};
+use crate::{Failure, RawBody, limit_headers};
 
 /// The request as it came, for engines that it can be forwarded to.
-pub(crate) fn original(admitted: &Admitted, body: Bytes, route: WireRoute, streams: bool) -> WireRequest {
+pub(crate) fn original(admitted: &Admitted, body: RawBody, route: WireRoute, streams: bool) -> WireRequest {
     WireRequest {
-        body,
+        body: body.bytes,
+        members: body.members.into(),
         route,
         id: admitted.id().to_string(),
         model: admitted.model().id.clone(),

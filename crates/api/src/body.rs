@@ -11,7 +11,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use silica_protocol::{ApiError, ErrorCode, RequestBody};
+use silica_protocol::{ApiError, ErrorCode, ForwardableBody, MemberSpans, RequestBody};
 use tokio::time::timeout;
 
 use crate::Failure;
@@ -38,9 +38,18 @@ pub struct ValidJson<T>(pub T);
 
 /// As [`ValidJson`], with the body as it came, for engines that it can be forwarded to.
 #[derive(Debug, Clone)]
-pub struct ForwardableJson<T>(pub T, pub Bytes);
+pub struct ForwardableJson<T>(pub T, pub RawBody);
 
-impl<S: Send + Sync, T: RequestBody> FromRequest<S> for ForwardableJson<T>
+/// A body as it came.
+#[derive(Debug, Clone)]
+pub struct RawBody {
+    /// Its text.
+    pub bytes: Bytes,
+    /// What of it is not forwarded as it came.
+    pub members: MemberSpans,
+}
+
+impl<S: Send + Sync, T: ForwardableBody> FromRequest<S> for ForwardableJson<T>
 where
     BodyLimits: FromRef<S>,
 {
@@ -48,7 +57,8 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let (body, _share) = read(request, BodyLimits::from_ref(state)).await?;
-        Ok(Self(parse(body.clone(), T::from_json).await?, body))
+        let (request, members) = parse(body.clone(), T::from_json_with_spans).await?;
+        Ok(Self(request, RawBody { bytes: body, members }))
     }
 }
 

@@ -28,7 +28,7 @@ mod sse;
 mod user;
 
 pub use auth::{CallerAuth, bearer_token};
-pub use body::{BodyLimits, ForwardableJson, Json, ValidJson};
+pub use body::{BodyLimits, ForwardableJson, Json, RawBody, ValidJson};
 pub use client_address::{InvalidNetwork, PeerAddress, TrustedProxies, parse_network};
 pub use config::{ApiConfig, CorsOrigins, InvalidOrigin};
 pub use drain::drain_unread;

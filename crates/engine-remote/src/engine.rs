@@ -81,14 +81,13 @@ impl HealthProbe for RemoteEngine {
 
 impl Shared {
     /// The client's body as this engine gets it.
-    fn forwarded(&self, wire: &WireRequest, most: Option<TokenCount>) -> Result<Pieces, EngineError> {
+    fn forwarded(&self, wire: &WireRequest, most: Option<TokenCount>) -> Pieces {
         let changes = Changes {
             model: &self.model_json,
             max_tokens: most,
-            streams: wire.streams,
             continuous_usage: self.continuous_usage,
         };
-        forwarded_body(&wire.body, &changes)
+        forwarded_body(wire, &changes)
     }
 }
 

@@ -4,6 +4,7 @@
 //! that speaks OpenAI's dialect may therefore forward what came, and hand back what it was answered.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use silica_types::ModelName;
@@ -14,6 +15,9 @@ use silica_types::ModelName;
 pub struct WireRequest {
     /// A JSON object in UTF-8, checked by whoever made the request of it.
     pub body: Bytes,
+    /// Names of members of the body and where their values stand in it: every one that an engine may
+    /// be told in other words, each once.
+    pub members: Vec<(&'static str, Range<usize>)>,
     /// What was asked.
     pub route: WireRoute,
     /// The `id` that the answer carries.
@@ -22,6 +26,16 @@ pub struct WireRequest {
     pub model: ModelName,
     /// Whether the answer is a stream of events, or one JSON object.
     pub streams: bool,
+}
+
+impl WireRequest {
+    /// Where the value of a member stands in the body; `None` when it is not there.
+    pub fn member(&self, name: &str) -> Option<Range<usize>> {
+        let mut members = self.members.iter();
+        members
+            .find(|(known, _)| *known == name)
+            .map(|(_, span)| span.clone())
+    }
 }
 
 /// The routes of OpenAI's dialect that are forwarded.

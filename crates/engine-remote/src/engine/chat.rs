@@ -75,7 +75,7 @@ struct PreparedRemote {
 impl PreparedRemote {
     fn new(shared: Arc<Shared>, request: &ChatRequest) -> Result<Self, EngineError> {
         let body = if let Some(wire) = &request.wire {
-            shared.forwarded(wire, Some(request.max_tokens))?
+            shared.forwarded(wire, Some(request.max_tokens))
         } else {
             let body = ChatBody::new(&shared.model, request, shared.continuous_usage);
             Bytes::from(serde_json::to_vec(&body).map_err(EngineError::failed)?).into()

@@ -86,7 +86,7 @@ impl Prepared {
         let wire = wire.cloned().ok_or_else(|| {
             EngineError::InvalidRequest("the engine takes requests in its own dialect only".to_owned())
         })?;
-        let body = shared.forwarded(&wire, None)?;
+        let body = shared.forwarded(&wire, None);
         Ok(Self {
             shared,
             body,

@@ -28,8 +28,13 @@ pub(super) struct Edits<'a> {
 impl<'a> Edits<'a> {
     /// Puts another value in the place of one, or adds it under its name when it was absent.
     pub(super) fn set(&mut self, text: &[u8], name: &str, old: Option<&RawValue>, new: &'a [u8]) {
+        self.set_at(old.map(|old| span(text, old)), name, new);
+    }
+
+    /// As [`Edits::set`], of a value that stands at `old`.
+    pub(super) fn set_at(&mut self, old: Option<Range<usize>>, name: &str, new: &'a [u8]) {
         match old {
-            Some(old) => self.replaced.push((span(text, old), new)),
+            Some(old) => self.replaced.push((old, new)),
             None => self.add(name, new),
         }
     }

@@ -1,14 +1,12 @@
 //! A request's body with the few changes that it needs.
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use silica_engine::EngineError;
+use silica_engine::WireRequest;
 use silica_types::TokenCount;
 
 use super::body::Pieces;
-use super::edit::{Edits, Part, present};
+use super::edit::{Edits, Part};
 
 /// Bodies up to this size are written anew in one piece, which costs less than several.
 const ONE_PIECE: usize = 16 * 1024;
@@ -20,55 +18,37 @@ pub(crate) struct Changes<'a> {
     pub(crate) model: &'a [u8],
     /// The most tokens, for requests that generate.
     pub(crate) max_tokens: Option<TokenCount>,
-    /// Whether the answer is a stream of events.
-    pub(crate) streams: bool,
     /// Whether usage is asked for in every frame.
     pub(crate) continuous_usage: bool,
 }
 
-#[derive(Deserialize)]
-struct Members<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    model: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    max_completion_tokens: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    stream_options: Option<&'a RawValue>,
-}
-
 /// Writes the changes into a client's body.
-///
-/// # Errors
-/// When the body is no JSON object, or names one of the changed members twice.
-pub(crate) fn forwarded_body(body: &Bytes, changes: &Changes<'_>) -> Result<Pieces, EngineError> {
-    let members: Members<'_> = serde_json::from_slice(body)
-        .map_err(|error| EngineError::InvalidRequest(format!("The request body cannot be read: {error}.")))?;
+pub(crate) fn forwarded_body(wire: &WireRequest, changes: &Changes<'_>) -> Pieces {
+    let body = &wire.body;
     let most = changes.max_tokens.map(|most| most.get().to_string());
-    let options = changes
+    let options = wire
         .streams
-        .then(|| stream_options(members.stream_options, changes.continuous_usage));
+        .then(|| stream_options(value(wire, "stream_options"), changes.continuous_usage));
     let mut edits = Edits::default();
-    edits.set(body, "model", members.model, changes.model);
+    edits.set_at(wire.member("model"), "model", changes.model);
     if let Some(most) = &most {
         // The newer name wins at engines that know both, as it does here.
-        let (name, old) = match members.max_completion_tokens {
-            Some(old) if old.get() != "null" => ("max_completion_tokens", Some(old)),
-            _ => ("max_tokens", members.max_tokens),
+        let name = match value(wire, "max_completion_tokens") {
+            Some(old) if old != b"null" => "max_completion_tokens",
+            _ => "max_tokens",
         };
         // An equal number stays as it was written.
-        if old.is_none_or(|old| old.get() != most) {
-            edits.set(body, name, old, most.as_bytes());
+        if value(wire, name) != Some(most.as_bytes()) {
+            edits.set_at(wire.member(name), name, most.as_bytes());
         }
     }
     if let Some(options) = &options {
-        edits.set(body, "stream_options", members.stream_options, options);
+        edits.set_at(wire.member("stream_options"), "stream_options", options);
     }
     if body.len() <= ONE_PIECE {
         let mut whole = Vec::with_capacity(body.len() + 128);
         edits.write(body, &mut whole);
-        return Ok(Bytes::from(whole).into());
+        return Bytes::from(whole).into();
     }
     let mut pieces = Pieces::default();
     for part in edits.parts(body) {
@@ -77,15 +57,20 @@ pub(crate) fn forwarded_body(body: &Bytes, changes: &Changes<'_>) -> Result<Piec
             Part::New(bytes) => Bytes::copy_from_slice(bytes),
         });
     }
-    Ok(pieces)
+    pieces
+}
+
+/// The text of a member's value.
+fn value<'a>(wire: &'a WireRequest, name: &str) -> Option<&'a [u8]> {
+    wire.body.get(wire.member(name)?)
 }
 
 /// The client's options, with usage asked for.
-fn stream_options(old: Option<&RawValue>, continuous_usage: bool) -> Vec<u8> {
+fn stream_options(old: Option<&[u8]>, continuous_usage: bool) -> Vec<u8> {
     if old.is_none() && !continuous_usage {
         return br#"{"include_usage":true}"#.to_vec();
     }
-    let old = old.and_then(|old| serde_json::from_str::<Map<String, Value>>(old.get()).ok());
+    let old = old.and_then(|old| serde_json::from_slice::<Map<String, Value>>(old).ok());
     let mut options = old.unwrap_or_default();
     options.insert("include_usage".to_owned(), true.into());
     if continuous_usage {
@@ -97,17 +82,31 @@ fn stream_options(old: Option<&RawValue>, continuous_usage: bool) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use silica_engine::WireRoute;
+    use silica_protocol::MemberSpans;
+    use silica_types::ModelName;
+
     use super::*;
 
     fn changed(body: &str, most: Option<u32>, streams: bool) -> String {
+        changed_on(WireRoute::ChatCompletions, body, most, streams)
+    }
+
+    fn changed_on(route: WireRoute, body: &str, most: Option<u32>, streams: bool) -> String {
         let changes = Changes {
             model: br#""up""#,
             max_tokens: most.map(TokenCount),
-            streams,
             continuous_usage: false,
         };
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        String::from_utf8(forwarded_body(&body, &changes).unwrap().concat()).unwrap()
+        let wire = WireRequest {
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            members: MemberSpans::in_body(body).unwrap().into(),
+            route,
+            id: String::new(),
+            model: ModelName::new("m").unwrap(),
+            streams,
+        };
+        String::from_utf8(forwarded_body(&wire, &changes).concat()).unwrap()
     }
 
     #[test]
@@ -163,18 +162,5 @@ mod tests {
         let filler = "x".repeat(2 * ONE_PIECE);
         let text = changed(&format!(r#"{{"model":"m","a":"{filler}"}}"#), Some(3), false);
         assert_eq!(text, format!(r#"{{"model":"up","a":"{filler}","max_tokens":3}}"#));
-    }
-
-    #[test]
-    fn a_member_that_is_named_twice_is_refused() {
-        let body = Bytes::from_static(br#"{"model":"a","model":"b"}"#);
-        let changes = Changes {
-            model: b"1",
-            max_tokens: None,
-            streams: false,
-            continuous_usage: false,
-        };
-        let refused = forwarded_body(&body, &changes).unwrap_err();
-        assert!(matches!(refused, EngineError::InvalidRequest(_)));
     }
 }

@@ -1,9 +1,9 @@
 //! Requests and answers that pass through as they came.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use silica_engine::{ChatEventKind, ChatRequest, EngineError, FinishReason, WireRequest, WireRoute};
 use silica_engine_remote::RemoteOptions;
+use silica_protocol::MemberSpans;
 use silica_testkit::{
     FirstFrame, LineEnds, UpstreamFault, UpstreamOutcome, UpstreamRoute, UpstreamScript, UsageFrames,
 };
@@ -21,8 +21,10 @@ fn wired(script: &UpstreamScript, route: WireRoute, streams: bool, more: &Value)
     let more = more.as_object().expect("more members").clone();
     body.as_object_mut().expect("an object").extend(more);
     let mut request = request(script);
+    let body = body.to_string();
     request.wire = Some(WireRequest {
-        body: Bytes::from(body.to_string()),
+        members: MemberSpans::in_body(&body).unwrap().into(),
+        body: body.into(),
         route,
         id: "answer-1".to_owned(),
         model: ModelName::new("vendor/public").unwrap(),

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use super::Object;
+use crate::ApiError;
+
 /// Their names. Some are no words of this API, but engines know them and obey them rather than the
 /// others: `n_predict` and `n_cmpl` are those of llama-server.
 pub(super) const GUARDED: &[&str] = &[
@@ -24,6 +27,14 @@ pub(super) const GUARDED: &[&str] = &[
 pub struct MemberSpans(Vec<(&'static str, Range<usize>)>);
 
 impl MemberSpans {
+    /// Finds the guarded members of a body of which nothing else is read.
+    ///
+    /// # Errors
+    /// As [`RequestBody::from_json`](crate::RequestBody::from_json), for what is wrong with them.
+    pub fn in_body(text: &str) -> Result<Self, ApiError> {
+        Object::read_forwardable(text, &[]).map(|(_, spans)| spans)
+    }
+
     /// Of members that were read from `text`.
     pub(super) fn of(text: &str, fields: &[(&'static str, &RawValue)]) -> Self {
         let guarded = fields.iter().filter(|(name, _)| GUARDED.contains(name));
