@@ -1,6 +1,8 @@
 //! Structured logs on standard error. Never holds prompts, answers, keys, e-mail or IP addresses:
 //! the events themselves must not carry them.
 
+mod lines;
+
 use std::io::{self, IsTerminal as _};
 
 use anyhow::Context as _;
@@ -8,18 +10,20 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{LogConfig, LogFormat};
+use lines::{Lines, WritingLines};
 
-/// Starts writing log lines as configured.
+/// Starts writing log lines as configured, until what it returns is dropped.
 ///
 /// # Errors
-/// When the level is not understood or logging was started before.
-pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
+/// When the level is not understood, logging was started before, or no thread can be started.
+pub(crate) fn start(config: &LogConfig) -> anyhow::Result<WritingLines> {
     // The migration library tells of every start; whoever wants that names it in the level.
     let directives = format!("sea_orm_migration=warn,{}", config.level);
     let filter = EnvFilter::builder().parse(directives).context("log.level")?;
+    let (lines, writing) = Lines::start(io::stderr()).context("cannot start the thread that logs")?;
     let lines = fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(lines)
         .with_span_events(FmtSpan::NONE);
     let started = match config.format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
@@ -31,5 +35,6 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
     };
     started
         .map_err(|error| anyhow::anyhow!(error))
-        .context("cannot start logging")
+        .context("cannot start logging")?;
+    Ok(writing)
 }

@@ -47,7 +47,7 @@ const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 /// Whatever keeps it from serving: configuration, ports, data folder, database, models.
 pub(crate) fn run(arguments: &ServeArguments, environment: &Environment) -> anyhow::Result<()> {
     let config = config::load(arguments.config.as_deref(), environment, arguments.overrides())?;
-    logging::start(&config.log)?;
+    let _lines = logging::start(&config.log)?;
     silica_api::install_panic_hook();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
