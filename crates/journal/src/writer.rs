@@ -15,7 +15,7 @@ use crate::store::{self, PAGE_SIZE, Position};
 const LARGEST_GROUP: usize = 512;
 /// How long groups are apart while many callers commit at once. A commit costs as much CPU for ten
 /// events as for one, and so does waking the callers' threads.
-const PACE: Duration = Duration::from_micros(500);
+const PACE: Duration = Duration::from_millis(2);
 /// How many groups go at once after a pause that gathered nothing, so that callers who come one after
 /// the other do not wait for each other.
 const UNPACED_GROUPS: u32 = 16;
