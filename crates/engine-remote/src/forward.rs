@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod choice;
 mod edit;
 mod frame;
 mod frames;

@@ -7,19 +7,29 @@ use crate::RemoteError;
 /// The longest event that is read, in bytes of its lines.
 pub(crate) const LONGEST_EVENT: usize = 1024 * 1024;
 
-/// Cuts a stream of bytes into the data of its events. Keeps at most one event.
+/// Cuts a stream of bytes into the data of its events. Keeps at most one event. An event of one line
+/// that came in one piece, as nearly all do, is handed out as a part of that piece; only others are
+/// copied.
 #[derive(Debug, Default)]
 pub(crate) struct EventDecoder {
     /// What was fed and not looked at yet.
     fed: Bytes,
-    /// The line that is not whole yet.
+    /// The begin of a line whose end was not fed yet.
     line: Vec<u8>,
-    /// The data lines of this event, joined by line feeds; `None` when it has none.
-    data: Option<Vec<u8>>,
+    data: Data,
     /// The last line ended with a carriage return, to which a line feed may belong.
     after_return: bool,
     /// Anything but the first line, which may begin with a byte order mark.
     past_first_line: bool,
+}
+
+/// The data lines of an event, joined by line feeds.
+#[derive(Debug, Default)]
+enum Data {
+    #[default]
+    None,
+    One(Bytes),
+    Several(Vec<u8>),
 }
 
 impl EventDecoder {
@@ -33,71 +43,99 @@ impl EventDecoder {
     ///
     /// # Errors
     /// When an event is longer than [`LONGEST_EVENT`].
-    pub(crate) fn next_event(&mut self) -> Result<Option<Vec<u8>>, RemoteError> {
-        while self.next_line()? {
-            let line = std::mem::take(&mut self.line);
-            if line.is_empty() {
-                if let Some(data) = self.data.take() {
-                    return Ok(Some(data));
-                }
-                continue;
+    pub(crate) fn next_event(&mut self) -> Result<Option<Bytes>, RemoteError> {
+        while let Some(line) = self.next_line()? {
+            if !line.is_empty() {
+                self.keep(line);
+            } else if let Some(data) = self.data.take() {
+                return Ok(Some(data));
             }
-            self.keep(&line);
+        }
+        // Whoever waits for more must not keep the whole piece alive for a part of it.
+        if let Data::One(line) = &mut self.data {
+            *line = Bytes::copy_from_slice(line);
         }
         Ok(None)
     }
 
     /// The data of an event that the stream's end completes: servers exist that leave out the last
     /// empty line. A cut event shows by its JSON.
-    pub(crate) fn last_event(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn last_event(&mut self) -> Option<Bytes> {
         let line = std::mem::take(&mut self.line);
-        self.keep(&line);
+        self.keep(line.into());
         self.data.take()
     }
 
-    /// Moves bytes to `line` up to the end of a line. Says whether the line is whole.
-    fn next_line(&mut self) -> Result<bool, RemoteError> {
+    /// The next whole line; `None` when its end was not fed yet.
+    fn next_line(&mut self) -> Result<Option<Bytes>, RemoteError> {
         if self.after_return && !self.fed.is_empty() {
             self.after_return = false;
             if self.fed.first() == Some(&b'\n') {
                 self.fed.advance(1);
             }
         }
-        let end = self.fed.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        let taken = self.fed.split_to(end.unwrap_or(self.fed.len()));
-        let kept = self.line.len() + self.data.as_ref().map_or(0, Vec::len);
-        if kept + taken.len() > LONGEST_EVENT {
+        let end = memchr::memchr2(b'\n', b'\r', &self.fed);
+        let mut line = self.fed.split_to(end.unwrap_or(self.fed.len()));
+        let kept = self.line.len() + self.data.len();
+        if kept + line.len() > LONGEST_EVENT {
             return Err(RemoteError::FrameTooLong(LONGEST_EVENT));
         }
-        self.line.extend_from_slice(&taken);
         if end.is_none() {
-            return Ok(false);
+            self.line.extend_from_slice(&line);
+            return Ok(None);
         }
         self.after_return = self.fed.get_u8() == b'\r';
-        if !self.past_first_line {
-            self.past_first_line = true;
-            if self.line.starts_with(b"\xef\xbb\xbf") {
-                self.line.drain(..3);
-            }
+        if !self.line.is_empty() {
+            self.line.extend_from_slice(&line);
+            line = std::mem::take(&mut self.line).into();
         }
-        Ok(true)
+        if !std::mem::replace(&mut self.past_first_line, true) && line.starts_with(b"\xef\xbb\xbf") {
+            line.advance(3);
+        }
+        Ok(Some(line))
     }
 
     /// Adds a line to the event if it is one of data. Comments and other fields say nothing here.
-    fn keep(&mut self, line: &[u8]) {
-        let Some(value) = line.strip_prefix(b"data") else {
-            return;
+    fn keep(&mut self, mut line: Bytes) {
+        let field = match line.strip_prefix(b"data") {
+            Some([]) => 4,
+            Some([b':', b' ', ..]) => 6,
+            Some([b':', ..]) => 5,
+            Some(_) | None => return,
         };
-        let value = match value {
-            [] => value,
-            [b':', b' ', value @ ..] | [b':', value @ ..] => value,
-            _ => return,
+        line.advance(field);
+        self.data.add(line);
+    }
+}
+
+impl Data {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(line) => line.len(),
+            Self::Several(lines) => lines.len(),
+        }
+    }
+
+    fn add(&mut self, line: Bytes) {
+        let mut lines = match std::mem::take(self) {
+            Self::None => {
+                *self = Self::One(line);
+                return;
+            }
+            Self::One(first) => first.to_vec(),
+            Self::Several(lines) => lines,
         };
-        if let Some(data) = &mut self.data {
-            data.push(b'\n');
-            data.extend_from_slice(value);
-        } else {
-            self.data = Some(value.to_vec());
+        lines.push(b'\n');
+        lines.extend_from_slice(&line);
+        *self = Self::Several(lines);
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        match std::mem::take(self) {
+            Self::None => None,
+            Self::One(line) => Some(line),
+            Self::Several(lines) => Some(lines.into()),
         }
     }
 }
@@ -121,7 +159,7 @@ mod tests {
         found.extend(decoder.last_event());
         Ok(found
             .into_iter()
-            .map(|event| String::from_utf8(event).unwrap())
+            .map(|event| String::from_utf8(event.to_vec()).unwrap())
             .collect())
     }
 
@@ -161,6 +199,31 @@ mod tests {
         ));
         let comment = [b":", vec![b'x'; LONGEST_EVENT].as_slice()].concat();
         assert!(matches!(events(&[&comment]), Err(RemoteError::FrameTooLong(_))));
+    }
+
+    #[test]
+    fn an_event_of_one_line_is_a_part_of_what_was_fed() {
+        let fed = Bytes::from_static(b"data: a\n\ndata: b\n\n");
+        let places = fed.as_ptr().addr()..fed.as_ptr().addr() + fed.len();
+        let mut decoder = EventDecoder::default();
+        decoder.feed(fed);
+        for expected in ["a", "b"] {
+            let event = decoder.next_event().unwrap().unwrap();
+            assert_eq!(event, expected);
+            assert!(places.contains(&event.as_ptr().addr()), "{expected} was copied");
+        }
+        assert_eq!(decoder.next_event().unwrap(), None);
+    }
+
+    #[test]
+    fn an_event_that_is_not_whole_keeps_no_piece_alive() {
+        let fed = Bytes::from(b"data: a\nda".to_vec());
+        let mut decoder = EventDecoder::default();
+        decoder.feed(fed.clone());
+        assert_eq!(decoder.next_event().unwrap(), None);
+        assert!(fed.is_unique(), "the piece is still held");
+        decoder.feed(Bytes::from_static(b"ta: b\n\n"));
+        assert_eq!(decoder.next_event().unwrap().unwrap(), "a\nb");
     }
 
     proptest! {

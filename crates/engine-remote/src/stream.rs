@@ -1,5 +1,8 @@
 //! Reads an answer from its connection, with a limit on every wait.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +10,8 @@ use futures::stream;
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use silica_engine::{ChatEvent, ChatStream};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::unconstrained;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::sse::EventDecoder;
 use crate::{RemoteError, RemoteOptions};
@@ -18,6 +22,9 @@ const DONE: &[u8] = b"[DONE]";
 /// How long the end of the body may take after the last event. A body that was read to its end
 /// gives its connection back; waiting longer than that is worth costs more than a new connection.
 const LAST_BYTES_LIMIT: Duration = Duration::from_millis(20);
+
+/// The most of frames that are there that go on together, in bytes.
+const MOST_TOGETHER: usize = 16 * 1024;
 
 /// The longest waits, see [`RemoteOptions`].
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +89,8 @@ where
         decoder: EventDecoder::default(),
         answer,
         limits,
-        silent_until: (first_frame_by, limits.first_frame),
+        alarm: Box::pin(sleep_until(first_frame_by)),
+        wait: limits.first_frame,
         has_ended: false,
         fault: None,
         engine,
@@ -100,8 +108,10 @@ struct Reader<B, A> {
     decoder: EventDecoder,
     answer: A,
     limits: Limits,
-    /// When the next frame must be there, and how long a wait that is.
-    silent_until: (Instant, Duration),
+    /// When the next frame must be there.
+    alarm: Pin<Box<Sleep>>,
+    /// How long a wait that is.
+    wait: Duration,
     has_ended: bool,
     /// What ended the answer too early, until it is told.
     fault: Option<RemoteError>,
@@ -135,55 +145,62 @@ where
         }
     }
 
-    /// Waits for a frame, and reads it and those that came with it into the answer.
+    /// Waits for a frame, and reads it and those that are there as well into the answer, so that they
+    /// go on together.
     async fn advance(&mut self) -> Result<(), RemoteError> {
-        let (by, wait) = self.silent_until;
-        let mut frame = match timeout_at(by, self.frame()).await {
-            Ok(frame) => frame,
-            Err(_) => Err(RemoteError::Silent(wait)),
-        };
         let was_complete = self.answer.is_complete();
+        let mut frame = self.frame().await;
+        let mut taken = 0;
         loop {
-            self.take(frame)?;
+            taken += frame
+                .as_ref()
+                .map_or(0, |frame| frame.as_ref().map_or(0, Bytes::len));
+            self.take(frame).await?;
             if self.has_ended {
                 return Ok(());
             }
-            frame = match self.decoder.next_event() {
-                Ok(None) => break,
-                Ok(Some(data)) => Ok(self.unless_done(data).await),
-                Err(error) => Err(error),
+            if taken >= MOST_TOGETHER {
+                break;
+            }
+            frame = match poll_fn(|context| Poll::Ready(self.poll_frame(context))).await {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => break,
             };
         }
         // Before the first word, frames that say nothing win no time. The usage is waited for from the
         // last choice's end on, however many frames follow it.
         if self.answer.has_begun() && !was_complete {
-            let wait = if self.answer.is_complete() {
+            self.wait = if self.answer.is_complete() {
                 self.limits.usage
             } else {
                 self.limits.stall
             };
-            self.silent_until = (Instant::now() + wait, wait);
+            self.alarm.as_mut().reset(Instant::now() + self.wait);
         }
         Ok(())
     }
 
     /// Reads a frame into the answer, or notes the end.
-    fn take(&mut self, frame: Result<Option<Vec<u8>>, RemoteError>) -> Result<(), RemoteError> {
+    async fn take(&mut self, frame: Result<Option<Bytes>, RemoteError>) -> Result<(), RemoteError> {
         let was_complete = self.answer.is_complete();
         let taken = match frame {
-            Ok(Some(data)) => self.answer.frame(&data).map(|()| true),
-            Ok(None) if was_complete => Ok(false),
-            Ok(None) => Err(RemoteError::Truncated),
+            Ok(Some(data)) if data == DONE => {
+                self.read_to_end().await;
+                Ok(None)
+            }
+            Ok(Some(data)) => self.answer.frame(&data).map(Some),
+            Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
         match taken {
-            Ok(true) if self.answer.is_over() => self.cut_off(),
+            Ok(Some(())) if self.answer.is_over() => self.cut_off(),
             // Nothing that goes wrong after the last choice's end makes the answer less whole.
-            Ok(false) | Err(_) if was_complete => {
+            Ok(None) | Err(_) if was_complete => {
                 self.has_ended = true;
                 self.answer.finish();
             }
-            Ok(_) => {}
+            Ok(Some(())) => {}
+            Ok(None) => return Err(RemoteError::Truncated),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -202,43 +219,48 @@ where
     }
 
     /// The next frame of the answer, `None` at its end.
-    async fn frame(&mut self) -> Result<Option<Vec<u8>>, RemoteError> {
+    async fn frame(&mut self) -> Result<Option<Bytes>, RemoteError> {
+        poll_fn(|context| {
+            let frame = self.poll_frame(context);
+            if frame.is_ready() {
+                return frame;
+            }
+            // A flood of what is no frame must not use up what the alarm needs to be looked at.
+            let alarm = pin!(unconstrained(self.alarm.as_mut()));
+            alarm.poll(context).map(|()| Err(RemoteError::Silent(self.wait)))
+        })
+        .await
+    }
+
+    /// As [`Reader::frame`], without a limit.
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, RemoteError>> {
         loop {
             if let Some(data) = self.decoder.next_event()? {
-                return Ok(self.unless_done(data).await);
+                return Poll::Ready(Ok(Some(data)));
             }
             let Some(body) = &mut self.body else {
-                return Ok(None);
+                return Poll::Ready(Ok(None));
             };
-            match body.frame().await {
+            match ready!(Pin::new(body).poll_frame(context)) {
                 Some(Ok(frame)) => {
                     // Trailers say nothing here.
                     if let Ok(data) = frame.into_data() {
                         self.decoder.feed(data);
                     }
                 }
-                Some(Err(error)) => return Err(RemoteError::Broken(error)),
-                None => return Ok(self.decoder.last_event().filter(|data| data != DONE)),
+                Some(Err(error)) => return Poll::Ready(Err(RemoteError::Broken(error))),
+                None => return Poll::Ready(Ok(self.decoder.last_event())),
             }
         }
     }
 
-    /// A frame, or `None` and a body read to its end when it is the mark of the end.
-    async fn unless_done(&mut self, data: Vec<u8>) -> Option<Vec<u8>> {
-        if data != DONE {
-            return Some(data);
+    /// Waits a moment for the end of the body. One frame is all that is due.
+    async fn read_to_end(&mut self) {
+        if let Some(body) = &mut self.body {
+            let _ = timeout(LAST_BYTES_LIMIT, body.frame()).await;
         }
-        // One frame is all that is due: the end of the body.
-        let rest = async {
-            match &mut self.body {
-                Some(body) => body
-                    .frame()
-                    .await
-                    .is_none_or(|frame| frame.is_ok_and(|frame| frame.is_trailers())),
-                None => true,
-            }
-        };
-        let _ = timeout(LAST_BYTES_LIMIT, rest).await;
-        None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,18 @@ impl Tally {
         }
     }
 
+    /// Whether what was consumed is exactly what this report says.
+    pub(crate) fn shows(&self, report: Report) -> bool {
+        let usage = self.usage();
+        let counted = Report {
+            prompt: Some(usage.prompt),
+            cached: usage.cached,
+            completion: Some(usage.completion),
+            reasoning: usage.reasoning,
+        };
+        usage.source == UsageSource::Engine && counted == report
+    }
+
     /// What was consumed; from the engine only where all of it is.
     pub(crate) fn usage(&self) -> Usage {
         let completion = self.base.completion + self.completion.tokens();

@@ -158,7 +158,7 @@ impl PreparedChat for PreparedRemote {
         let event = ChatEvent {
             usage: answer.usage,
             kind: ChatEventKind::Forwarded {
-                bytes: answer.bytes.into(),
+                bytes: answer.bytes,
                 has_text: answer.has_text,
                 end: answer.end,
             },

@@ -133,7 +133,7 @@ impl PreparedWhole<Embeddings> for PreparedEmbed {
             let answer = Answered::read(text, &identity(wire), 0, prompt)?;
             Ok(WholeAnswer {
                 usage: answer.usage,
-                content: WholeContent::Forwarded(answer.bytes.into()),
+                content: WholeContent::Forwarded(answer.bytes),
             })
         });
         run.await

@@ -1,16 +1,17 @@
 //! An answer in one piece that passes through.
 
+use bytes::{Bytes, BytesMut};
 use silica_engine::{FinishReason, Usage};
 use silica_types::TokenCount;
 
-use super::frame::{Frame, Identity};
+use super::frame::{Frame, Identity, Places};
 use crate::RemoteError;
 use crate::tally::Tally;
 
 /// A whole answer, fit for the client.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
     pub(crate) usage: Usage,
     pub(crate) has_text: bool,
     /// Why the last choice ended; `None` for answers without choices.
@@ -29,13 +30,13 @@ impl Answered {
         prompt: TokenCount,
     ) -> Result<Self, RemoteError> {
         let frame = Frame::read(text)?;
-        let given = frame.choices.as_deref().unwrap_or_default();
+        let given = &frame.choices;
         if given.len() != usize::try_from(choices).unwrap_or(usize::MAX) {
             return Err(RemoteError::frame("another number of choices than was asked for"));
         }
         let mut tally = Tally::new(prompt);
         let (mut has_text, mut end) = (false, None);
-        for choice in given {
+        for choice in given.iter() {
             let (text, thought) = choice.measure();
             tally.forward(text.weight, thought.weight);
             has_text |= text.bytes > 0;
@@ -53,10 +54,10 @@ impl Answered {
             tally.report(report);
         }
         let usage = tally.usage();
-        let mut bytes = Vec::with_capacity(text.len() + 256);
-        frame.write(text, identity, usage, &mut bytes);
+        let mut bytes = BytesMut::new();
+        Places::of(&frame, text).write(text, identity, usage, &mut bytes);
         Ok(Self {
-            bytes,
+            bytes: bytes.freeze(),
             usage,
             has_text,
             end,

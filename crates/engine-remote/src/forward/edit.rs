@@ -26,13 +26,9 @@ pub(super) struct Edits<'a> {
 }
 
 impl<'a> Edits<'a> {
-    /// Puts another value in the place of one, or adds it under its name when it was absent.
-    pub(super) fn set(&mut self, text: &[u8], name: &str, old: Option<&RawValue>, new: &'a [u8]) {
-        self.set_at(old.map(|old| span(text, old)), name, new);
-    }
-
-    /// As [`Edits::set`], of a value that stands at `old`.
-    pub(super) fn set_at(&mut self, old: Option<Range<usize>>, name: &str, new: &'a [u8]) {
+    /// Puts another value in the place of the one that stands at `old`, or adds it under its name when
+    /// it was absent.
+    pub(super) fn set(&mut self, old: Option<Range<usize>>, name: &str, new: &'a [u8]) {
         match old {
             Some(old) => self.replaced.push((old, new)),
             None => self.add(name, new),
@@ -98,8 +94,9 @@ mod tests {
     fn changed(text: &str) -> String {
         let names: Names<'_> = serde_json::from_str(text).unwrap();
         let mut edits = Edits::default();
-        edits.set(text.as_bytes(), "b", names.b, b"2");
-        edits.set(text.as_bytes(), "a", names.a, b"1");
+        let at = |value| span(text.as_bytes(), value);
+        edits.set(names.b.map(at), "b", b"2");
+        edits.set(names.a.map(at), "a", b"1");
         let mut out = Vec::new();
         edits.write(text.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()

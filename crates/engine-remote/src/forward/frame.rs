@@ -1,14 +1,17 @@
 //! What is read of an answer's JSON, a frame of a stream or a whole one, and what is written into it.
 
+use std::ops::Range;
+
+use bytes::{BufMut as _, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use silica_engine::{FinishReason, Usage};
+use silica_engine::Usage;
 use silica_protocol::openai::chat as protocol;
 
-use super::edit::{Edits, present};
-use super::measure::Measure;
+use super::choice::{Choice, Choices};
+use super::edit::{present, span};
 use crate::RemoteError;
-use crate::wire::{Fault, UsageReport, finish_reason, reported_fault};
+use crate::wire::{Fault, UsageReport, reported_fault};
 
 /// Who the answer says it is.
 #[derive(Debug, Clone)]
@@ -28,54 +31,32 @@ pub(super) struct Frame<'a> {
     model: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     usage: Option<&'a RawValue>,
-    #[serde(default)]
-    pub(super) choices: Option<Vec<Choice>>,
+    #[serde(borrow, default)]
+    pub(super) choices: Choices<'a>,
     error: Option<Fault>,
     #[serde(borrow)]
     object: Option<&'a RawValue>,
     code: Option<serde_json::Value>,
 }
 
-/// What a frame or an answer says of one choice.
-#[derive(Deserialize)]
-pub(super) struct Choice {
-    #[serde(default)]
-    pub(super) index: u32,
-    /// Of a frame.
-    delta: Option<Message>,
-    /// Of a whole answer.
-    message: Option<Message>,
-    /// Of a completion, either way.
-    #[serde(default)]
-    text: Measure,
-    finish_reason: Option<String>,
+/// Where a frame's text is written anew, and with what. One serves all frames of a stream in turn.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// In the order of the text.
+    changed: Vec<(Range<usize>, Part)>,
+    /// Members that are absent, in the order in which they are added.
+    added: [Option<Part>; 3],
+    /// The brace that ends the object.
+    end: usize,
 }
 
-#[derive(Deserialize, Default)]
-struct Message {
-    #[serde(default)]
-    content: Measure,
-    #[serde(default)]
-    refusal: Measure,
-    reasoning_content: Option<Measure>,
-    /// The name that newer servers give to `reasoning_content`; some send both.
-    reasoning: Option<Measure>,
-    #[serde(default)]
-    tool_calls: Option<Vec<ToolCall>>,
-}
-
-#[derive(Deserialize)]
-struct ToolCall {
-    #[serde(default)]
-    function: Option<Function>,
-}
-
-#[derive(Deserialize)]
-struct Function {
-    #[serde(default)]
-    name: Measure,
-    #[serde(default)]
-    arguments: Measure,
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Id,
+    Model,
+    Usage,
+    Name(&'static str),
 }
 
 impl<'a> Frame<'a> {
@@ -84,6 +65,10 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// When it is no JSON object, has members of wrong types, or reports a failure.
     pub(super) fn read(text: &'a [u8]) -> Result<Self, RemoteError> {
+        // The reader would take a list of the members' values as well.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(RemoteError::frame("no object"));
+        }
         let frame: Self = serde_json::from_slice(text).map_err(|error| RemoteError::json(&error))?;
         let says_error = frame.object.is_some_and(|object| object.get() == r#""error""#);
         match reported_fault(frame.error.as_ref(), says_error, frame.code.as_ref()) {
@@ -100,102 +85,92 @@ impl<'a> Frame<'a> {
         let Some(raw) = self.usage else { return Ok(None) };
         serde_json::from_str(raw.get()).map_err(|error| RemoteError::json(&error))
     }
+}
 
-    /// Writes the frame with our identity and usage.
-    pub(super) fn write(&self, text: &[u8], identity: &Identity, usage: Usage, out: &mut Vec<u8>) {
-        let renamed = self.renamed(text);
-        // Read again only where the text has changed, which is rare.
-        let again = renamed.as_ref().and_then(|text| Frame::read(text).ok());
-        let (frame, text) = match (&again, &renamed) {
-            (Some(frame), Some(text)) => (frame, text.as_slice()),
-            _ => (self, text),
-        };
-        let usage = protocol::Usage::new(
-            usage.prompt.get(),
-            usage.cached.get(),
-            usage.completion.get(),
-            usage.reasoning.get(),
-        );
-        let usage = serde_json::to_vec(&usage).unwrap_or_else(|_| b"null".to_vec());
-        let mut edits = Edits::default();
-        edits.set(text, "id", frame.id, &identity.id);
-        edits.set(text, "model", frame.model, &identity.model);
-        edits.set(text, "usage", frame.usage, &usage);
-        edits.write(text, out);
+impl Places {
+    /// Those of one frame, its usage among them.
+    pub(super) fn of(frame: &Frame<'_>, text: &[u8]) -> Self {
+        let mut places = Self::default();
+        places.find(frame, text, false);
+        places
     }
 
-    /// The text with `reasoning_content` where the engine wrote `reasoning`; `None` when it did not.
-    fn renamed(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let choices = self.choices.as_deref().unwrap_or_default();
-        if !choices.iter().any(|choice| choice.message().only_reasoning()) {
-            return None;
+    /// Notes where `frame`, which was read from `text`, is to be changed: `id` and `model`, names of
+    /// reasoning, and `usage` unless the engine's own may stay.
+    pub(super) fn find(&mut self, frame: &Frame<'_>, text: &[u8], keeps_usage: bool) {
+        self.changed.clear();
+        self.added = [None; 3];
+        // A text that was read as an object ends with a brace.
+        self.end = text.trim_ascii_end().len().saturating_sub(1);
+        let members = [
+            (frame.id, Part::Id),
+            (frame.model, Part::Model),
+            (frame.usage, Part::Usage),
+        ];
+        for ((old, part), added) in members.into_iter().zip(&mut self.added) {
+            match old {
+                Some(_) if keeps_usage && matches!(part, Part::Usage) => {}
+                Some(old) => self.changed.push((span(text, old), part)),
+                None => *added = Some(part),
+            }
         }
-        let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
-        for choice in value.get_mut("choices")?.as_array_mut()? {
-            for name in ["delta", "message"] {
-                let Some(message) = choice.get_mut(name).and_then(|value| value.as_object_mut()) else {
-                    continue;
-                };
-                if let Some(reasoning) = message.shift_remove("reasoning") {
-                    message.insert("reasoning_content".to_owned(), reasoning);
+        for (name, word) in frame.choices.iter().flat_map(Choice::renamed) {
+            let start = name.as_ptr().addr() - text.as_ptr().addr();
+            self.changed.push((start..start + name.len(), Part::Name(word)));
+        }
+        self.changed.sort_unstable_by_key(|(at, _)| at.start);
+    }
+
+    /// Appends the text with its changes.
+    pub(super) fn write(&self, text: &[u8], identity: &Identity, usage: Usage, out: &mut BytesMut) {
+        out.reserve(text.len() + ROOM);
+        let mut kept = 0;
+        for (at, part) in &self.changed {
+            out.put_slice(text.get(kept..at.start).unwrap_or_default());
+            part.write(identity, usage, out);
+            kept = at.end;
+        }
+        out.put_slice(text.get(kept..self.end).unwrap_or_default());
+        for part in self.added.iter().flatten() {
+            out.put_slice(b",\"");
+            out.put_slice(part.name().as_bytes());
+            out.put_slice(b"\":");
+            part.write(identity, usage, out);
+        }
+        out.put_u8(b'}');
+    }
+}
+
+/// What is usually added to a frame, in bytes.
+const ROOM: usize = 384;
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Model => "model",
+            Self::Usage => "usage",
+            Self::Name(name) => name,
+        }
+    }
+
+    fn write(self, identity: &Identity, usage: Usage, out: &mut BytesMut) {
+        match self {
+            Self::Id => out.put_slice(&identity.id),
+            Self::Model => out.put_slice(&identity.model),
+            Self::Name(name) => out.put_slice(name.as_bytes()),
+            Self::Usage => {
+                let usage = protocol::Usage::new(
+                    usage.prompt.get(),
+                    usage.cached.get(),
+                    usage.completion.get(),
+                    usage.reasoning.get(),
+                );
+                if let Err(error) = serde_json::to_writer(out.writer(), &usage) {
+                    // Numbers can be written, and memory does not fail.
+                    tracing::error!(%error, "a usage cannot be written");
                 }
             }
         }
-        serde_json::to_vec(&value).ok()
-    }
-}
-
-impl Choice {
-    fn message(&self) -> &Message {
-        static EMPTY: Message = Message::EMPTY;
-        self.delta.as_ref().or(self.message.as_ref()).unwrap_or(&EMPTY)
-    }
-
-    /// All text, and the reasoning in it.
-    pub(super) fn measure(&self) -> (Measure, Measure) {
-        let message = self.message();
-        let reasoning = message.reasoning();
-        let calls = message.tool_calls.iter().flatten();
-        let calls: Measure = calls
-            .filter_map(|call| call.function.as_ref())
-            .map(|function| function.name + function.arguments)
-            .sum();
-        (
-            self.text + message.content + message.refusal + reasoning + calls,
-            reasoning,
-        )
-    }
-
-    /// Why the choice ended, if it did.
-    ///
-    /// # Errors
-    /// When it did not end by itself.
-    pub(super) fn end(&self) -> Result<Option<FinishReason>, RemoteError> {
-        match self.finish_reason.as_deref().and_then(finish_reason) {
-            None => Ok(None),
-            Some(Ok(reason)) => Ok(Some(reason)),
-            Some(Err(())) => Err(RemoteError::Reported { code: None }),
-        }
-    }
-}
-
-impl Message {
-    const EMPTY: Self = Self {
-        content: Measure::NOTHING,
-        refusal: Measure::NOTHING,
-        reasoning_content: None,
-        reasoning: None,
-        tool_calls: None,
-    };
-
-    fn reasoning(&self) -> Measure {
-        let texts = [self.reasoning_content, self.reasoning].into_iter().flatten();
-        texts.max_by_key(|text| text.bytes).unwrap_or_default()
-    }
-
-    /// Whether there is reasoning under the newer name alone.
-    fn only_reasoning(&self) -> bool {
-        let is_there = |text: Option<Measure>| text.is_some_and(|text| text.bytes > 0);
-        is_there(self.reasoning) && !is_there(self.reasoning_content)
     }
 }

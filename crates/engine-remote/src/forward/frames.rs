@@ -1,14 +1,20 @@
 //! A streamed answer that passes through: a state machine without I/O.
 
-use silica_engine::{ChatEvent, ChatEventKind, FinishReason, WireRoute};
+use bytes::{BufMut as _, BytesMut};
+use silica_engine::{ChatEvent, ChatEventKind, FinishReason, Usage, WireRoute};
 use silica_types::TokenCount;
 
-use super::frame::{Frame, Identity};
+use super::frame::{Frame, Identity, Places};
 use super::measure::Measure;
 use crate::RemoteError;
 use crate::ceiling::Ceiling;
 use crate::stream::Reading;
 use crate::tally::Tally;
+use crate::wire::UsageReport;
+
+/// The most that is kept of the buffer of frames between two events, in bytes: streams are many, and
+/// most of them wait.
+const KEPT_BYTES: usize = 2 * 1024;
 
 /// One answer on its way. The frame by which the last choice ends is held until
 /// [`Reading::finish`], because the engine reports its usage after it; the frame of that report has
@@ -20,14 +26,24 @@ pub(crate) struct Forwarding {
     is_finished: Vec<bool>,
     tally: Tally,
     ceiling: Ceiling,
-    /// Frames to pass on.
-    out: Vec<u8>,
+    /// Frames to pass on. What was passed on is gone when the next one is written, so that all frames
+    /// are written to the same place.
+    out: BytesMut,
+    /// Where the frame at hand is changed.
+    places: Places,
     has_text: bool,
     has_begun: bool,
-    /// The frame that ends the answer, and why.
-    held: Option<(Vec<u8>, FinishReason)>,
+    held: Option<Held>,
     ended: Option<FinishReason>,
     is_over: bool,
+}
+
+/// The frame that ends the answer.
+#[derive(Debug)]
+struct Held {
+    text: Vec<u8>,
+    places: Places,
+    reason: FinishReason,
 }
 
 impl Forwarding {
@@ -45,7 +61,8 @@ impl Forwarding {
             is_finished: vec![false; usize::try_from(choices).unwrap_or(usize::MAX)],
             tally: Tally::new(prompt),
             ceiling,
-            out: Vec::new(),
+            out: BytesMut::new(),
+            places: Places::default(),
             has_text: false,
             has_begun: false,
             held: None,
@@ -54,24 +71,12 @@ impl Forwarding {
         }
     }
 
-    fn pass(&mut self, frame: &Frame<'_>, text: &[u8]) {
-        self.out.extend_from_slice(b"data: ");
-        let usage = self.tally.usage();
-        let begin = self.out.len();
-        frame.write(text, &self.identity, usage, &mut self.out);
-        // An event of several lines; in JSON line feeds are blanks, in an event they end a line.
-        for byte in self.out.iter_mut().skip(begin).filter(|byte| **byte == b'\n') {
-            *byte = b' ';
-        }
-        self.out.extend_from_slice(b"\n\n");
-    }
-
     /// Notes what a frame says of its choices. Returns why the last one ended, if it did now.
     fn take(&mut self, frame: &Frame<'_>) -> Result<Option<FinishReason>, RemoteError> {
-        let choices = frame.choices.as_deref().unwrap_or_default();
+        let choices = &frame.choices;
         let (mut all, mut reasoning) = (Measure::default(), Measure::default());
         let mut end = None;
-        for choice in choices {
+        for choice in choices.iter() {
             let index = usize::try_from(choice.index).unwrap_or(usize::MAX);
             let is_finished = self
                 .is_finished
@@ -113,23 +118,57 @@ impl Forwarding {
             _ => "chat.completion.chunk",
         };
         let frame = serde_json::json!({"object": object, "choices": ends});
-        self.held = Some((frame.to_string().into_bytes(), FinishReason::Length));
+        let text = frame.to_string().into_bytes();
+        let places = Frame::read(&text).map(|frame| Places::of(&frame, &text));
+        if let Ok(places) = places {
+            let reason = FinishReason::Length;
+            self.held = Some(Held { text, places, reason });
+        }
     }
+
+    /// Whether these are the counts that the call has now.
+    fn is_counted(&self, report: &UsageReport) -> bool {
+        report.is_complete() && self.tally.shows(report.report())
+    }
+}
+
+/// Appends the event of a frame.
+fn pass(text: &[u8], places: &Places, identity: &Identity, usage: Usage, out: &mut BytesMut) {
+    let begin = out.len();
+    out.put_slice(b"data: ");
+    places.write(text, identity, usage, out);
+    // An event of several lines; in JSON line feeds are blanks, in an event they end a line.
+    if memchr::memchr(b'\n', text).is_some() {
+        for byte in out.iter_mut().skip(begin).filter(|byte| **byte == b'\n') {
+            *byte = b' ';
+        }
+    }
+    out.put_slice(b"\n\n");
 }
 
 impl Reading for Forwarding {
     fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError> {
         let frame = Frame::read(data)?;
         let end = self.take(&frame)?;
-        if let Some(report) = frame.usage()? {
+        let report = frame.usage()?;
+        if let Some(report) = &report {
             self.tally.report(report.report());
         }
         if self.is_over {
             self.cut_off();
         } else if let Some(reason) = end {
-            self.held = Some((data.to_vec(), reason));
-        } else if self.held.is_none() && frame.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
-            self.pass(&frame, data);
+            let (text, places) = (data.to_vec(), Places::of(&frame, data));
+            self.held = Some(Held { text, places, reason });
+        } else if self.held.is_none() && !frame.choices.is_empty() {
+            let keeps_usage = report.is_some_and(|report| self.is_counted(&report));
+            self.places.find(&frame, data, keeps_usage);
+            pass(
+                data,
+                &self.places,
+                &self.identity,
+                self.tally.usage(),
+                &mut self.out,
+            );
         }
         Ok(())
     }
@@ -138,10 +177,14 @@ impl Reading for Forwarding {
         if self.out.is_empty() {
             return None;
         }
+        let bytes = self.out.split().freeze();
+        if bytes.len() > KEPT_BYTES {
+            self.out = BytesMut::new();
+        }
         Some(ChatEvent {
             usage: self.tally.usage(),
             kind: ChatEventKind::Forwarded {
-                bytes: std::mem::take(&mut self.out).into(),
+                bytes,
                 has_text: std::mem::take(&mut self.has_text),
                 end: self.ended.take(),
             },
@@ -161,11 +204,12 @@ impl Reading for Forwarding {
     }
 
     fn finish(&mut self) {
-        if let Some((text, reason)) = self.held.take()
-            && let Ok(frame) = Frame::read(&text)
-        {
-            self.pass(&frame, &text);
+        if let Some(Held { text, places, reason }) = self.held.take() {
+            pass(&text, &places, &self.identity, self.tally.usage(), &mut self.out);
             self.ended = Some(reason);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

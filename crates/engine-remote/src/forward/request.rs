@@ -30,7 +30,7 @@ pub(crate) fn forwarded_body(wire: &WireRequest, changes: &Changes<'_>) -> Piece
         .streams
         .then(|| stream_options(value(wire, "stream_options"), changes.continuous_usage));
     let mut edits = Edits::default();
-    edits.set_at(wire.member("model"), "model", changes.model);
+    edits.set(wire.member("model"), "model", changes.model);
     if let Some(most) = &most {
         // The newer name wins at engines that know both, as it does here.
         let name = match value(wire, "max_completion_tokens") {
@@ -39,11 +39,11 @@ pub(crate) fn forwarded_body(wire: &WireRequest, changes: &Changes<'_>) -> Piece
         };
         // An equal number stays as it was written.
         if value(wire, name) != Some(most.as_bytes()) {
-            edits.set_at(wire.member(name), name, most.as_bytes());
+            edits.set(wire.member(name), name, most.as_bytes());
         }
     }
     if let Some(options) = &options {
-        edits.set_at(wire.member("stream_options"), "stream_options", options);
+        edits.set(wire.member("stream_options"), "stream_options", options);
     }
     if body.len() <= ONE_PIECE {
         let mut whole = Vec::with_capacity(body.len() + 128);

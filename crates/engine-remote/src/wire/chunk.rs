@@ -84,6 +84,7 @@ struct TopEntry {
 pub(crate) struct UsageReport {
     prompt_tokens: Option<u32>,
     completion_tokens: Option<u32>,
+    total_tokens: Option<u32>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
     /// Where services of this name put `cached_tokens`.
@@ -145,6 +146,15 @@ pub(crate) fn finish_reason(word: &str) -> Option<Result<FinishReason, ()>> {
 }
 
 impl UsageReport {
+    /// Whether it has all three counts, and they agree.
+    pub(crate) fn is_complete(&self) -> bool {
+        let sum = self
+            .prompt_tokens
+            .zip(self.completion_tokens)
+            .and_then(|(prompt, completion)| prompt.checked_add(completion));
+        sum.is_some() && self.total_tokens == sum
+    }
+
     /// The counts in our terms.
     pub(crate) fn report(&self) -> Report {
         let details = self.prompt_tokens_details.as_ref();

@@ -1,0 +1,313 @@
+//! What a frame or an answer says of its choices. Reading it allocates nothing for the usual single
+//! choice: texts are measured, and words are read where they stand.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use silica_engine::FinishReason;
+
+use super::measure::Measure;
+use crate::RemoteError;
+use crate::wire::finish_reason;
+
+/// The choices of a frame, nearly always one.
+#[derive(Default)]
+pub(super) struct Choices<'a> {
+    first: Option<Choice<'a>>,
+    others: Vec<Choice<'a>>,
+}
+
+/// What is said of one choice.
+#[derive(Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(default)]
+    pub(super) index: u32,
+    /// Of a frame.
+    #[serde(borrow)]
+    delta: Option<Message<'a>>,
+    /// Of a whole answer.
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    /// Of a completion, either way.
+    #[serde(default)]
+    text: Measure,
+    #[serde(default)]
+    finish_reason: End,
+}
+
+/// What the model wrote.
+#[derive(Default)]
+struct Message<'a> {
+    /// Everything but the reasoning.
+    text: Measure,
+    /// `reasoning_content`.
+    reasoning_content: Named<'a>,
+    /// `reasoning`, the name that newer servers give to it; some send both.
+    reasoning: Named<'a>,
+}
+
+/// A text, and its name where it stands; `None` when the text has no such name, or writes it with
+/// escapes.
+#[derive(Default, Clone, Copy)]
+struct Named<'a> {
+    name: Option<&'a str>,
+    text: Measure,
+}
+
+/// Why a choice ended, if it did; `Some(Err)` when it did not end by itself.
+#[derive(Default)]
+struct End(Option<Result<FinishReason, ()>>);
+
+/// The texts of all tool calls together.
+#[derive(Default)]
+struct Calls(Measure);
+
+#[derive(Deserialize)]
+struct ToolCall {
+    #[serde(default)]
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    #[serde(default)]
+    name: Measure,
+    #[serde(default)]
+    arguments: Measure,
+}
+
+/// The name of a message's member.
+enum Member<'a> {
+    Text,
+    ReasoningContent(Option<&'a str>),
+    Reasoning(Option<&'a str>),
+    Calls,
+    Other,
+}
+
+impl<'a> Choices<'a> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Choice<'a>> {
+        self.first.iter().chain(&self.others)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+impl<'a> Choice<'a> {
+    fn message(&self) -> Option<&Message<'a>> {
+        self.delta.as_ref().or(self.message.as_ref())
+    }
+
+    /// All text, and the reasoning in it.
+    pub(super) fn measure(&self) -> (Measure, Measure) {
+        let Some(message) = self.message() else {
+            return (self.text, Measure::NOTHING);
+        };
+        let reasoning = message.reasoning();
+        (self.text + message.text + reasoning, reasoning)
+    }
+
+    /// Why the choice ended, if it did.
+    ///
+    /// # Errors
+    /// When it did not end by itself.
+    pub(super) fn end(&self) -> Result<Option<FinishReason>, RemoteError> {
+        self.finish_reason
+            .0
+            .transpose()
+            .map_err(|()| RemoteError::Reported { code: None })
+    }
+
+    /// The names to write anew so that reasoning stands under `reasoning_content`, with their new
+    /// words; none when it does, or there is none.
+    pub(super) fn renamed(&self) -> impl Iterator<Item = (&'a str, &'static str)> {
+        let message = self.message().filter(|message| message.is_misnamed());
+        // What stands under the right name is empty; it gets the other name, so that none is there twice.
+        message.into_iter().flat_map(|message| {
+            let right = message.reasoning.name.map(|name| (name, "reasoning_content"));
+            let other = message.reasoning_content.name.map(|name| (name, "reasoning"));
+            [right, other].into_iter().flatten()
+        })
+    }
+}
+
+impl Message<'_> {
+    fn reasoning(&self) -> Measure {
+        let (old, new) = (self.reasoning_content.text, self.reasoning.text);
+        if new.bytes > old.bytes { new } else { old }
+    }
+
+    /// Whether there is reasoning under the newer name alone.
+    const fn is_misnamed(&self) -> bool {
+        self.reasoning.text.bytes > 0 && self.reasoning_content.text.bytes == 0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Reading<'a> {
+            type Value = Choices<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of choices or null")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Choices::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut choices = Choices {
+                    first: list.next_element()?,
+                    others: Vec::new(),
+                };
+                if choices.first.is_some() {
+                    while let Some(choice) = list.next_element()? {
+                        choices.others.push(choice);
+                    }
+                }
+                Ok(choices)
+            }
+        }
+
+        deserializer.deserialize_any(Reading(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Reading<'a> {
+            type Value = Message<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a message")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut message = Message::default();
+                while let Some(member) = members.next_key()? {
+                    match member {
+                        Member::Text => message.text = message.text + members.next_value()?,
+                        Member::Calls => message.text = message.text + members.next_value::<Calls>()?.0,
+                        Member::ReasoningContent(name) => {
+                            message.reasoning_content.text = members.next_value()?;
+                            message.reasoning_content.name = name;
+                        }
+                        Member::Reasoning(name) => {
+                            message.reasoning.text = members.next_value()?;
+                            message.reasoning.name = name;
+                        }
+                        Member::Other => {
+                            members.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(message)
+            }
+        }
+
+        deserializer.deserialize_map(Reading(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Reading<'a> {
+            type Value = Member<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Member::of(name, Some(name)))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Member::of(name, None))
+            }
+        }
+
+        deserializer.deserialize_str(Reading(PhantomData))
+    }
+}
+
+impl<'a> Member<'a> {
+    fn of(name: &str, place: Option<&'a str>) -> Self {
+        match name {
+            "content" | "refusal" => Self::Text,
+            "reasoning_content" => Self::ReasoningContent(place),
+            "reasoning" => Self::Reasoning(place),
+            "tool_calls" => Self::Calls,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Calls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Summing;
+
+        impl<'de> Visitor<'de> for Summing {
+            type Value = Calls;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of calls or null")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Calls, E> {
+                Ok(Calls::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Calls, A::Error> {
+                let mut sum = Measure::NOTHING;
+                while let Some(call) = list.next_element::<ToolCall>()? {
+                    if let Some(function) = call.function {
+                        sum = sum + function.name + function.arguments;
+                    }
+                }
+                Ok(Calls(sum))
+            }
+        }
+
+        deserializer.deserialize_any(Summing)
+    }
+}
+
+impl<'de> Deserialize<'de> for End {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+
+        impl Visitor<'_> for Reading {
+            type Value = End;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a word or null")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<End, E> {
+                Ok(End::default())
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<End, E> {
+                Ok(End(finish_reason(word)))
+            }
+        }
+
+        deserializer.deserialize_any(Reading)
+    }
+}

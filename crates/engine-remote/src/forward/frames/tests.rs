@@ -1,0 +1,160 @@
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::*;
+
+fn forwarding(choices: u32) -> Forwarding {
+    let identity = Identity {
+        id: br#""ours""#.to_vec(),
+        model: br#""public""#.to_vec(),
+    };
+    let ceiling = Ceiling::new(TokenCount(100), None);
+    Forwarding::new(
+        identity,
+        WireRoute::ChatCompletions,
+        choices,
+        TokenCount(9),
+        ceiling,
+    )
+}
+
+/// What goes to the client of one frame.
+fn passed(frame: &str) -> String {
+    let mut answer = forwarding(2);
+    answer.frame(frame.as_bytes()).unwrap();
+    String::from_utf8(bytes(&mut answer).to_vec()).unwrap()
+}
+
+fn bytes(answer: &mut Forwarding) -> Bytes {
+    match answer.next_event().expect("an event").kind {
+        ChatEventKind::Forwarded { bytes, .. } => bytes,
+        kind => panic!("not forwarded: {kind:?}"),
+    }
+}
+
+/// The frames of all that is ready.
+fn frames(answer: &mut Forwarding) -> Vec<Value> {
+    let text = String::from_utf8(bytes(answer).to_vec()).unwrap();
+    let events = text.split_terminator("\n\n");
+    let data = events.map(|event| event.strip_prefix("data: ").expect("data"));
+    data.map(|data| serde_json::from_str(data).expect("JSON"))
+        .collect()
+}
+
+const NO_USAGE: &str = r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,"completion_tokens_details":{"reasoning_tokens":0},"prompt_tokens_details":{"cached_tokens":0},"prompt_cache_hit_tokens":0,"prompt_cache_miss_tokens":9}"#;
+
+#[test]
+fn identity_is_written_where_it_stands_and_usage_added_where_it_is_not() {
+    let frame = r#"{"id":"x","choices":[{"index":0,"delta":{"content":"a"}}],"model":"m","id2":7}"#;
+    let expected =
+        r#"{"id":"ours","choices":[{"index":0,"delta":{"content":"a"}}],"model":"public","id2":7,"usage":"#;
+    assert_eq!(passed(frame), format!("data: {expected}{NO_USAGE}}}\n\n"));
+}
+
+#[test]
+fn usage_that_is_the_engines_own_and_whole_stays_as_it_came() {
+    let frame = |usage: &str| {
+        format!(
+            r#"{{"id":"ours","usage":{usage},"choices":[{{"delta":{{"content":"a"}}}}],"model":"public"}}"#
+        )
+    };
+    for usage in [
+        r#"{"prompt_tokens":12,"total_tokens":15,"completion_tokens":3}"#,
+        r#"{"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15, "prompt_tokens_details": {"cached_tokens": 4}, "own": [1]}"#,
+    ] {
+        let frame = frame(usage);
+        assert_eq!(passed(&frame), format!("data: {frame}\n\n"));
+    }
+    for usage in [
+        "null",
+        r#"{"prompt_tokens":12,"completion_tokens":3}"#,
+        r#"{"prompt_tokens":12,"completion_tokens":3,"total_tokens":16}"#,
+        r#"{"prompt_tokens":0,"completion_tokens":3,"total_tokens":3}"#,
+        // More of a part than of the whole.
+        r#"{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15,"completion_tokens_details":{"reasoning_tokens":4}}"#,
+    ] {
+        let passed = passed(&frame(usage));
+        assert!(passed.contains("prompt_cache_miss_tokens"), "{usage}: {passed}");
+        assert!(!passed.contains(usage), "{usage}: {passed}");
+    }
+}
+
+#[test]
+fn the_last_frame_has_the_usage_that_came_after_it() {
+    let mut answer = forwarding(1);
+    let usage = r#"{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}"#;
+    let last = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":1,"total_tokens":13}}"#;
+    answer.frame(last.as_bytes()).unwrap();
+    answer
+        .frame(format!(r#"{{"choices":[],"usage":{usage}}}"#).as_bytes())
+        .unwrap();
+    assert!(answer.next_event().is_none());
+    answer.finish();
+    let frames = frames(&mut answer);
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0]["choices"][0]["delta"]["content"], "a");
+    assert_eq!(frames[0]["usage"]["completion_tokens"], 3);
+    assert_eq!(frames[0]["usage"]["prompt_cache_miss_tokens"], 12);
+}
+
+#[test]
+fn reasoning_gets_its_old_name_in_each_choice_for_itself() {
+    let frame = r#"{"id":1,"choices":[{"index":0,"delta":{"reasoning":"left","content":""}},{"index":1,"delta":{"reasoning_content":"kept","reasoning":"kept"}}],"model":2,"usage":3}"#;
+    let mut answer = forwarding(2);
+    // A usage that is no report is refused, so the frame goes without.
+    answer
+        .frame(frame.replace(",\"usage\":3", "").as_bytes())
+        .unwrap();
+    let delta = |frames: &[Value], choice: usize| frames[0]["choices"][choice]["delta"].clone();
+    let found = frames(&mut answer);
+    assert_eq!(
+        delta(&found, 0),
+        serde_json::json!({"reasoning_content": "left", "content": ""})
+    );
+    assert_eq!(
+        delta(&found, 1),
+        serde_json::json!({"reasoning_content": "kept", "reasoning": "kept"})
+    );
+
+    let null_first = r#"{"choices":[{"delta":{"reasoning_content":null,"reasoning":"a \"reasoning\" b"}}]}"#;
+    let passed = passed(null_first);
+    let expected = r#""delta":{"reasoning":null,"reasoning_content":"a \"reasoning\" b"}"#;
+    assert!(passed.contains(expected), "{passed}");
+}
+
+#[test]
+fn a_frame_of_several_lines_is_one_line() {
+    let passed = passed("{\"choices\":\n[{\"delta\":{\"content\":\"a\\nb\"}}]\n}");
+    assert!(
+        passed.starts_with(r#"data: {"choices": [{"delta":{"content":"a\nb"}}] ,"id":"ours""#),
+        "{passed}"
+    );
+    assert_eq!(passed.find('\n'), Some(passed.len() - 2));
+}
+
+#[test]
+fn what_is_no_object_is_no_frame() {
+    for frame in [
+        r#"["id","model",null,[{"index":0,"delta":{"content":"a"}}],null,null,null]"#,
+        "",
+        "7",
+        "null",
+        r#"{"choices":[{"delta":["a"]}]}"#,
+    ] {
+        let refused = forwarding(1).frame(frame.as_bytes());
+        assert!(matches!(refused, Err(RemoteError::Malformed { .. })), "{frame}");
+    }
+    forwarding(1).frame(b" {\"choices\":null}").unwrap();
+}
+
+#[test]
+fn frames_are_written_to_the_same_place_once_the_one_before_is_gone() {
+    let mut answer = forwarding(1);
+    let frame = r#"{"id":"x","model":"m","choices":[{"delta":{"content":"a"}}]}"#;
+    let mut place = |frame: &str| {
+        answer.frame(frame.as_bytes()).unwrap();
+        bytes(&mut answer).as_ptr().addr()
+    };
+    let first = place(frame);
+    assert!((0..20).all(|_| place(frame) == first));
+}
