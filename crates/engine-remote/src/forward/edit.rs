@@ -35,6 +35,13 @@ impl<'a> Edits<'a> {
         }
     }
 
+    /// Takes away the member whose value stands at `old`, if there is one. Another member must stay.
+    pub(super) fn remove(&mut self, text: &[u8], old: Option<Range<usize>>) {
+        if let Some(member) = old.and_then(|old| whole_member(text, old)) {
+            self.replaced.push((member, b""));
+        }
+    }
+
     /// Adds a member.
     pub(super) fn add(&mut self, name: &str, value: &[u8]) {
         self.added.extend_from_slice(b",\"");
@@ -69,6 +76,23 @@ impl<'a> Edits<'a> {
             out.extend_from_slice(bytes);
         }
     }
+}
+
+/// Where a member stands whose value stands at `value`, with the comma that separates it from the one
+/// before it, or else from the one after it. The text is an object that was read before, and the
+/// member's name has no quotation mark in it.
+fn whole_member(text: &[u8], value: Range<usize>) -> Option<Range<usize>> {
+    let before = text.get(..value.start)?;
+    let colon = before.trim_ascii_end().strip_suffix(b":")?;
+    let name = colon.trim_ascii_end().strip_suffix(b"\"")?;
+    let begin = name.iter().rposition(|byte| *byte == b'"')?;
+    let before = text.get(..begin)?.trim_ascii_end();
+    if let Some(others) = before.strip_suffix(b",") {
+        return Some(others.len()..value.end);
+    }
+    let after = text.get(value.end..)?;
+    let comma = after.iter().position(|byte| *byte == b',')?;
+    Some(begin..value.end + comma + 1)
 }
 
 /// A part of a changed text.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use silica_engine::WireRequest;
+use silica_engine::{WireRequest, WireRoute};
 use silica_types::TokenCount;
 
 use super::body::Pieces;
@@ -22,6 +22,10 @@ pub(crate) struct Changes<'a> {
     pub(crate) continuous_usage: bool,
 }
 
+/// The names of a request's most tokens, each the one that some engine obeys rather than the others:
+/// the newer one of chats, and that of llama-server.
+const LIMITS: [&str; 3] = ["max_tokens", "max_completion_tokens", "n_predict"];
+
 /// Writes the changes into a client's body.
 pub(crate) fn forwarded_body(wire: &WireRequest, changes: &Changes<'_>) -> Pieces {
     let body = &wire.body;
@@ -32,18 +36,11 @@ pub(crate) fn forwarded_body(wire: &WireRequest, changes: &Changes<'_>) -> Piece
     let mut edits = Edits::default();
     edits.set(wire.member("model"), "model", changes.model);
     if let Some(most) = &most {
-        // The newer name wins at engines that know both, as it does here.
-        let name = match value(wire, "max_completion_tokens") {
-            Some(old) if old != b"null" => "max_completion_tokens",
-            _ => "max_tokens",
-        };
-        // An equal number stays as it was written.
-        if value(wire, name) != Some(most.as_bytes()) {
-            edits.set(wire.member(name), name, most.as_bytes());
-        }
+        write_limits(&mut edits, wire, most.as_bytes());
     }
-    if let Some(options) = &options {
-        edits.set(wire.member("stream_options"), "stream_options", options);
+    match &options {
+        Some(options) => edits.set(wire.member("stream_options"), "stream_options", options),
+        None => edits.remove(body, wire.member("stream_options")),
     }
     if body.len() <= ONE_PIECE {
         let mut whole = Vec::with_capacity(body.len() + 128);
@@ -60,9 +57,30 @@ pub(crate) fn forwarded_body(wire: &WireRequest, changes: &Changes<'_>) -> Piece
     pieces
 }
 
-/// The text of a member's value.
+/// Writes what was reserved for, tokens and choices, under every name that the body has for it, so that
+/// no engine takes another for it.
+fn write_limits<'a>(edits: &mut Edits<'a>, wire: &'a WireRequest, most: &'a [u8]) {
+    for name in LIMITS {
+        // An equal number stays as it was written.
+        if value(wire, name).is_some_and(|given| given != most) {
+            edits.set(wire.member(name), name, most);
+        }
+    }
+    // Some engines know the newer name alone, for chats, and refuse both; of texts none has to know it.
+    let newer = value(wire, "max_completion_tokens").filter(|_| wire.route == WireRoute::ChatCompletions);
+    if value(wire, "max_tokens").or(newer).is_none() {
+        edits.set(wire.member("max_tokens"), "max_tokens", most);
+    }
+    // llama-server's name for `n`, which wins there.
+    if value(wire, "n_cmpl").is_some() {
+        edits.set(wire.member("n_cmpl"), "n_cmpl", value(wire, "n").unwrap_or(b"1"));
+    }
+}
+
+/// The text of a member's value, unless that is `null`.
 fn value<'a>(wire: &'a WireRequest, name: &str) -> Option<&'a [u8]> {
-    wire.body.get(wire.member(name)?)
+    let text = wire.body.get(wire.member(name)?);
+    text.filter(|text| *text != b"null")
 }
 
 /// The client's options, with usage asked for.
@@ -82,7 +100,6 @@ fn stream_options(old: Option<&[u8]>, continuous_usage: bool) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use silica_engine::WireRoute;
     use silica_protocol::MemberSpans;
     use silica_types::ModelName;
 
@@ -132,11 +149,77 @@ mod tests {
                 r#""max_completion_tokens":null"#,
                 r#""max_completion_tokens":null,"max_tokens":4"#,
             ),
+            (
+                r#""max_tokens":null,"max_completion_tokens":7"#,
+                r#""max_tokens":null,"max_completion_tokens":4"#,
+            ),
         ] {
             let text = changed(&format!(r#"{{"model":"m",{given}}}"#), Some(4), false);
             assert_eq!(text, format!(r#"{{"model":"up",{expected}}}"#));
         }
         assert_eq!(changed(r#"{"model":"m"}"#, None, false), r#"{"model":"up"}"#);
+    }
+
+    #[test]
+    fn every_name_that_an_engine_may_obey_says_the_same() {
+        for (given, expected) in [
+            (
+                r#""max_tokens":9,"max_completion_tokens":2"#,
+                r#""max_tokens":4,"max_completion_tokens":4"#,
+            ),
+            (
+                r#""n_predict":-1,"max_tokens":4"#,
+                r#""n_predict":4,"max_tokens":4"#,
+            ),
+            (r#""n_predict":100"#, r#""n_predict":4,"max_tokens":4"#),
+            (r#""n_predict":"all""#, r#""n_predict":4,"max_tokens":4"#),
+            (
+                r#""n_predict":null,"n_cmpl":null"#,
+                r#""n_predict":null,"n_cmpl":null,"max_tokens":4"#,
+            ),
+            (r#""n_cmpl":20,"max_tokens":4"#, r#""n_cmpl":1,"max_tokens":4"#),
+            (
+                r#""n_cmpl":20,"n":2,"max_tokens":4"#,
+                r#""n_cmpl":2,"n":2,"max_tokens":4"#,
+            ),
+        ] {
+            for route in [WireRoute::ChatCompletions, WireRoute::Completions] {
+                let text = changed_on(route, &format!(r#"{{"model":"m",{given}}}"#), Some(4), false);
+                assert_eq!(text, format!(r#"{{"model":"up",{expected}}}"#), "{route:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_newer_name_alone_limits_no_text() {
+        let body = r#"{"model":"m","max_completion_tokens":7}"#;
+        assert_eq!(
+            changed_on(WireRoute::Completions, body, Some(4), false),
+            r#"{"model":"up","max_completion_tokens":4,"max_tokens":4}"#
+        );
+    }
+
+    #[test]
+    fn options_of_streams_go_only_with_streams() {
+        for (given, expected) in [
+            (
+                r#"{"model":"m","stream_options":{"include_usage":true},"a":1}"#,
+                r#"{"model":"up","a":1}"#,
+            ),
+            (r#"{"stream_options" : null , "model":"m"}"#, r#"{ "model":"up"}"#),
+            (
+                "{\"model\":\"m\" ,\n \"stre\\u0061m_options\" :\n{} }",
+                r#"{"model":"up"  }"#,
+            ),
+            (
+                r#"{"model":"m","a":"stream_options"}"#,
+                r#"{"model":"up","a":"stream_options"}"#,
+            ),
+        ] {
+            assert_eq!(changed(given, None, false), expected);
+        }
+        let text = changed(r#"{"stream_options":{},"model":"m"}"#, Some(2), false);
+        assert_eq!(text, r#"{"model":"up","max_tokens":2}"#);
     }
 
     #[test]
