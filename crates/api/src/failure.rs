@@ -189,6 +189,12 @@ fn engine(error: EngineError) -> ApiError {
         EngineError::QueueFull | EngineError::RateLimited { .. } => ErrorCode::ModelServiceTooBusy.into(),
         EngineError::Unavailable => ErrorCode::ModelServiceUnavailable.into(),
         EngineError::TimedOut(_) => ErrorCode::ModelServiceTimeout50504.into(),
+        EngineError::AnswerTooLong { most } => {
+            let text = format!(
+                "The answer is longer than {most} bytes. Please stream it, or ask for fewer tokens, choices or logprobs."
+            );
+            ApiError::with_message(ErrorCode::ModelServiceFailed, text)
+        }
         EngineError::Failed(_) => ErrorCode::ModelServiceFailed.into(),
     }
 }

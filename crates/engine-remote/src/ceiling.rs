@@ -9,7 +9,56 @@
 //! | frames, whatever is in them; log-probabilities count as a frame a token | 4 times `limit`, and 1,024 |
 //! | texts, those of log-probabilities too | 64 bytes a token, for the text and for each log-probability asked for, and 64 KiB |
 
+//!
+//! An answer in one piece is taken whole or not at all, so its limit ([`longest_answer`]) is another: more
+//! than any right answer to the request has, as what is longer is lost to its client.
+//!
+//! | what | bytes |
+//! |---|---|
+//! | texts | 64 a token |
+//! | log-probabilities, if asked for | 256 a token, and 256 for each alternative to it |
+//! | what it repeats of the request | 6 for each byte of the body (all of it in escapes); of texts, which may be begun anew by every choice, as many times as there are choices |
+//! | all else | 1 MiB |
+//! | everything together | at most 256 MiB |
+
+use silica_engine::{WireRequest, WireRoute};
 use silica_types::TokenCount;
+
+/// A log-probability with its token, as text and as bytes, in JSON.
+const BYTES_PER_ALTERNATIVE: u64 = 256;
+/// The longest escape of one byte, such as `\u0007`.
+const BYTES_PER_REPEATED: u64 = 6;
+/// Names, ids and ends of an answer and its choices.
+const BYTES_AROUND: u64 = 1024 * 1024;
+/// No answer in one piece may take more of the memory.
+const MOST_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The most bytes of an answer in one piece to a request of at most this many tokens over all choices,
+/// with as many alternatives to each.
+pub(crate) fn longest_answer(
+    wire: &WireRequest,
+    completion_limit: TokenCount,
+    choices: u32,
+    logprobs: Option<u8>,
+) -> usize {
+    let tokens = u64::from(completion_limit.get());
+    let alternatives = logprobs.map_or(0, |most| 1 + u64::from(most));
+    let repetitions = match wire.route {
+        WireRoute::Completions => u64::from(choices.max(1)),
+        WireRoute::ChatCompletions | WireRoute::Embeddings | WireRoute::Rerank => 1,
+    };
+    let generated = tokens.saturating_mul(BYTES_PER_TOKEN + BYTES_PER_ALTERNATIVE * alternatives);
+    let repeated = repeated(wire).saturating_mul(repetitions);
+    let all = generated.saturating_add(repeated).saturating_add(BYTES_AROUND);
+    usize::try_from(all.min(MOST_BYTES)).unwrap_or(usize::MAX)
+}
+
+/// The most bytes by which an answer that repeats its request once is longer.
+pub(crate) fn repeated(wire: &WireRequest) -> u64 {
+    u64::try_from(wire.body.len())
+        .unwrap_or(u64::MAX)
+        .saturating_mul(BYTES_PER_REPEATED)
+}
 
 /// Frames for each token that was asked for. Servers send at most one, and few that say nothing.
 const FRAMES_PER_TOKEN: u64 = 4;
@@ -38,11 +87,6 @@ impl Ceiling {
         }
     }
 
-    /// The bytes that may still come.
-    pub(crate) fn bytes(self) -> usize {
-        usize::try_from(self.bytes).unwrap_or(usize::MAX)
-    }
-
     /// Takes this much. Says whether it was still there; once it was not, nothing is any more.
     pub(crate) fn take(&mut self, frames: usize, bytes: usize) -> bool {
         let left = |left: u64, taken: usize| left.checked_sub(u64::try_from(taken).ok()?);
@@ -55,7 +99,37 @@ impl Ceiling {
 
 #[cfg(test)]
 mod tests {
+    use silica_types::ModelName;
+
     use super::*;
+
+    fn longest(route: WireRoute, body: usize, tokens: u32, choices: u32, logprobs: Option<u8>) -> usize {
+        let wire = WireRequest {
+            body: vec![b'x'; body].into(),
+            members: Vec::new(),
+            route,
+            id: String::new(),
+            model: ModelName::new("m").unwrap(),
+            streams: false,
+        };
+        longest_answer(&wire, TokenCount(tokens), choices, logprobs)
+    }
+
+    #[test]
+    fn an_answer_in_one_piece_has_room_for_what_was_asked_for() {
+        const AROUND: usize = 1024 * 1024;
+        let (chat, text) = (WireRoute::ChatCompletions, WireRoute::Completions);
+        assert_eq!(longest(chat, 100, 10, 5, None), 10 * 64 + 6 * 100 + AROUND);
+        assert_eq!(
+            longest(chat, 100, 10, 5, Some(20)),
+            10 * (64 + 21 * 256) + 6 * 100 + AROUND
+        );
+        assert_eq!(longest(text, 100, 10, 5, None), 10 * 64 + 5 * 6 * 100 + AROUND);
+        assert_eq!(
+            longest(text, 100, u32::MAX, u32::MAX, Some(u8::MAX)),
+            256 * 1024 * 1024
+        );
+    }
 
     #[test]
     fn frames_and_bytes_are_each_taken_up_to_their_number_and_none_after_it() {

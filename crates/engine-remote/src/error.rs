@@ -136,7 +136,7 @@ impl RemoteError {
         Self::Malformed { what, column: 0 }
     }
 
-    /// Tells the port. Two of its errors carry no cause, so the cause is logged here.
+    /// Tells the port. Some of its errors carry no cause, so the cause is logged here.
     pub(crate) fn into_engine_error(self, engine: &str) -> EngineError {
         let told = match &self {
             Self::Unreachable(_) => EngineError::Unavailable,
@@ -148,6 +148,8 @@ impl RemoteError {
                 _ => return EngineError::failed(self),
             },
             Self::Silent(_) => return EngineError::TimedOut(Box::new(self)),
+            // What was asked for decides how long an answer is.
+            Self::AnswerTooLong(most) => EngineError::AnswerTooLong { most: *most },
             _ => return EngineError::failed(self),
         };
         let causes = causes(&self);

@@ -76,6 +76,13 @@ pub enum EngineError {
     /// The engine said nothing for too long.
     #[error("the engine did not answer in time")]
     TimedOut(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer in one piece is longer than any to such a request may be. That says nothing about the
+    /// engine: what is asked for can make every engine answer so.
+    #[error("the answer is longer than {most} bytes")]
+    AnswerTooLong {
+        /// The most bytes.
+        most: usize,
+    },
     /// The engine failed while it worked on this request.
     #[error("the engine failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -90,7 +97,10 @@ impl EngineError {
             | Self::Unavailable
             | Self::TimedOut(_)
             | Self::Failed(_) => true,
-            Self::ContextExceeded { .. } | Self::Unsupported(_) | Self::InvalidRequest(_) => false,
+            Self::ContextExceeded { .. }
+            | Self::Unsupported(_)
+            | Self::InvalidRequest(_)
+            | Self::AnswerTooLong { .. } => false,
         }
     }
 

@@ -315,7 +315,10 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
         | GatewayError::Cut
         | GatewayError::NotSettled(_)
         | GatewayError::Engine(
-            EngineError::Failed(_) | EngineError::TimedOut(_) | EngineError::Unavailable,
+            EngineError::Failed(_)
+            | EngineError::TimedOut(_)
+            | EngineError::Unavailable
+            | EngineError::AnswerTooLong { .. },
         ) => true,
         GatewayError::UnknownModel
         | GatewayError::ModelDisabled

@@ -159,7 +159,8 @@ impl Seat {
             }
             EngineError::ContextExceeded { .. }
             | EngineError::Unsupported(_)
-            | EngineError::InvalidRequest(_) => {}
+            | EngineError::InvalidRequest(_)
+            | EngineError::AnswerTooLong { .. } => {}
         }
     }
 

@@ -205,6 +205,7 @@ const fn kind_of_engine_error(error: &EngineError) -> &'static str {
         EngineError::RateLimited { .. } => "rate_limited",
         EngineError::Unavailable => "unavailable",
         EngineError::TimedOut(_) => "timeout",
+        EngineError::AnswerTooLong { .. } => "answer_too_long",
         EngineError::Failed(_) => "engine_failed",
     }
 }

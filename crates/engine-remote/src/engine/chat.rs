@@ -13,7 +13,7 @@ use silica_types::{TokenCount, UsageSource};
 
 use super::{RemoteEngine, Shared, identity};
 use crate::answer::Answer;
-use crate::ceiling::Ceiling;
+use crate::ceiling::{Ceiling, longest_answer};
 use crate::client::Expected;
 use crate::estimate::{PromptSize, message_bytes};
 use crate::forward::{Answered, Forwarding, Pieces};
@@ -151,7 +151,8 @@ impl PreparedChat for PreparedRemote {
             ));
         }
         let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
-        let answer = read_whole(body, by, shared.limits.whole, ceiling.bytes())
+        let longest = longest_answer(&wire, completion_limit, choices, logprobs);
+        let answer = read_whole(body, by, shared.limits.whole, longest)
             .await
             .and_then(|text| Answered::read(&text, &identity(&wire), choices, prompt.likely()));
         let answer = answer.map_err(|error| error.into_engine_error(&shared.model))?;

@@ -12,6 +12,7 @@ use silica_types::TokenCount;
 
 use super::{RemoteEngine, Shared, identity};
 use crate::RemoteError;
+use crate::ceiling::repeated;
 use crate::client::Expected;
 use crate::estimate::PromptSize;
 use crate::forward::{Answered, Pieces};
@@ -107,7 +108,9 @@ impl Prepared {
             wire,
         } = self;
         let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
-        let text = read_whole(body, by, shared.limits.whole, LONGEST_ANSWER).await;
+        // Rankings may repeat the documents.
+        let longest = LONGEST_ANSWER.saturating_add(usize::try_from(repeated(&wire)).unwrap_or(usize::MAX));
+        let text = read_whole(body, by, shared.limits.whole, longest).await;
         text.and_then(|text| read(&text, &wire, prompt.likely()))
             .map_err(|error| error.into_engine_error(&shared.model))
     }

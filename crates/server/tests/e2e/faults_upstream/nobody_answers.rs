@@ -1,5 +1,6 @@
 //! Calls that no replica answers, and those that none should be asked twice.
 
+use serde_json::json;
 use silica_testkit::{DeadEnd, Upstream, UpstreamFault, UpstreamScript};
 
 use super::pair::{Replica, Shop, faulty, good, parse};
@@ -19,6 +20,38 @@ async fn a_fault_of_the_request_is_the_clients_and_moves_nothing() {
                 assert_eq!(parse(&told.text)["message"], "refused by the script", "{model}");
                 assert_eq!((first.calls(), second.calls()), (number, 0), "{model}");
             }
+        }
+    }
+    shop.is_paid().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_one_piece_that_is_too_long_moves_nothing_and_blames_no_replica() {
+    let shop = Shop::open().await;
+    for (path, kind, body) in [
+        (
+            "/v1/completions",
+            "chat",
+            json!({"prompt": "hello", "max_tokens": 10}),
+        ),
+        ("/v1/embeddings", "embedding", json!({"input": "hello"})),
+        (
+            "/v1/rerank",
+            "reranker",
+            json!({"query": "a", "documents": ["b"]}),
+        ),
+    ] {
+        let (first, second) = (Replica::with(UpstreamFault::Endless(0)).await, good().await);
+        let model = format!("long{path}");
+        shop.deploy_as(&model, kind, &[&first, &second]).await;
+        // Often enough to open a breaker, if these counted as failures of the replica.
+        for number in 1..=5 {
+            let mut body = body.clone();
+            body["model"] = model.as_str().into();
+            let told = shop.post(path, &format!("{model}-{number}"), &body).await;
+            assert_eq!(told.status, 500, "{model}: {told:?}");
+            assert!(told.text.contains("The answer is longer than"), "{told:?}");
+            assert_eq!((first.calls(), second.calls()), (number, 0), "{model}");
         }
     }
     shop.is_paid().await;

@@ -8,7 +8,7 @@ use super::pair::{Replica, Shop, Told, frames, good, parse};
 /// What ten tokens of prompt cost, in nano-CNY.
 const PROMPT_ALONE: i64 = 10_000_000;
 
-const FAULTS: [(&str, UpstreamFault); 12] = [
+const FAULTS: [(&str, UpstreamFault); 11] = [
     ("too-many-requests", UpstreamFault::Status(429)),
     ("unavailable", UpstreamFault::Status(503)),
     ("unauthorised", UpstreamFault::Status(401)),
@@ -20,7 +20,6 @@ const FAULTS: [(&str, UpstreamFault); 12] = [
     ("cut", UpstreamFault::Cut(0)),
     ("never-answered", UpstreamFault::Hang),
     ("decompression-bomb", UpstreamFault::Bomb),
-    ("endless", UpstreamFault::Endless(0)),
 ];
 
 /// A route, what is asked of it, and what its answer must have.
