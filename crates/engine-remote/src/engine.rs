@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use silica_engine::{EngineError, Engines, HealthProbe, WireRequest};
-use silica_types::{SharedClock, TokenCount};
+use silica_engine::{EngineError, Engines, HealthProbe, Usage, WireRequest};
+use silica_types::{SharedClock, TokenCount, UsageSource};
 
 use crate::client::Client;
+use crate::estimate::PromptSize;
 use crate::forward::{Changes, Identity, Pieces, forwarded_body};
 use crate::stream::Limits;
 use crate::{OptionsError, RemoteOptions};
@@ -88,6 +89,15 @@ impl Shared {
             continuous_usage: self.continuous_usage,
         };
         forwarded_body(wire, &changes)
+    }
+}
+
+/// What a call has used whose prompt is of this size, and of which nothing else is known.
+fn estimated(prompt: PromptSize) -> Usage {
+    Usage {
+        prompt: prompt.likely(),
+        source: UsageSource::Estimated,
+        ..Usage::default()
     }
 }
 

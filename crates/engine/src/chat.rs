@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::Stream;
 use silica_types::{TokenCount, UsageSource};
 
-use crate::{EngineError, Feature, Sampling, Usage, WireRequest};
+use crate::{EngineError, Feature, Sampling, Spent, Usage, WireRequest};
 
 /// Answers chats.
 #[async_trait]
@@ -47,6 +47,12 @@ pub trait PreparedChat: Send {
 
     /// How [`PreparedChat::prompt_tokens`] was counted.
     fn prompt_source(&self) -> UsageSource;
+
+    /// Where it is told what the call costs if it is given up before its first event; `None` when that is
+    /// nothing.
+    fn spent(&self) -> Option<Spent> {
+        None
+    }
 
     /// Starts the answer. Dropping the future or the stream cancels it.
     ///

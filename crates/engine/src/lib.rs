@@ -15,6 +15,7 @@ mod error;
 mod sampling;
 #[cfg(feature = "scripted")]
 pub mod scripted;
+mod spent;
 mod token;
 mod usage;
 mod whole;
@@ -27,6 +28,7 @@ pub use chat::{
 pub use engines::{Engines, HealthProbe};
 pub use error::{EngineError, Feature};
 pub use sampling::Sampling;
+pub use spent::Spent;
 pub use token::{
     GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, SpanLimit, StopCause, TokenEngine,
     TokenLogprob,

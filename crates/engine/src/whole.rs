@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use silica_types::TokenCount;
 
-use crate::{EngineError, Usage, WireRequest};
+use crate::{EngineError, Spent, Usage, WireRequest};
 
 /// Turns texts into vectors.
 #[async_trait]
@@ -43,6 +43,12 @@ pub trait PreparedWhole<T>: Send {
     /// The most tokens that the request can be: what its price is reserved by.
     fn prompt_limit(&self) -> TokenCount {
         self.prompt_tokens()
+    }
+
+    /// Where it is told what the call costs if it is given up before its answer; `None` when that is
+    /// nothing.
+    fn spent(&self) -> Option<Spent> {
+        None
     }
 
     /// Computes the answer. Dropping the future cancels it.

@@ -248,6 +248,7 @@ async fn attempt<W: Work>(
         let reserved = entry.reserve(facts, ready.likely, ready.most, None).await?;
         attempts.record.reserved(reserved);
     }
+    attempts.record.spends(ready.spent);
     Ok(ready.start.await?)
 }
 

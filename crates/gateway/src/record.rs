@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use silica_engine::{ChatEvent, ChatEventKind, EngineError, FinishReason, Usage};
+use silica_engine::{ChatEvent, ChatEventKind, EngineError, FinishReason, Spent, Usage};
 use silica_platform::{
     CallFacts, CallStatus, Caller, CatalogueModel, Commit, Deployment, Refusal, Reservation, Settled,
     Standings, SubType, Units,
@@ -67,6 +67,8 @@ pub(crate) struct CallRecord {
     delivery: Delivery,
     reservation: Option<Reservation>,
     usage: Usage,
+    /// What the replica that is tried costs before it answers.
+    spent: Option<Spent>,
     begun: Instant,
     started: Option<Instant>,
     first_token: Option<Instant>,
@@ -87,6 +89,7 @@ impl CallRecord {
             delivery: Delivery::Streamed,
             reservation: None,
             usage: Usage::default(),
+            spent: None,
             begun: Instant::now(),
             started: None,
             first_token: None,
@@ -108,8 +111,14 @@ impl CallRecord {
         }
     }
 
+    /// Takes notice of where the replica that is tried tells what it costs before it answers.
+    pub(crate) fn spends(&mut self, spent: Option<Spent>) {
+        self.spent = spent;
+    }
+
     /// Takes notice of why the replica that is tried does not answer.
     pub(crate) fn gave_up(&mut self, error: &EngineError) {
+        self.spent = None;
         if let Some(watch) = &mut self.watch {
             watch.gave_up(error);
         }
@@ -226,8 +235,19 @@ impl CallRecord {
         drop(self.book(Outcome::Failed));
     }
 
+    /// Notes what a call has used whose client left before the engine answered.
+    fn left(&mut self) {
+        if self.started.is_none()
+            && let Some(usage) = self.spent.as_ref().and_then(Spent::usage)
+        {
+            self.usage = usage;
+            self.started = Some(Instant::now());
+        }
+    }
+
     /// Settles what the engine has used. A call that ended before the engine began, or whose client
-    /// got nothing of a failed answer, costs nothing. A client that left pays what was produced.
+    /// got nothing of a failed answer, costs nothing. A client that left pays what was produced, and
+    /// what the engine had begun to work on.
     fn settle(&mut self, outcome: Outcome) -> Option<(Money, Commit)> {
         let reservation = self.reservation.as_mut()?;
         let client_got_nothing = outcome == Outcome::Failed && self.delivery == Delivery::Whole;
@@ -252,6 +272,9 @@ impl CallRecord {
     fn book(&mut self, outcome: Outcome) -> Option<Commit> {
         if std::mem::replace(&mut self.is_booked, true) {
             return None;
+        }
+        if outcome == Outcome::Cancelled {
+            self.left();
         }
         let settled = self.settle(outcome);
         let amount = settled.as_ref().map_or(Money::ZERO, |(amount, _)| *amount);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use silica_engine::{
     ChatEvent, ChatRequest, ChatStream, EmbedRequest, Embeddings, EngineError, Engines, PreparedWhole,
-    Ranking, RerankRequest, WholeAnswer,
+    Ranking, RerankRequest, Spent, WholeAnswer,
 };
 use silica_platform::Units;
 use silica_types::TokenCount;
@@ -36,6 +36,8 @@ pub(crate) struct Ready<B> {
     pub(crate) likely: Units,
     /// The most that it can use.
     pub(crate) most: Units,
+    /// What it costs if it is given up before it has begun to answer.
+    pub(crate) spent: Option<Spent>,
     /// Begins it; dropping it leaves nothing behind.
     pub(crate) start: Pin<Box<dyn Future<Output = Result<B, EngineError>> + Send>>,
 }
@@ -65,6 +67,7 @@ impl Work for Arc<ChatRequest> {
         Some(Ok(Ready {
             likely: units(prepared.prompt_tokens()),
             most: units(prepared.prompt_limit()),
+            spent: prepared.spent(),
             start: Box::pin(async move {
                 // Until the first event nothing has gone to the client, so it is waited for.
                 let mut stream = prepared.start().await?;
@@ -113,6 +116,7 @@ fn whole<T: 'static>(prepared: Box<dyn PreparedWhole<T>>) -> Ready<WholeAnswer<T
     Ready {
         likely: prompt_units(prepared.prompt_tokens()),
         most: prompt_units(prepared.prompt_limit()),
+        spent: prepared.spent(),
         start: prepared.run(),
     }
 }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures::stream as items;
 use silica_engine::{
     ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, EngineError, Feature,
-    PreparedChat, WireRequest, WireRoute,
+    PreparedChat, Spent, WireRequest, WireRoute,
 };
 use silica_types::{TokenCount, UsageSource};
 
-use super::{RemoteEngine, Shared, identity};
+use super::{RemoteEngine, Shared, estimated, identity};
 use crate::answer::Answer;
 use crate::ceiling::{Ceiling, longest_answer};
 use crate::client::Expected;
@@ -70,6 +70,8 @@ struct PreparedRemote {
     logprobs: Option<u8>,
     /// For requests that are forwarded as they came.
     wire: Option<WireRequest>,
+    /// For answers in one piece.
+    spent: Spent,
 }
 
 impl PreparedRemote {
@@ -89,6 +91,7 @@ impl PreparedRemote {
             choices: request.choices,
             logprobs: request.logprobs,
             wire: request.wire.clone(),
+            spent: Spent::default(),
         })
     }
 }
@@ -113,6 +116,10 @@ impl PreparedChat for PreparedRemote {
         UsageSource::Estimated
     }
 
+    fn spent(&self) -> Option<Spent> {
+        Some(self.spent.clone())
+    }
+
     async fn start(self: Box<Self>) -> Result<ChatStream, EngineError> {
         let Self {
             shared,
@@ -122,6 +129,7 @@ impl PreparedChat for PreparedRemote {
             choices,
             logprobs,
             wire,
+            spent,
         } = *self;
         let ceiling = Ceiling::new(completion_limit, logprobs);
         let Some(wire) = wire else {
@@ -150,6 +158,7 @@ impl PreparedChat for PreparedRemote {
                 shared.model.clone(),
             ));
         }
+        let body = body.costing(spent, estimated(prompt));
         let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
         let longest = longest_answer(&wire, completion_limit, choices, logprobs);
         let answer = read_whole(body, by, shared.limits.whole, longest)

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use silica_engine::{
     EmbedEngine, EmbedRequest, Embeddings, EngineError, PreparedWhole, RankedDocument, Ranking, RerankEngine,
-    RerankRequest, Usage, WholeAnswer, WholeContent, WireRequest,
+    RerankRequest, Spent, Usage, WholeAnswer, WholeContent, WireRequest,
 };
 use silica_types::TokenCount;
 
-use super::{RemoteEngine, Shared, identity};
+use super::{RemoteEngine, Shared, estimated, identity};
 use crate::RemoteError;
 use crate::ceiling::repeated;
 use crate::client::Expected;
@@ -69,6 +69,7 @@ struct Prepared {
     body: Pieces,
     prompt: PromptSize,
     wire: WireRequest,
+    spent: Spent,
 }
 
 struct PreparedEmbed {
@@ -93,6 +94,7 @@ impl Prepared {
             body,
             prompt,
             wire,
+            spent: Spent::default(),
         })
     }
 
@@ -106,7 +108,9 @@ impl Prepared {
             body,
             prompt,
             wire,
+            spent,
         } = self;
+        let body = body.costing(spent, estimated(prompt));
         let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
         // Rankings may repeat the documents.
         let longest = LONGEST_ANSWER.saturating_add(usize::try_from(repeated(&wire)).unwrap_or(usize::MAX));
@@ -124,6 +128,10 @@ impl PreparedWhole<Embeddings> for PreparedEmbed {
 
     fn prompt_limit(&self) -> TokenCount {
         self.prepared.prompt.upper_bound()
+    }
+
+    fn spent(&self) -> Option<Spent> {
+        Some(self.prepared.spent.clone())
     }
 
     async fn run(self: Box<Self>) -> Result<WholeAnswer<Embeddings>, EngineError> {
@@ -151,6 +159,10 @@ impl PreparedWhole<Ranking> for PreparedRerank {
 
     fn prompt_limit(&self) -> TokenCount {
         self.prepared.prompt.upper_bound()
+    }
+
+    fn spent(&self) -> Option<Spent> {
+        Some(self.prepared.spent.clone())
     }
 
     async fn run(self: Box<Self>) -> Result<WholeAnswer<Ranking>, EngineError> {

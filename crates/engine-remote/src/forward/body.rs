@@ -7,12 +7,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use silica_engine::{Spent, Usage};
 
 /// Bytes that follow each other.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pieces {
-    pieces: VecDeque<Bytes>,
+    waiting: VecDeque<Bytes>,
     left: u64,
+    /// Told when the last piece is taken.
+    spent: Option<(Spent, Usage)>,
 }
 
 impl Pieces {
@@ -20,14 +23,20 @@ impl Pieces {
     pub(crate) fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.left += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            self.pieces.push_back(piece);
+            self.waiting.push_back(piece);
         }
+    }
+
+    /// Tells `spent` when everything is on its way that this much is owed.
+    pub(crate) fn costing(mut self, spent: Spent, usage: Usage) -> Self {
+        self.spent = Some((spent, usage));
+        self
     }
 
     /// Everything in one piece.
     #[cfg(test)]
     pub(super) fn concat(&self) -> Vec<u8> {
-        self.pieces.iter().flatten().copied().collect()
+        self.waiting.iter().flatten().copied().collect()
     }
 }
 
@@ -47,15 +56,20 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.pieces.pop_front();
+        let next = self.waiting.pop_front();
         if let Some(piece) = &next {
             self.left -= u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        }
+        if self.waiting.is_empty()
+            && let Some((spent, usage)) = self.spent.take()
+        {
+            spent.tell(usage);
         }
         Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.waiting.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {

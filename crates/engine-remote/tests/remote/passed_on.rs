@@ -1,7 +1,11 @@
 //! Requests and answers that pass through as they came.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use silica_engine::{ChatEventKind, ChatRequest, EngineError, FinishReason, WireRequest, WireRoute};
+use silica_engine::{
+    ChatEngine as _, ChatEventKind, ChatRequest, EngineError, FinishReason, WireRequest, WireRoute,
+};
 use silica_engine_remote::RemoteOptions;
 use silica_protocol::MemberSpans;
 use silica_testkit::{
@@ -9,7 +13,7 @@ use silica_testkit::{
 };
 use silica_types::{ModelName, TokenCount, UsageSource};
 
-use super::support::{LONG, Told, call, cause, request, script, upstream};
+use super::support::{LONG, Told, call, cause, engine, request, script, upstream};
 
 /// A request that carries its client's own body.
 fn wired(script: &UpstreamScript, route: WireRoute, streams: bool, more: &Value) -> ChatRequest {
@@ -330,4 +334,38 @@ async fn a_stream_that_breaks_before_its_first_word_says_nothing() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn an_answer_in_one_piece_costs_its_prompt_once_the_engine_has_the_request() {
+    let (upstream, options) = upstream().await;
+    let script = UpstreamScript {
+        fault: UpstreamFault::Hang,
+        ..script("left")
+    };
+    let engine = engine(&options);
+    let prepared = engine.prepare(Arc::new(chat(&script, false))).await.unwrap();
+    let spent = prepared.spent().expect("a cost");
+    let mut starting = prepared.start();
+    assert_eq!(spent.usage(), None, "nothing was sent");
+    tokio::select! {
+        _ = &mut starting => panic!("it hangs"),
+        _ = upstream.call_until("left", |_| true) => {}
+    }
+    drop(starting);
+    let usage = spent.usage().expect("the prompt");
+    assert_eq!(usage.source, UsageSource::Estimated);
+    assert!(
+        usage.prompt > TokenCount::ZERO && usage.completion == TokenCount::ZERO,
+        "{usage:?}"
+    );
+
+    let nobody = super::support::options("http://127.0.0.1:1/v1");
+    let prepared = super::support::engine(&nobody)
+        .prepare(Arc::new(chat(&script, false)))
+        .await
+        .unwrap();
+    let spent = prepared.spent().expect("a cost");
+    assert!(prepared.start().await.is_err());
+    assert_eq!(spent.usage(), None);
 }

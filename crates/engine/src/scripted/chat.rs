@@ -12,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Delta, EngineError, FinishReason,
-    PreparedChat, Usage,
+    PreparedChat, Spent, Usage,
 };
 
 /// Makes an error each time it is played, since errors cannot be cloned.
@@ -74,6 +74,7 @@ impl fmt::Debug for ChatStep {
 pub struct ChatScript {
     refusal: Option<ErrorFactory>,
     start_gate: Option<Gate>,
+    spent: Option<Usage>,
     steps: VecDeque<ChatStep>,
     usage: Usage,
 }
@@ -112,6 +113,17 @@ impl ChatScript {
     #[must_use]
     pub fn start_gate(mut self, gate: &Gate) -> Self {
         self.start_gate = Some(gate.clone());
+        self
+    }
+
+    /// Says with its begin that this much of the prompt is spent, by its estimate.
+    #[must_use]
+    pub fn spending(mut self, prompt: TokenCount) -> Self {
+        self.spent = Some(Usage {
+            prompt,
+            source: UsageSource::Estimated,
+            ..Usage::default()
+        });
         self
     }
 
@@ -252,13 +264,19 @@ impl ChatEngine for ScriptedChatEngine {
             return Err(EngineError::Unsupported(*demand));
         }
         let engine = self.clone();
-        Ok(Box::new(PreparedScript { engine, request }))
+        let spent = Spent::default();
+        Ok(Box::new(PreparedScript {
+            engine,
+            request,
+            spent,
+        }))
     }
 }
 
 struct PreparedScript {
     engine: ScriptedChatEngine,
     request: Arc<ChatRequest>,
+    spent: Spent,
 }
 
 #[async_trait]
@@ -283,10 +301,15 @@ impl PreparedChat for PreparedScript {
         UsageSource::Engine
     }
 
+    fn spent(&self) -> Option<Spent> {
+        Some(self.spent.clone())
+    }
+
     async fn start(self: Box<Self>) -> Result<ChatStream, EngineError> {
         let Self {
             engine: ScriptedChatEngine(shared),
             request,
+            spent,
         } = *self;
         shared
             .requests
@@ -303,6 +326,9 @@ impl PreparedChat for PreparedScript {
             shared,
             complete: false,
         };
+        if let Some(usage) = script.spent {
+            spent.tell(usage);
+        }
         if let Some(gate) = script.start_gate.take() {
             gate.wait().await;
         }

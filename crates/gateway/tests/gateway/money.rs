@@ -9,7 +9,7 @@ use silica_gateway::{Delivery, GatewayError};
 use silica_platform::{
     BucketKind, CallStatus, LimitMetrics, Limits, Metric, NewModel, Price, Refusal, UsageEvent,
 };
-use silica_types::{Money, TokenCount};
+use silica_types::{Money, TokenCount, UsageSource};
 
 use super::support::{Fixture, replica, request, yuan_a_token};
 
@@ -114,6 +114,30 @@ async fn a_call_that_the_client_leaves_is_billed_for_what_was_sent() {
 /// Waits until something was committed; a dropped call has nobody to wait for it.
 async fn settled(fixture: &Fixture) {
     fixture.meter.journal().committed().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_client_leaves_unanswered_is_billed_for_what_was_begun() {
+    let gate = Gate::closed();
+    let script = ChatScript::answer(&["a"])
+        .spending(TokenCount(3))
+        .start_gate(&gate);
+    let (fixture, engine) = priced(script, |_| {}).await;
+    fixture.bucket(BucketKind::Charge, 100);
+    {
+        let starting = fixture.chat("m");
+        futures::pin_mut!(starting);
+        assert!(futures::poll!(starting.as_mut()).is_pending());
+    }
+    settled(&fixture).await;
+    let event = only_event(&fixture).await;
+    assert_eq!((event.amount, event.status), (yuan(3), CallStatus::Cancelled));
+    assert_eq!(event.source, UsageSource::Estimated);
+    assert_eq!(fixture.total_yuan(), 97);
+    // An engine that fails owes its work; the client does not.
+    engine.push(ChatScript::refusal(|| EngineError::QueueFull).spending(TokenCount(3)));
+    assert!(fixture.chat("m").await.is_err());
+    assert_eq!(fixture.total_yuan(), 97);
 }
 
 #[tokio::test]
