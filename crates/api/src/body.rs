@@ -56,7 +56,7 @@ where
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let (body, _share) = read(request, BodyLimits::from_ref(state)).await?;
+        let body = read(request, BodyLimits::from_ref(state)).await?;
         let (request, members) = parse(body.clone(), T::from_json_with_spans).await?;
         Ok(Self(request, RawBody { bytes: body, members }))
     }
@@ -69,7 +69,7 @@ where
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let (body, _share) = read(request, BodyLimits::from_ref(state)).await?;
+        let body = read(request, BodyLimits::from_ref(state)).await?;
         Ok(Self(parse(body, T::from_json).await?))
     }
 }
@@ -86,7 +86,7 @@ where
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let (body, _share) = read(request, BodyLimits::from_ref(state)).await?;
+        let body = read(request, BodyLimits::from_ref(state)).await?;
         Ok(Self(parse(body, from_serde).await?))
     }
 }
@@ -145,10 +145,9 @@ fn parse_utf8<T>(body: &[u8], parser: fn(&str) -> Result<T, ApiError>) -> Result
     parser(text)
 }
 
-/// Reads a whole body within the limits, and what it has taken of the budget, to be held until it is
-/// parsed. What is left of a refused one is for
-/// [`drain_unread`](crate::drain_unread).
-async fn read(request: Request, limits: BodyLimits) -> Result<(Bytes, Option<BodyShare>), ApiError> {
+/// Reads a whole body within the limits. What it has taken of the budget is given back with the last
+/// of its bytes. What is left of a refused one is for [`drain_unread`](crate::drain_unread).
+async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, ApiError> {
     // Absent on the operator's listener, whose few callers need no common bound.
     let share = request.extensions().get::<BodyBudget>().map(BodyBudget::share);
     let body = request.into_body();
@@ -166,7 +165,7 @@ async fn collect(
     announced: usize,
     limits: BodyLimits,
     mut share: Option<BodyShare>,
-) -> Result<(Bytes, Option<BodyShare>), ApiError> {
+) -> Result<Bytes, ApiError> {
     let mut collected = BytesMut::with_capacity(announced.min(PARSE_INLINE_BYTES));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::invalid("The request body could not be read."))?;
@@ -182,7 +181,11 @@ async fn collect(
         }
         collected.extend_from_slice(&data);
     }
-    Ok((collected.freeze(), share))
+    let bytes = collected.freeze();
+    Ok(match share {
+        Some(share) => share.over(bytes),
+        None => bytes,
+    })
 }
 
 fn too_large(limits: BodyLimits) -> ApiError {

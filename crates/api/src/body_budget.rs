@@ -1,12 +1,14 @@
-//! The memory that large bodies may take together while they are read and parsed.
+//! The memory that large bodies may take together.
 //!
 //! Each body is bounded by itself, but thousands of connections times the largest body is more than
-//! any machine has. Small bodies are not counted, so that nobody's large ones refuse them. The share
-//! ends with the parsing: what is kept of a request is bounded by its model's context, and the calls
-//! that may run by `limits.max_running_calls`.
+//! any machine has. Small bodies are not counted, so that nobody's large ones refuse them. A share
+//! ends with the last of its body's bytes: with the parsing, or, where they are kept to be forwarded,
+//! when no engine needs them any more. What else is kept of a request is bounded by its model's
+//! context, and the calls that may run by `limits.max_running_calls`.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of one permit; a body takes whole ones.
@@ -73,6 +75,28 @@ impl BodyShare {
     }
 }
 
+impl BodyShare {
+    /// Binds the share to the bytes that it was taken for: it ends with the last clone and slice.
+    pub(crate) fn over(self, bytes: Bytes) -> Bytes {
+        if self.taken.is_none() {
+            return bytes;
+        }
+        Bytes::from_owner(Counted { bytes, _share: self })
+    }
+}
+
+/// Bytes with what they have taken.
+struct Counted {
+    bytes: Bytes,
+    _share: BodyShare,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +114,19 @@ mod tests {
         second.grow_to(large).unwrap();
         drop(first);
         second.grow_to(2 * large).unwrap();
+    }
+
+    #[test]
+    fn a_share_ends_with_the_last_of_its_bytes() {
+        let large = UNCOUNTED + UNIT;
+        let budget = BodyBudget::new(large);
+        let mut share = budget.share();
+        share.grow_to(large).unwrap();
+        let bytes = share.over(vec![b'x'; large].into());
+        let slice = bytes.slice(7..8);
+        drop(bytes);
+        assert_eq!(budget.share().grow_to(large), Err(NoRoom));
+        drop(slice);
+        budget.share().grow_to(large).unwrap();
     }
 }

@@ -363,4 +363,19 @@ async fn large_bodies_share_a_bound_that_small_ones_do_not_meet() {
     gate.open();
     assert_eq!(slow.await.status, 200);
     assert_eq!(app.chat_text(large(70 * 1024)).await.status, 200);
+
+    // One that waits for its engine, which may want it as it came, holds all of it.
+    let gate = Gate::closed();
+    let asked = app.engine.requests().len();
+    app.engine.push(ChatScript::answer(&["late"]).start_gate(&gate));
+    let waiting = app.chat_text(large(90 * 1024));
+    futures::pin_mut!(waiting);
+    while app.engine.requests().len() == asked {
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(app.chat_text(large(70 * 1024)).await.status, 503);
+    gate.open();
+    assert_eq!(waiting.await.status, 200);
+    assert_eq!(app.chat_text(large(70 * 1024)).await.status, 200);
 }

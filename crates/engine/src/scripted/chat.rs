@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream;
 use silica_types::{TokenCount, UsageSource};
 use tokio::sync::{Notify, Semaphore};
@@ -315,7 +316,7 @@ impl PreparedChat for PreparedScript {
             .requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(ChatRequest::clone(&request));
+            .push(kept(&request));
         let queued = shared
             .queued
             .lock()
@@ -379,6 +380,15 @@ impl Drop for Guard {
         counter.fetch_add(1, Ordering::SeqCst);
         self.shared.ended.notify_waiters();
     }
+}
+
+/// A request to remember, with bytes of its own: whoever counts those of the call sees them end with it.
+fn kept(request: &ChatRequest) -> ChatRequest {
+    let mut request = request.clone();
+    if let Some(wire) = &mut request.wire {
+        wire.body = Bytes::copy_from_slice(&wire.body);
+    }
+    request
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(crate) struct ServerConfig {
     pub(crate) shutdown_grace: HumanDuration,
     /// The largest request body; a larger one is refused with 413.
     pub(crate) max_body: ByteSize,
-    /// The most memory that large bodies (above 64 KiB) may take together while they are read and
-    /// parsed; one that finds no room is refused with 503.
+    /// The most memory that large bodies (above 64 KiB) may take together, from their first byte until
+    /// they are parsed, or forwarded and answered; one that finds no room is refused with 503.
     pub(crate) max_bodies: ByteSize,
     /// How long a client may take to send a request's body.
     pub(crate) body_timeout: HumanDuration,
