@@ -369,6 +369,21 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn small_writes_to_an_engine_wait_for_nothing() {
+        let engine = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = engine.local_addr().unwrap();
+        let options = RemoteOptions {
+            allow_private: true,
+            ..RemoteOptions::new(format!("http://{address}/v1"), "model")
+        };
+        let socket = Client::new(&options).unwrap().connections.bare().await;
+        let hyper_rustls::MaybeHttpsStream::Http(socket) = socket else {
+            panic!("a connection without TLS");
+        };
+        assert!(socket.inner().nodelay().unwrap());
+    }
+
     #[test]
     fn the_key_is_not_shown_and_must_fit_a_header() {
         let value = bearer(&Secret::new("sk-abc")).unwrap();

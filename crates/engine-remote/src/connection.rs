@@ -33,7 +33,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(4);
 const MOST_IDLE: usize = 256;
 
 pub(crate) type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
-type Socket = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(crate) type Socket = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// The connections of one engine. Clones are the same connections.
 #[derive(Clone)]
@@ -117,6 +117,13 @@ impl Connections {
             sender,
             connection: Some(connection),
         })
+    }
+
+    /// Connects as a call does, and returns the bare connection.
+    #[cfg(test)]
+    pub(crate) async fn bare(&self) -> Socket {
+        let link = self.connect().await.unwrap();
+        link.connection.unwrap().into_parts().io
     }
 
     fn take_idle(&self) -> Option<Link> {

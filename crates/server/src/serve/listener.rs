@@ -143,3 +143,20 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_writes_to_a_client_wait_for_nothing() {
+        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "server.listen")
+            .await
+            .unwrap();
+        let _client = TcpStream::connect(listener.address()).await.unwrap();
+        let places = Arc::new(Semaphore::new(1));
+        let (_place, accepted, _) = listener.accept(&places, &mut false).await.unwrap();
+        assert!(accepted.nodelay().unwrap());
+        assert!(sockopt::socket_keepalive(&accepted).unwrap());
+    }
+}

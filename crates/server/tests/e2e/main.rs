@@ -24,6 +24,7 @@ mod heavy;
 mod key_limits;
 mod keys;
 mod models;
+mod pace;
 mod refused;
 mod secrets;
 mod shared_database;
