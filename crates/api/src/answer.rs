@@ -10,6 +10,7 @@ use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason, Usage, WireRe
 use silica_gateway::{Admitted, Call, Delivery, GatewayError};
 use silica_platform::Standing;
 use silica_protocol::ErrorCode;
+use silica_types::MediaParts;
 
 use crate::sse::{self, WriteFrames};
 use crate::{Failure, RawBody, limit_headers};
@@ -22,6 +23,7 @@ pub(crate) fn original(admitted: &Admitted, body: RawBody, route: WireRoute, str
         route,
         id: admitted.id().to_string(),
         model: admitted.model().id.clone(),
+        media: MediaParts::default(),
         streams,
     }
 }

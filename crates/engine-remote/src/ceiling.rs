@@ -99,7 +99,7 @@ impl Ceiling {
 
 #[cfg(test)]
 mod tests {
-    use silica_types::ModelName;
+    use silica_types::{MediaParts, ModelName};
 
     use super::*;
 
@@ -110,6 +110,7 @@ mod tests {
             route,
             id: String::new(),
             model: ModelName::new("m").unwrap(),
+            media: MediaParts::default(),
             streams: false,
         };
         longest_answer(&wire, TokenCount(tokens), choices, logprobs)

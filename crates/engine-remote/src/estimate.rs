@@ -5,6 +5,9 @@
 //! | prompt, by which token limits reserve | a token for every 2 bytes, 16 a message, 32 a call: more than ordinary text has |
 //! | prompt, by which money is reserved | a token a byte, 16 a message, 32 a call; with tools 64 a tool and 256 a call: more than any text has, as a token has a byte or more |
 //! | prompt, of a call that is cut before the engine reported | a token for every 4 bytes, 4 a message |
+//! | an image, each of these three ways | 2,560; 16,384; 256 |
+//! | a video | 16,384; 115,200; 256 |
+//! | a sound | 3,900; 46,800; 13 |
 //! | completion, of a call that is cut before the engine reported | a token a frame with text, or if that is more: beyond the first 32 bytes a token for every 6 bytes of ASCII and every 12 others, without those that repeat the byte before them in the frame |
 //!
 //! Bytes are those of UTF-8; quotients are rounded up.
@@ -21,11 +24,20 @@
 //! Of an answer in one piece all text is one frame: engines that report no usage for it are counted by
 //! the second part alone, low rather than high.
 //!
+//! Media are counted, not looked at; their own bytes in the request are no text. The most is what no
+//! model takes: an image of 3584 x 3584 pixels is 16,384 tokens of 28 x 28 pixels for Qwen2-VL and
+//! Qwen2.5-VL, and others have fewer (the platform's contract, section 3: `InternVL2` 3,328, `DeepSeek-VL2`
+//! 2,101 and GLM-4V 6,144); all frames of a video together are 115,200 for Qwen2.5-VL (0.9 x 128,000
+//! in its own preprocessing); an hour of sound has 13 tokens a second. Ordinary is an image of 1024 x
+//! 1024 pixels where it is dearest (2,560 for `InternVL2`), a video as large as an image may be, and five
+//! minutes of sound. Billed without a report is the least, an image of low detail (256) and a second of
+//! sound.
+//!
 //! What a template adds by itself, such as instructions of its own, is in none of the prompt's
 //! estimates but the spare tokens.
 
 use silica_engine::{ChatRequest, Continuation, Message, Tool, ToolChoice};
-use silica_types::TokenCount;
+use silica_types::{MediaParts, TokenCount};
 
 /// What a byte of text weighs; a token weighs [`TOKEN_WEIGHT`].
 const ASCII_WEIGHT: u64 = 4;
@@ -38,6 +50,43 @@ const FORGIVEN_WEIGHT: u64 = 32 * ASCII_WEIGHT;
 const TOOL_TOKENS: usize = 64;
 const TOOLS_TOKENS: usize = 256;
 
+/// Tokens of media: of an image, a video and a sound.
+struct MediaTokens {
+    image: usize,
+    video: usize,
+    sound: usize,
+}
+
+/// What ordinary media do not exceed.
+const ORDINARY_MEDIA: MediaTokens = MediaTokens {
+    image: 2560,
+    video: 16_384,
+    sound: 3900,
+};
+/// What none exceed.
+const MOST_MEDIA: MediaTokens = MediaTokens {
+    image: 16_384,
+    video: 115_200,
+    sound: 46_800,
+};
+/// What all have.
+const LEAST_MEDIA: MediaTokens = MediaTokens {
+    image: 256,
+    video: 256,
+    sound: 13,
+};
+
+impl MediaTokens {
+    fn of(&self, media: MediaParts) -> usize {
+        let all = |count: u32, each: usize| {
+            usize::try_from(count).map_or(usize::MAX, |count| count.saturating_mul(each))
+        };
+        all(media.images, self.image)
+            .saturating_add(all(media.videos, self.video))
+            .saturating_add(all(media.sounds, self.sound))
+    }
+}
+
 /// How large a prompt is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct PromptSize {
@@ -45,6 +94,7 @@ pub(crate) struct PromptSize {
     pub(crate) bytes: usize,
     pub(crate) messages: usize,
     pub(crate) tools: usize,
+    pub(crate) media: MediaParts,
 }
 
 impl PromptSize {
@@ -81,26 +131,30 @@ impl PromptSize {
             bytes: messages + continued + tools.iter().map(tool_bytes).sum::<usize>(),
             messages: request.messages.len(),
             tools: tools.len(),
+            media: request.wire.as_ref().map(|wire| wire.media).unwrap_or_default(),
         }
     }
 
     /// What ordinary text does not exceed.
     pub(crate) fn ordinary(self) -> TokenCount {
-        tokens(self.bytes.div_ceil(2) + 16 * self.messages + 32)
+        let text = self.bytes.div_ceil(2) + 16 * self.messages + 32;
+        tokens(text.saturating_add(ORDINARY_MEDIA.of(self.media)))
     }
 
-    /// What no text exceeds: a token has at least one byte.
+    /// What no prompt exceeds: a token of text has at least one byte.
     pub(crate) fn upper_bound(self) -> TokenCount {
         let tools = match self.tools {
             0 => 0,
             count => TOOL_TOKENS * count + TOOLS_TOKENS,
         };
-        tokens(self.bytes.saturating_add(16 * self.messages + tools + 32))
+        let text = self.bytes.saturating_add(16 * self.messages + tools + 32);
+        tokens(text.saturating_add(MOST_MEDIA.of(self.media)))
     }
 
     /// What is likely, for a call whose engine never reported.
     pub(crate) fn likely(self) -> TokenCount {
-        tokens(self.bytes.div_ceil(4) + 4 * self.messages)
+        let text = self.bytes.div_ceil(4) + 4 * self.messages;
+        tokens(text.saturating_add(LEAST_MEDIA.of(self.media)))
     }
 }
 
@@ -180,6 +234,7 @@ mod tests {
             bytes,
             messages,
             tools,
+            media: MediaParts::default(),
         };
         assert_eq!(size(0, 0, 0).ordinary(), TokenCount(32));
         assert_eq!(size(11, 2, 1).ordinary(), TokenCount(6 + 32 + 32));
@@ -192,6 +247,33 @@ mod tests {
         assert_eq!(size(usize::MAX, 1, 1).upper_bound(), TokenCount(u32::MAX));
         assert_eq!(size(11, 2, 1).likely(), TokenCount(3 + 8));
         assert_eq!(size(usize::MAX, 0, 0).likely(), TokenCount(u32::MAX));
+    }
+
+    #[test]
+    fn media_have_a_number_of_tokens_each() {
+        let size = PromptSize {
+            media: MediaParts {
+                images: 2,
+                videos: 1,
+                sounds: 3,
+                bytes: 1_000_000,
+            },
+            ..PromptSize::default()
+        };
+        assert_eq!(size.ordinary(), TokenCount(32 + 2 * 2560 + 16_384 + 3 * 3900));
+        assert_eq!(
+            size.upper_bound(),
+            TokenCount(32 + 2 * 16_384 + 115_200 + 3 * 46_800)
+        );
+        assert_eq!(size.likely(), TokenCount(2 * 256 + 256 + 3 * 13));
+        let many = PromptSize {
+            media: MediaParts {
+                videos: u32::MAX,
+                ..MediaParts::default()
+            },
+            ..size
+        };
+        assert_eq!(many.upper_bound(), TokenCount(u32::MAX));
     }
 
     fn forwarded(texts: &[&str]) -> u32 {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use silica_types::ModelName;
+use silica_types::{MediaParts, ModelName};
 
 /// The body of a request in OpenAI's dialect. It says the same as the request that carries it; an
 /// engine that does not speak the dialect passes it over.
@@ -24,6 +24,8 @@ pub struct WireRequest {
     pub id: String,
     /// The `model` that the answer names: the caller's name for it, not the engine's.
     pub model: ModelName,
+    /// What its messages have beside texts, which the request that carries it does not say.
+    pub media: MediaParts,
     /// Whether the answer is a stream of events, or one JSON object.
     pub streams: bool,
 }

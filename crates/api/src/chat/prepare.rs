@@ -33,6 +33,10 @@ pub(super) fn engine_request(
     refuse_unserved(&body, model)?;
     let demands = demands(&body);
     let sampling = sampling(&body);
+    let original = WireRequest {
+        media: body.media(),
+        ..original
+    };
     Ok(ChatRequest {
         messages: body.messages.into_iter().map(message).collect(),
         tools: body.tools.into_iter().map(tool).collect(),
@@ -89,7 +93,7 @@ fn demands(body: &ChatCompletionRequest) -> Vec<Feature> {
     );
     let demands = [
         (body.response_format != ResponseFormat::Text, Feature::JsonMode),
-        (body.has_media(), Feature::Vision),
+        (!body.media().is_empty(), Feature::Vision),
         (forces_call, Feature::ForcedCalls),
         (body.tools.iter().any(|tool| tool.strict), Feature::StrictTools),
     ];

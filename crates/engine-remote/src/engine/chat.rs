@@ -103,8 +103,9 @@ impl PreparedChat for PreparedRemote {
     }
 
     fn prompt_limit(&self) -> TokenCount {
-        // What nobody here reads, media among it, is in the body alone.
-        let body = self.wire.as_ref().map_or(0, |wire| wire.body.len());
+        // What nobody here reads is in the body alone. Media are in it, too, but their bytes are no text.
+        let wire = self.wire.as_ref();
+        let body = wire.map_or(0, |wire| wire.body.len().saturating_sub(wire.media.bytes));
         self.prompt.at_least(body).upper_bound()
     }
 

@@ -101,7 +101,7 @@ fn stream_options(old: Option<&[u8]>, continuous_usage: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use silica_protocol::MemberSpans;
-    use silica_types::ModelName;
+    use silica_types::{MediaParts, ModelName};
 
     use super::*;
 
@@ -121,6 +121,7 @@ mod tests {
             route,
             id: String::new(),
             model: ModelName::new("m").unwrap(),
+            media: MediaParts::default(),
             streams,
         };
         String::from_utf8(forwarded_body(&wire, &changes).concat()).unwrap()

@@ -11,7 +11,7 @@ use silica_protocol::MemberSpans;
 use silica_testkit::{
     FirstFrame, LineEnds, UpstreamFault, UpstreamOutcome, UpstreamRoute, UpstreamScript, UsageFrames,
 };
-use silica_types::{ModelName, TokenCount, UsageSource};
+use silica_types::{MediaParts, ModelName, TokenCount, UsageSource};
 
 use super::support::{LONG, Told, call, cause, engine, request, script, upstream};
 
@@ -32,6 +32,7 @@ fn wired(script: &UpstreamScript, route: WireRoute, streams: bool, more: &Value)
         route,
         id: "answer-1".to_owned(),
         model: ModelName::new("vendor/public").unwrap(),
+        media: MediaParts::default(),
         streams,
     });
     request
@@ -82,6 +83,27 @@ async fn the_engine_gets_what_the_client_wrote_but_for_three_members() {
         "nothing packed is asked for"
     );
     assert_eq!(seen.header("accept"), Some("text/event-stream"));
+}
+
+#[tokio::test]
+async fn media_are_reserved_for_by_their_number_and_not_by_their_bytes() {
+    let (_upstream, options) = upstream().await;
+    let mut request = chat(&script("media"), true);
+    let limit = async |request: &ChatRequest| {
+        let prepared = engine(&options).prepare(Arc::new(request.clone())).await;
+        prepared.unwrap().prompt_limit().get()
+    };
+    let plain = limit(&request).await;
+    let bytes = 100_000;
+    request.wire.as_mut().unwrap().body = format!("{{\"x\":\"{}\"}}", "i".repeat(bytes)).into();
+    assert!(limit(&request).await > 100_000);
+    request.wire.as_mut().unwrap().media = MediaParts {
+        images: 1,
+        bytes,
+        ..MediaParts::default()
+    };
+    let with_image = limit(&request).await;
+    assert!((16_384..=16_384 + plain).contains(&with_image), "{with_image}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
+use silica_types::MediaParts;
 
 use crate::openai::chat::tool::function_name;
 use crate::openai::chat::{ChatMessage, FunctionCall, Role, ToolCall};
@@ -60,7 +61,7 @@ struct Reading {
 #[derive(Default)]
 struct Turn {
     texts: Vec<String>,
-    has_media: bool,
+    media: MediaParts,
     thoughts: Vec<String>,
     calls: Vec<ToolCall>,
 }
@@ -105,7 +106,7 @@ impl Reading {
             let block = Object::read(at, raw, KNOWN)?;
             match (block.required("type", string)?.as_str(), role) {
                 ("text", _) => turn.texts.push(block.required("text", string)?),
-                ("image", Role::User) => turn.has_media = true,
+                ("image", Role::User) => turn.media += image(raw),
                 ("tool_result", Role::User) => {
                     let said = std::mem::take(&mut turn);
                     if !said.is_empty() {
@@ -160,7 +161,7 @@ impl Reading {
             let text = "Value error, there is no earlier `tool_use` block with this id";
             return Err(block.path("tool_use_id").fault(text));
         }
-        let mut has_media = false;
+        let mut media = MediaParts::default();
         let content = block.optional("content", |at, raw| {
             if Kind::of(raw) == Kind::String {
                 return string(at, raw);
@@ -171,7 +172,7 @@ impl Reading {
                 match part.required("type", string)?.as_str() {
                     "text" => part.required("text", string).map(Some),
                     "image" => {
-                        has_media = true;
+                        media += image(raw);
                         Ok(None)
                     }
                     _ => Err(part.path("type").fault_with(
@@ -185,7 +186,7 @@ impl Reading {
         Ok(ChatMessage {
             role: Role::Tool,
             content: content.unwrap_or_default(),
-            has_media,
+            media,
             tool_call_id: Some(id),
             ..ChatMessage::default()
         })
@@ -212,7 +213,7 @@ impl Reading {
         self.messages.push(ChatMessage {
             role,
             content: turn.texts.join("\n"),
-            has_media: turn.has_media,
+            media: turn.media,
             reasoning_content: Some(thoughts).filter(|text| !text.is_empty()),
             tool_calls: turn.calls,
             ..ChatMessage::default()
@@ -228,9 +229,18 @@ impl Reading {
     }
 }
 
+/// A block with an image.
+fn image(raw: &RawValue) -> MediaParts {
+    MediaParts {
+        images: 1,
+        bytes: raw.get().len(),
+        ..MediaParts::default()
+    }
+}
+
 impl Turn {
     const fn is_empty(&self) -> bool {
-        self.texts.is_empty() && self.thoughts.is_empty() && self.calls.is_empty() && !self.has_media
+        self.texts.is_empty() && self.thoughts.is_empty() && self.calls.is_empty() && self.media.is_empty()
     }
 }
 

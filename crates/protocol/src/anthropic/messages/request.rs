@@ -57,7 +57,7 @@ pub enum ThinkingSetting {
 impl MessagesRequest {
     /// Whether any message has anything but text.
     pub fn has_media(&self) -> bool {
-        self.messages.iter().any(|message| message.has_media)
+        self.messages.iter().any(|message| !message.media.is_empty())
     }
 }
 

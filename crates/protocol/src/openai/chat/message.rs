@@ -1,6 +1,7 @@
 //! The messages of a chat request.
 
 use serde_json::value::RawValue;
+use silica_types::MediaParts;
 
 use super::completion::{FunctionCall, ToolCall};
 use super::tool::function_name;
@@ -30,9 +31,9 @@ pub struct ChatMessage {
     /// A text, or a list of parts. Text parts are joined by line breaks; `null` on an assistant
     /// turn is an empty text.
     pub content: String,
-    /// Whether the content had image, audio or video parts.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub has_media: bool,
+    /// The image, audio and video parts of the content.
+    #[serde(skip_serializing_if = "MediaParts::is_empty")]
+    pub media: MediaParts,
     /// Earlier reasoning of an assistant turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
@@ -95,10 +96,10 @@ fn message(at: Path<'_>, raw: &RawValue, argument_bytes: &mut usize) -> Result<C
     let object = Object::read(at, raw, KNOWN)?;
     let role = object.optional("role", role)?.unwrap_or_default();
     let content = object.optional("content", content)?;
-    let (content, has_media) = match (content, role) {
+    let (content, media) = match (content, role) {
         (Some(content), _) => content,
         // Turns that only call tools have no text.
-        (None, Role::Assistant) => (String::new(), false),
+        (None, Role::Assistant) => (String::new(), MediaParts::default()),
         (None, Role::System | Role::User | Role::Tool) => {
             return Err(object.path("content").fault("Field required"));
         }
@@ -112,7 +113,7 @@ fn message(at: Path<'_>, raw: &RawValue, argument_bytes: &mut usize) -> Result<C
     Ok(ChatMessage {
         role,
         content,
-        has_media,
+        media,
         reasoning_content: object
             .optional("reasoning_content", string)?
             .filter(|text| !text.is_empty()),
@@ -132,10 +133,10 @@ fn role(at: Path<'_>, raw: &RawValue) -> Result<Role, ApiError> {
     }
 }
 
-/// Reads a text or a list of parts; tells whether there was anything but text.
-fn content(at: Path<'_>, raw: &RawValue) -> Result<(String, bool), ApiError> {
+/// Reads a text or a list of parts; tells what there was beside text.
+fn content(at: Path<'_>, raw: &RawValue) -> Result<(String, MediaParts), ApiError> {
     match Kind::of(raw) {
-        Kind::String => Ok((string(at, raw)?, false)),
+        Kind::String => Ok((string(at, raw)?, MediaParts::default())),
         Kind::Array => parts(at, raw),
         Kind::Object | Kind::Bool | Kind::Null | Kind::Number => {
             Err(at.fault("Input should be a valid string or a list of parts"))
@@ -143,27 +144,32 @@ fn content(at: Path<'_>, raw: &RawValue) -> Result<(String, bool), ApiError> {
     }
 }
 
-fn parts(at: Path<'_>, raw: &RawValue) -> Result<(String, bool), ApiError> {
-    let mut has_media = false;
+fn parts(at: Path<'_>, raw: &RawValue) -> Result<(String, MediaParts), ApiError> {
+    let mut media = MediaParts::default();
     let texts = list(at, raw, |at, raw| {
         let part = Object::read(at, raw, &["type", "text"])?;
-        match part.required("type", string)?.as_str() {
-            "text" => part.required("text", string).map(Some),
-            "image_url" | "video_url" | "audio_url" | "input_audio" => {
-                has_media = true;
-                Ok(None)
+        let kind = part.required("type", string)?;
+        let counted = match kind.as_str() {
+            "text" => return part.required("text", string).map(Some),
+            "image_url" => &mut media.images,
+            "video_url" => &mut media.videos,
+            "audio_url" | "input_audio" => &mut media.sounds,
+            _ => {
+                return Err(part.path("type").fault_with(
+                    ErrorCode::MessageFormatInvalid,
+                    "Input should be 'text' or 'image_url'",
+                ));
             }
-            _ => Err(part.path("type").fault_with(
-                ErrorCode::MessageFormatInvalid,
-                "Input should be 'text' or 'image_url'",
-            )),
-        }
+        };
+        *counted += 1;
+        media.bytes += raw.get().len();
+        Ok(None)
     })?;
     if texts.is_empty() {
         return Err(at.fault("List should have at least 1 item after validation"));
     }
     let texts: Vec<String> = texts.into_iter().flatten().collect();
-    Ok((texts.join("\n"), has_media))
+    Ok((texts.join("\n"), media))
 }
 
 fn tool_calls(at: Path<'_>, raw: &RawValue, argument_bytes: &mut usize) -> Result<Vec<ToolCall>, ApiError> {

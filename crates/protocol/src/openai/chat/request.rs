@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use silica_types::MediaParts;
 
 use super::message::{ChatMessage, messages};
 use super::tool::{ToolChoice, ToolDefinition, tool_choice, tools};
@@ -64,9 +65,9 @@ pub struct ChatCompletionRequest {
 }
 
 impl ChatCompletionRequest {
-    /// Whether any message has image, audio or video parts.
-    pub fn has_media(&self) -> bool {
-        self.messages.iter().any(|message| message.has_media)
+    /// The image, audio and video parts of all messages.
+    pub fn media(&self) -> MediaParts {
+        self.messages.iter().map(|message| message.media).sum()
     }
 }
 
