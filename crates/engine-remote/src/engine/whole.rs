@@ -253,12 +253,27 @@ impl Ranked {
     }
 
     /// Best first, as many as are wanted.
+    ///
+    /// # Errors
+    /// When there are fewer, or some are ranked twice or were not given.
     fn ranking(self, documents: usize, top_n: Option<u32>) -> Result<Ranking, RemoteError> {
         let (Self::Object { results, .. } | Self::List(results)) = self;
-        let is_known =
-            |document: &Document| usize::try_from(document.index).is_ok_and(|index| index < documents);
-        if !results.iter().all(is_known) {
-            return Err(RemoteError::frame("a document that was not given"));
+        let mut is_ranked = vec![false; documents];
+        for document in &results {
+            let is_ranked = usize::try_from(document.index)
+                .ok()
+                .and_then(|index| is_ranked.get_mut(index))
+                .ok_or(RemoteError::frame("a document that was not given"))?;
+            if std::mem::replace(is_ranked, true) {
+                return Err(RemoteError::frame("a document twice"));
+            }
+            if !document.relevance_score.is_finite() {
+                return Err(RemoteError::frame("a score beyond all numbers"));
+            }
+        }
+        let wanted = top_n.map_or(documents, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        if results.len() < wanted.min(documents) {
+            return Err(RemoteError::frame("fewer documents than were asked for"));
         }
         let mut ranked: Vec<RankedDocument> = results
             .into_iter()
@@ -268,7 +283,11 @@ impl Ranked {
             })
             .collect();
         ranked.sort_by(|left, right| right.score.total_cmp(&left.score));
-        ranked.truncate(top_n.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)));
+        // Servers exist that rank all, whatever is wanted.
+        ranked.truncate(wanted);
         Ok(Ranking(ranked))
     }
 }
+
+#[cfg(test)]
+mod tests;
