@@ -8,7 +8,7 @@ use silica_types::{SharedClock, TokenCount};
 use crate::RemoteError;
 use crate::ceiling::Ceiling;
 use crate::estimate::weight;
-use crate::stream::Reading;
+use crate::stream::{Reading, Words};
 use crate::tally::Tally;
 use crate::tool_calls::ToolCalls;
 use crate::wire::{Chunk, ChunkChoice, ChunkDelta};
@@ -25,7 +25,7 @@ pub(crate) struct Answer {
     logprobs: Option<u8>,
     ready: VecDeque<ChatEvent>,
     has_started: bool,
-    has_begun: bool,
+    words: Words,
     /// The last choice to finish.
     held: Option<(u32, FinishReason)>,
     is_over: bool,
@@ -64,7 +64,7 @@ impl Answer {
             logprobs,
             ready: VecDeque::new(),
             has_started: false,
-            has_begun: false,
+            words: Words::None,
             held: None,
             is_over: false,
         }
@@ -77,7 +77,8 @@ impl Answer {
 
     fn add(&mut self, addition: Addition) {
         let choice = addition.choice;
-        self.has_begun |= !addition.deltas.is_empty() || addition.finish.is_some();
+        self.words
+            .came_if(!addition.deltas.is_empty() || addition.finish.is_some());
         for delta in addition.deltas {
             self.push(ChatEventKind::Delta { choice, delta });
         }
@@ -155,6 +156,10 @@ impl Answer {
 
 impl Reading for Answer {
     fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError> {
+        // The reader would take a list of the members' values as well.
+        if data.trim_ascii_start().first() != Some(&b'{') {
+            return Err(RemoteError::frame("no object"));
+        }
         let mut chunk: Chunk = serde_json::from_slice(data).map_err(|error| RemoteError::json(&error))?;
         if let Some(failure) = chunk.failure() {
             return Err(failure);
@@ -198,7 +203,11 @@ impl Reading for Answer {
     }
 
     fn has_begun(&self) -> bool {
-        self.has_begun || self.is_over
+        self.words.have_come() || self.is_over
+    }
+
+    fn has_moved(&mut self) -> bool {
+        self.words.are_new()
     }
 
     fn is_complete(&self) -> bool {

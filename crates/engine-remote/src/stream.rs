@@ -61,6 +61,9 @@ pub(crate) trait Reading: Send + 'static {
     /// events wait, so that the client has seen nothing of an engine that only said who speaks.
     fn has_begun(&self) -> bool;
 
+    /// Whether a word, a call, or the end of a choice has come since this was last asked.
+    fn has_moved(&mut self) -> bool;
+
     /// Whether every choice has finished; only the usage may still come.
     fn is_complete(&self) -> bool;
 
@@ -70,6 +73,38 @@ pub(crate) trait Reading: Send + 'static {
     /// Lets go of the last event with the usage as it now is. Does nothing to an answer that is not
     /// complete.
     fn finish(&mut self);
+}
+
+/// Whether words of an answer, calls in it, or ends of its choices have come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Words {
+    #[default]
+    None,
+    /// Since they were last asked for.
+    New,
+    Old,
+}
+
+impl Words {
+    /// Notes that some came, if some did.
+    pub(crate) fn came_if(&mut self, did: bool) {
+        if did {
+            *self = Self::New;
+        }
+    }
+
+    pub(crate) const fn have_come(self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Whether some have come since this was last asked.
+    pub(crate) fn are_new(&mut self) -> bool {
+        let are_new = *self == Self::New;
+        if are_new {
+            *self = Self::Old;
+        }
+        are_new
+    }
 }
 
 /// Turns the body of an answer into events. Dropping the stream drops the body, which closes the
@@ -167,9 +202,9 @@ where
                 Poll::Pending => break,
             };
         }
-        // Before the first word, frames that say nothing win no time. The usage is waited for from the
-        // last choice's end on, however many frames follow it.
-        if self.answer.has_begun() && !was_complete {
+        // Frames that say nothing win no time. The usage is waited for from the last choice's end on,
+        // however many frames follow it.
+        if self.answer.has_moved() && !was_complete {
             self.wait = if self.answer.is_complete() {
                 self.limits.usage
             } else {

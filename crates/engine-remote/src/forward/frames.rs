@@ -5,16 +5,18 @@ use silica_engine::{ChatEvent, ChatEventKind, FinishReason, Usage, WireRoute};
 use silica_types::TokenCount;
 
 use super::frame::{Frame, Identity, Places};
-use super::measure::Measure;
 use crate::RemoteError;
 use crate::ceiling::Ceiling;
-use crate::stream::Reading;
+use crate::stream::{Reading, Words};
 use crate::tally::Tally;
 use crate::wire::UsageReport;
 
 /// The most that is kept of the buffer of frames between two events, in bytes: streams are many, and
 /// most of them wait.
 const KEPT_BYTES: usize = 2 * 1024;
+
+/// The most that waits for the first word, in bytes. A little is usual: who speaks, and empty texts.
+const MOST_BEFORE_WORDS: usize = 1024 * 1024;
 
 /// One answer on its way. The frame by which the last choice ends is held until
 /// [`Reading::finish`], because the engine reports its usage after it; the frame of that report has
@@ -32,7 +34,7 @@ pub(crate) struct Forwarding {
     /// Where the frame at hand is changed.
     places: Places,
     has_text: bool,
-    has_begun: bool,
+    words: Words,
     held: Option<Held>,
     ended: Option<FinishReason>,
     is_over: bool,
@@ -64,19 +66,23 @@ impl Forwarding {
             out: BytesMut::new(),
             places: Places::default(),
             has_text: false,
-            has_begun: false,
+            words: Words::None,
             held: None,
             ended: None,
             is_over: false,
         }
     }
 
-    /// Notes what a frame says of its choices. Returns why the last one ended, if it did now.
+    /// Notes what a frame says of its choices. Returns why the last one ended, if it did now. Of a frame
+    /// beyond the ceiling, which goes to nobody, nothing is noted.
     fn take(&mut self, frame: &Frame<'_>) -> Result<Option<FinishReason>, RemoteError> {
-        let choices = &frame.choices;
-        let (mut all, mut reasoning) = (Measure::default(), Measure::default());
+        let bytes = frame.choices.iter().map(|choice| choice.measure().0.bytes).sum();
+        if !self.ceiling.take(frame.choices.len().max(1), bytes) {
+            self.is_over = true;
+            return Ok(None);
+        }
         let mut end = None;
-        for choice in choices.iter() {
+        for choice in frame.choices.iter() {
             let index = usize::try_from(choice.index).unwrap_or(usize::MAX);
             let is_finished = self
                 .is_finished
@@ -86,23 +92,22 @@ impl Forwarding {
             if *is_finished && text.bytes > 0 {
                 return Err(RemoteError::frame("text after the end of its choice"));
             }
-            if let Some(reason) = choice.end()? {
-                *is_finished = true;
-                end = Some(reason);
-            }
+            // A second end of a choice says nothing new.
+            let ends = choice.end()?.filter(|_| !*is_finished);
+            *is_finished |= ends.is_some();
+            end = ends.or(end);
             self.tally.forward(text.weight, thought.weight);
-            (all, reasoning) = (all + text, reasoning + thought);
-        }
-        self.has_text |= all.bytes > 0;
-        self.has_begun |= all.bytes > 0 || end.is_some();
-        if !self.ceiling.take(choices.len().max(1), all.bytes) {
-            self.is_over = true;
+            self.has_text |= text.bytes > 0;
+            self.words.came_if(text.bytes > 0 || ends.is_some());
         }
         Ok(end.filter(|_| self.is_finished.iter().all(|is_finished| *is_finished)))
     }
 
-    /// A frame that ends every choice, for an engine that does not.
+    /// Holds a frame that ends every choice that has not ended, for an engine that does not.
     fn cut_off(&mut self) {
+        if self.held.is_some() {
+            return;
+        }
         let ends: Vec<serde_json::Value> = (0_u32..)
             .zip(&self.is_finished)
             .filter(|(_, is_finished)| !**is_finished)
@@ -169,6 +174,9 @@ impl Reading for Forwarding {
                 self.tally.usage(),
                 &mut self.out,
             );
+            if !self.words.have_come() && self.out.len() > MOST_BEFORE_WORDS {
+                return Err(RemoteError::frame("too much before the first word"));
+            }
         }
         Ok(())
     }
@@ -192,7 +200,11 @@ impl Reading for Forwarding {
     }
 
     fn has_begun(&self) -> bool {
-        self.has_begun || self.is_over
+        self.words.have_come() || self.is_over
+    }
+
+    fn has_moved(&mut self) -> bool {
+        self.words.are_new()
     }
 
     fn is_complete(&self) -> bool {

@@ -1,7 +1,7 @@
 use futures::StreamExt as _;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use silica_engine::{ChatEventKind, FinishReason, WireRoute};
+use silica_engine::{ChatEventKind, EngineError, FinishReason, WireRoute};
 use silica_types::TokenCount;
 
 use super::*;
@@ -69,4 +69,40 @@ async fn frames_that_are_there_together_become_one_event() {
             .count(),
         5
     );
+}
+
+/// Pieces that come one by one, a second apart.
+fn each_second(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> impl futures::Stream<Item = Bytes> {
+    stream::iter(pieces).then(async |piece| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        piece
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_and_comments_without_words_win_no_time() {
+    let nothings = [
+        Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\n"),
+        Bytes::from_static(b"data: {\"choices\":[]}\n\n"),
+        Bytes::from_static(b": well\n\n"),
+    ];
+    let begun = Instant::now();
+    let events: Vec<_> = read(each_second(
+        std::iter::once(word("a")).chain(nothings.into_iter().cycle()),
+    ))
+    .collect()
+    .await;
+    assert!(
+        matches!(events.last(), Some(Err(EngineError::TimedOut(_)))),
+        "{events:?}"
+    );
+    assert_eq!(begun.elapsed().as_secs(), 1 + LIMITS.stall.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_word_wins_time() {
+    let words = (0..50).map(|_| word("a")).chain([stop()]);
+    let events: Vec<_> = read(each_second(words)).collect().await;
+    assert_eq!(events.len(), 51);
+    assert!(events.iter().all(Result::is_ok), "{events:?}");
 }

@@ -158,3 +158,54 @@ fn frames_are_written_to_the_same_place_once_the_one_before_is_gone() {
     let first = place(frame);
     assert!((0..20).all(|_| place(frame) == first));
 }
+
+#[test]
+fn an_answer_that_has_ended_when_it_meets_the_ceiling_keeps_its_own_end() {
+    let mut answer = forwarding(1);
+    let last = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
+    answer.frame(last.as_bytes()).unwrap();
+    let counted = answer.tally.usage();
+    while !answer.is_over() {
+        answer.frame(br#"{"choices":[]}"#).unwrap();
+    }
+    answer.finish();
+    let found = frames(&mut answer);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["choices"][0]["finish_reason"], "stop");
+    assert_eq!(found[0]["choices"][0]["delta"]["content"], "a");
+    assert_eq!(answer.tally.usage(), counted);
+}
+
+#[test]
+fn text_beyond_the_ceiling_is_neither_passed_on_nor_counted() {
+    let mut answer = forwarding(2);
+    answer
+        .frame(br#"{"choices":[{"delta":{"content":"a"}}]}"#)
+        .unwrap();
+    let counted = answer.tally.usage();
+    let large = "x y ".repeat(64 * 1024);
+    let over = format!(r#"{{"choices":[{{"delta":{{"content":"{large}"}},"finish_reason":"stop"}}]}}"#);
+    answer.frame(over.as_bytes()).unwrap();
+    assert!(answer.is_over());
+    answer.finish();
+    let found = frames(&mut answer);
+    let ends: Vec<_> = found
+        .iter()
+        .flat_map(|frame| frame["choices"].as_array().unwrap())
+        .collect();
+    assert_eq!(ends.len(), 3, "a word, and the end of each choice: {ends:?}");
+    assert!(ends[1..].iter().all(|choice| choice["finish_reason"] == "length"));
+    assert_eq!(answer.tally.usage(), counted);
+}
+
+#[test]
+fn what_waits_for_the_first_word_is_bounded() {
+    let mut answer = forwarding(1);
+    let frame = format!(
+        r#"{{"x":"{}","choices":[{{"delta":{{"role":"assistant"}}}}]}}"#,
+        "y".repeat(300_000)
+    );
+    let taken = (0..10).take_while(|_| answer.frame(frame.as_bytes()).is_ok());
+    assert_eq!(taken.count(), 3);
+    assert!(!answer.has_begun());
+}
