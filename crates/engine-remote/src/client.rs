@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
@@ -11,7 +12,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use serde::Deserialize;
 use silica_engine::{EngineError, WireRoute};
 use silica_types::Secret;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,14 +19,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::address::GuardedResolver;
 use crate::connection::{Answer, Connections};
 use crate::forward::Pieces;
+use crate::refusal::Secrecy;
 use crate::{OptionsError, RemoteError, RemoteOptions, endpoint};
 
 /// The most of a refusal that is read, in bytes.
 const LONGEST_REFUSAL: usize = 64 * 1024;
 /// The longest wait for a refusal's text.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
-/// The most of a refusal's text that clients see, in characters.
-const LONGEST_REASON: usize = 400;
 
 /// Sends requests to one engine. No proxy, no redirects, HTTP/1.1 only: a connection carries one
 /// answer at a time, so closing it ends exactly that answer.
@@ -37,7 +36,7 @@ pub(crate) struct Client {
     targets: Targets,
     health: Option<Health>,
     authorization: Option<HeaderValue>,
-    model: String,
+    secrecy: Secrecy,
     first_frame_limit: Duration,
     whole_limit: Duration,
 }
@@ -116,6 +115,10 @@ impl Client {
     pub(crate) fn new(options: &RemoteOptions) -> Result<Self, OptionsError> {
         let engine = endpoint::below(&options.base_url, "", options.allow_private)?;
         let host = engine.authority().ok_or(OptionsError::Host)?;
+        let secrecy = Secrecy {
+            model: options.model.clone(),
+            authority: host.as_str().to_owned(),
+        };
         let host = HeaderValue::from_str(host.as_str()).map_err(|_| OptionsError::Host)?;
         let mut connector = HttpConnector::new_with_resolver(GuardedResolver {
             allow_private: options.allow_private,
@@ -138,7 +141,7 @@ impl Client {
             targets: Targets::new(options)?,
             health: Health::new(options)?,
             authorization: options.api_key.as_ref().map(bearer).transpose()?,
-            model: options.model.clone(),
+            secrecy,
             first_frame_limit: options.first_frame_limit,
             whole_limit: options.whole_limit,
         })
@@ -160,7 +163,7 @@ impl Client {
             Expected::Json => self.whole_limit,
         };
         let by = Instant::now() + limit;
-        let failed = |error: RemoteError| error.into_engine_error(&self.model);
+        let failed = |error: RemoteError| error.into_engine_error(&self.secrecy.model);
         let answering = timeout_at(by, self.connections.send(self.request(route, body, expected)));
         let response = answering
             .await
@@ -246,15 +249,11 @@ impl Client {
     /// What the engine has against the request, fit for the client who made it.
     async fn reason(&self, body: Answer) -> String {
         let reading = timeout(REFUSAL_LIMIT, Limited::new(body, LONGEST_REFUSAL).collect());
-        let text = match reading.await {
-            Ok(Ok(body)) => refusal_text(&body.to_bytes()),
-            Ok(Err(_)) | Err(_) => None,
+        let body = match reading.await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) | Err(_) => Bytes::new(),
         };
-        let text = text.unwrap_or_else(|| "the engine refused the request".to_owned());
-        // The name behind the model is the operator's business.
-        let text = text.replace(&self.model, "the model");
-        let is_plain = |character: &char| !character.is_control();
-        text.chars().filter(is_plain).take(LONGEST_REASON).collect()
+        self.secrecy.reason(&body)
     }
 }
 
@@ -315,58 +314,28 @@ fn retry_after(response: &Response<Answer>) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// A refusal in the forms that servers give it.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Refusal {
-    Nested { error: Message },
-    Plain(Message),
-    Short { error: String },
-    Detail { detail: String },
-}
-
-#[derive(Debug, Deserialize)]
-struct Message {
-    message: String,
-}
-
-fn refusal_text(body: &[u8]) -> Option<String> {
-    let text = match serde_json::from_slice(body).ok()? {
-        Refusal::Nested {
-            error: Message { message },
-        }
-        | Refusal::Plain(Message { message }) => message,
-        Refusal::Short { error: text } | Refusal::Detail { detail: text } => text,
-    };
-    (!text.trim().is_empty()).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn refusals_are_read_in_each_form() {
-        for body in [
-            r#"{"error":{"message":"too long","code":400}}"#,
-            r#"{"object":"error","message":"too long"}"#,
-            r#"{"error":"too long"}"#,
-            r#"{"detail":"too long"}"#,
-        ] {
-            assert_eq!(
-                refusal_text(body.as_bytes()).as_deref(),
-                Some("too long"),
-                "{body}"
-            );
+    #[tokio::test]
+    async fn connections_that_wait_for_too_long_are_closed_though_another_is_used() {
+        let engine = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = engine.local_addr().unwrap();
+        let options = RemoteOptions {
+            allow_private: true,
+            ..RemoteOptions::new(format!("http://{address}/v1"), "model")
+        };
+        let connections = Client::new(&options).unwrap().connections;
+        for _ in 0..3 {
+            connections.lie_idle().await;
         }
-        for body in [
-            "",
-            "too long",
-            r#"{"message":" "}"#,
-            r#"{"detail":[{"input":"x"}]}"#,
-        ] {
-            assert_eq!(refusal_text(body.as_bytes()), None, "{body}");
-        }
+        assert_eq!(connections.idle(), 3);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        tokio::time::resume();
+        connections.lie_idle().await;
+        assert_eq!(connections.idle(), 1);
     }
 
     #[tokio::test]

@@ -126,6 +126,19 @@ impl Connections {
         link.connection.unwrap().into_parts().io
     }
 
+    /// How many connections wait.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> usize {
+        self.0.idle.lock().unwrap().len()
+    }
+
+    /// Connects, and lets the connection wait.
+    #[cfg(test)]
+    pub(crate) async fn lie_idle(&self) {
+        let link = self.connect().await.unwrap();
+        self.give_back(link);
+    }
+
     fn take_idle(&self) -> Option<Link> {
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, mut link) = idle.pop()?;
@@ -140,10 +153,17 @@ impl Connections {
     }
 
     fn give_back(&self, link: Link) {
+        let now = Instant::now();
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // The oldest come first. A busy one above them would keep them for ever.
+        let expired = idle.partition_point(|(since, _)| now.duration_since(*since) >= IDLE_LIMIT);
+        let expired: Vec<_> = idle.drain(..expired).collect();
         if idle.len() < MOST_IDLE {
-            idle.push((Instant::now(), link));
+            idle.push((now, link));
         }
+        drop(idle);
+        // Outside the lock: it closes them.
+        drop(expired);
     }
 }
 

@@ -25,6 +25,7 @@ mod error;
 mod estimate;
 mod forward;
 mod options;
+mod refusal;
 mod sse;
 mod stream;
 mod tally;
