@@ -197,6 +197,10 @@ async fn start_at<W: Work>(
         None
     };
     loop {
+        // Before a seat is taken: it may be the trial of a breaker, which would be lost.
+        if attempts.last_error.is_some() && attempts.begun.elapsed() >= RETRY_BUDGET {
+            break;
+        }
         let seat = match engines.seat(&tried, prefix) {
             Ok(seat) => seat,
             Err(NoSeat::Full) => break,
@@ -211,9 +215,6 @@ async fn start_at<W: Work>(
         };
         tried.add(&seat);
         if attempts.last_error.is_some() {
-            if attempts.begun.elapsed() >= RETRY_BUDGET {
-                break;
-            }
             attempts.record.retried();
         }
         attempts.record.tries(&engines.deployment, &seat);

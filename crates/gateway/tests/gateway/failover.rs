@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use silica_engine::EngineError;
-use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
+use silica_engine::scripted::{ChatScript, Gate, ScriptedChatEngine};
 use silica_gateway::GatewayError;
 use silica_platform::{BucketKind, NewDeployment};
 use silica_types::{Money, TokenCount};
@@ -123,6 +123,36 @@ async fn a_replica_that_fails_again_and_again_is_left_alone_and_tried_later() {
         (first.requests().len(), second.requests().len()),
         (6, 6),
         "healed"
+    );
+}
+
+#[tokio::test]
+async fn a_call_whose_time_is_over_takes_no_trial_from_another() {
+    let (fixture, first, second) = pair(ChatScript::refusal(fails), "least-busy").await;
+    let gate = Gate::closed();
+    tokio::time::pause();
+    for _ in 0..3 {
+        second.push(ChatScript::refusal(fails));
+    }
+    for _ in 0..3 {
+        assert!(fixture.chat("m").await.is_err());
+    }
+    assert_eq!((first.requests().len(), second.requests().len()), (3, 3));
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    first.push(ChatScript::refusal(fails).start_gate(&gate));
+    let (answer, ()) = tokio::join!(fixture.chat("m"), async {
+        while first.requests().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(std::time::Duration::from_mins(5)).await;
+        gate.open();
+    });
+    assert!(answer.is_err(), "no second attempt after five minutes");
+    let _: Vec<_> = fixture.chat("m").await.unwrap().collect().await;
+    assert_eq!(
+        (first.requests().len(), second.requests().len()),
+        (4, 4),
+        "the other has its trial"
     );
 }
 
