@@ -12,6 +12,7 @@ mod frame;
 mod frames;
 mod measure;
 mod request;
+mod template;
 
 pub(crate) use answer::Answered;
 pub(crate) use body::Pieces;

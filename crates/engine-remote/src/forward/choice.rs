@@ -31,8 +31,8 @@ pub(super) struct Choice<'a> {
     #[serde(borrow)]
     message: Option<Message<'a>>,
     /// Of a completion, either way.
-    #[serde(default)]
-    text: Measure,
+    #[serde(borrow, default)]
+    text: Placed<'a>,
     #[serde(default)]
     finish_reason: End,
 }
@@ -42,6 +42,8 @@ pub(super) struct Choice<'a> {
 struct Message<'a> {
     /// Everything but the reasoning.
     text: Measure,
+    /// The content alone, where it stands.
+    content: Placed<'a>,
     /// `reasoning_content`.
     reasoning_content: Named<'a>,
     /// `reasoning`, the name that newer servers give to it; some send both.
@@ -53,7 +55,14 @@ struct Message<'a> {
 #[derive(Default, Clone, Copy)]
 struct Named<'a> {
     name: Option<&'a str>,
-    text: Measure,
+    text: Placed<'a>,
+}
+
+/// A text, and where it stands; `None` when it is written with escapes, or absent.
+#[derive(Default, Clone, Copy)]
+struct Placed<'a> {
+    measure: Measure,
+    place: Option<&'a str>,
 }
 
 /// Why a choice ended, if it did; `Some(Err)` when it did not end by itself.
@@ -109,10 +118,31 @@ impl<'a> Choice<'a> {
     /// All text, and the reasoning in it.
     pub(super) fn measure(&self) -> (Measure, Measure) {
         let Some(message) = self.message() else {
-            return (self.text, Measure::NOTHING);
+            return (self.text.measure, Measure::NOTHING);
         };
         let reasoning = message.reasoning();
-        (self.text + message.text + reasoning, reasoning)
+        (self.text.measure + message.text + reasoning, reasoning)
+    }
+
+    /// The only text of a choice that goes on, where it stands under its right name; `None` when it has
+    /// more than one, or its text is written with escapes.
+    pub(super) fn plain_text(&self) -> Option<&'a str> {
+        if self.finish_reason.0.is_some() || self.renamed().next().is_some() {
+            return None;
+        }
+        let message = self.message();
+        let content = message.map(|message| message.content);
+        let reasoning = message.map(|message| message.reasoning_content.text);
+        let texts = [Some(self.text), content, reasoning].into_iter().flatten();
+        let (all, _) = self.measure();
+        let mut places = texts.filter_map(|text| text.place.filter(|_| text.measure == all));
+        places.next().filter(|text| !text.is_empty())
+    }
+
+    /// Whether all its text is reasoning.
+    pub(super) fn is_reasoning(&self) -> bool {
+        let (all, reasoning) = self.measure();
+        all == reasoning
     }
 
     /// Why the choice ended, if it did.
@@ -141,13 +171,13 @@ impl<'a> Choice<'a> {
 
 impl Message<'_> {
     fn reasoning(&self) -> Measure {
-        let (old, new) = (self.reasoning_content.text, self.reasoning.text);
+        let (old, new) = (self.reasoning_content.text.measure, self.reasoning.text.measure);
         if new.bytes > old.bytes { new } else { old }
     }
 
     /// Whether there is reasoning under the newer name alone.
     const fn is_misnamed(&self) -> bool {
-        self.reasoning.text.bytes > 0 && self.reasoning_content.text.bytes == 0
+        self.reasoning.text.measure.bytes > 0 && self.reasoning_content.text.measure.bytes == 0
     }
 }
 
@@ -199,7 +229,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
                 let mut message = Message::default();
                 while let Some(member) = members.next_key()? {
                     match member {
-                        Member::Text => message.text = message.text + members.next_value()?,
+                        Member::Text => {
+                            message.content = members.next_value()?;
+                            message.text = message.text + message.content.measure;
+                        }
                         Member::Calls => message.text = message.text + members.next_value::<Calls>()?.0,
                         Member::ReasoningContent(name) => {
                             message.reasoning_content.text = members.next_value()?;
@@ -255,6 +288,40 @@ impl<'a> Member<'a> {
             "tool_calls" => Self::Calls,
             _ => Self::Other,
         }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Placed<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Reading<'a> {
+            type Value = Placed<'a>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a text or null")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Placed {
+                    measure: Measure::of(text),
+                    place: Some(text),
+                })
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Placed {
+                    measure: Measure::of(text),
+                    place: None,
+                })
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Placed::default())
+            }
+        }
+
+        deserializer.deserialize_any(Reading(PhantomData))
     }
 }
 

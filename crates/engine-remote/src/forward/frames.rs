@@ -5,6 +5,7 @@ use silica_engine::{ChatEvent, ChatEventKind, FinishReason, Usage, WireRoute};
 use silica_types::TokenCount;
 
 use super::frame::{Frame, Identity, Places};
+use super::template::Template;
 use crate::RemoteError;
 use crate::ceiling::Ceiling;
 use crate::stream::{Reading, Words};
@@ -15,6 +16,8 @@ use crate::wire::UsageReport;
 /// most of them wait.
 const KEPT_BYTES: usize = 2 * 1024;
 
+/// How many templates of a stream in a row are made in vain.
+const TEMPLATES: u8 = 8;
 /// The most that waits for the first word, in bytes. A little is usual: who speaks, and empty texts.
 const MOST_BEFORE_WORDS: usize = 1024 * 1024;
 
@@ -33,6 +36,10 @@ pub(crate) struct Forwarding {
     out: BytesMut,
     /// Where the frame at hand is changed.
     places: Places,
+    /// What the frames have in common.
+    template: Option<Template>,
+    /// How many more are made without use, for an engine whose frames have nothing in common.
+    templates_left: u8,
     has_text: bool,
     words: Words,
     held: Option<Held>,
@@ -65,6 +72,8 @@ impl Forwarding {
             ceiling,
             out: BytesMut::new(),
             places: Places::default(),
+            template: None,
+            templates_left: TEMPLATES,
             has_text: false,
             words: Words::None,
             held: None,
@@ -101,6 +110,36 @@ impl Forwarding {
             self.words.came_if(text.bytes > 0 || ends.is_some());
         }
         Ok(end.filter(|_| self.is_finished.iter().all(|is_finished| *is_finished)))
+    }
+
+    /// Passes a frame on that differs from one before it in its text alone. `false` when it does not, or
+    /// something is to be done about it.
+    fn pass_alike(&mut self, data: &[u8]) -> bool {
+        let Some(template) = &self.template else {
+            return false;
+        };
+        let Some(text) = template.text(data) else {
+            return false;
+        };
+        let goes_on = self.is_finished.get(template.choice) == Some(&false) && self.held.is_none();
+        if !goes_on || !self.words.have_come() || !self.ceiling.take(1, text.len()) {
+            return false;
+        }
+        let (all, thought) = template.measure(text);
+        self.tally.forward(all.weight, thought.weight);
+        self.has_text |= all.bytes > 0;
+        self.words.came_if(all.bytes > 0);
+        self.templates_left = TEMPLATES;
+        template.write(text, self.tally.usage(), &mut self.out);
+        true
+    }
+
+    /// Keeps what frames like this one, which was passed on, have in common.
+    fn learn(&mut self, frame: &Frame<'_>, data: &[u8]) {
+        if self.templates_left > 0 {
+            self.templates_left -= 1;
+            self.template = Template::of(frame, data, &self.places, &self.identity);
+        }
     }
 
     /// Holds a frame that ends every choice that has not ended, for an engine that does not.
@@ -153,6 +192,9 @@ fn pass(text: &[u8], places: &Places, identity: &Identity, usage: Usage, out: &m
 
 impl Reading for Forwarding {
     fn frame(&mut self, data: &[u8]) -> Result<(), RemoteError> {
+        if self.pass_alike(data) {
+            return Ok(());
+        }
         let frame = Frame::read(data)?;
         let end = self.take(&frame)?;
         let report = frame.usage()?;
@@ -177,6 +219,7 @@ impl Reading for Forwarding {
             if !self.words.have_come() && self.out.len() > MOST_BEFORE_WORDS {
                 return Err(RemoteError::frame("too much before the first word"));
             }
+            self.learn(&frame, data);
         }
         Ok(())
     }

@@ -19,6 +19,13 @@ pub(super) struct Measure {
 impl Measure {
     /// Of no text.
     pub(super) const NOTHING: Self = Self { weight: 0, bytes: 0 };
+
+    pub(super) fn of(text: &str) -> Self {
+        Self {
+            weight: weight(text),
+            bytes: text.len(),
+        }
+    }
 }
 
 impl std::ops::Add for Measure {
@@ -50,10 +57,7 @@ impl<'de> Deserialize<'de> for Measure {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Measure, E> {
-                Ok(Measure {
-                    weight: weight(text),
-                    bytes: text.len(),
-                })
+                Ok(Measure::of(text))
             }
 
             /// Parts, of which some servers make contents.

@@ -209,3 +209,60 @@ fn what_waits_for_the_first_word_is_bounded() {
     assert_eq!(taken.count(), 3);
     assert!(!answer.has_begun());
 }
+
+/// What a client gets of frames, all together, and what is counted; with templates or without.
+fn passed_all(frames: &[String], templates: u8) -> (String, Vec<Usage>, bool) {
+    let mut answer = forwarding(2);
+    answer.templates_left = templates;
+    let mut text = String::new();
+    let mut usages = Vec::new();
+    let mut failed = false;
+    for frame in frames {
+        failed |= answer.frame(frame.as_bytes()).is_err();
+        while let Some(event) = answer.next_event() {
+            usages.push(event.usage);
+            if let ChatEventKind::Forwarded { bytes, .. } = event.kind {
+                text.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
+        }
+    }
+    (text, usages, failed)
+}
+
+proptest::proptest! {
+    /// Texts as they may come, escapes, quotation marks and halves of characters among them, in frames
+    /// of several forms, where one is often like the one before.
+    #[test]
+    fn frames_alike_pass_as_they_would_alone(
+        frames in proptest::collection::vec((0_usize..8, 0_usize..3, "([a-z \u{e9}\u{4e2d}]|\\\\n|\\\\u00e9|\\\\|\"|\u{1}){0,6}"), 1..24),
+    ) {
+        let frames: Vec<String> = frames
+            .into_iter()
+            .map(|(form, choice, text)| match form {
+                0 => format!(r#"{{"id":"x","choices":[{{"index":{choice},"delta":{{"role":"assistant","content":"{text}"}},"finish_reason":null}}],"usage":null}}"#),
+                1 => format!(r#"{{"id":"x","choices":[{{"index":{choice},"delta":{{"content":"","reasoning_content":"{text}"}}}}]}}"#),
+                2 => format!(r#"{{"usage":null,"choices":[{{"delta":{{"content":"{text}"}}}}]}}"#),
+                3 => format!(r#"{{"id":"x","choices":[{{"index":{choice},"delta":{{"reasoning":"{text}"}}}}]}}"#),
+                4 => format!(r#"{{"id":"x","choices":[{{"index":{choice},"delta":{{"content":"{text}"}},"finish_reason":"stop"}}]}}"#),
+                _ => format!(r#"{{"id":"x","model":"m","choices":[{{"index":{choice},"delta":{{"content":"{text}"}},"finish_reason":null}}]}}"#),
+            })
+            .collect();
+        proptest::prop_assert_eq!(passed_all(&frames, TEMPLATES), passed_all(&frames, 0));
+    }
+}
+
+#[test]
+fn a_frame_like_the_one_before_is_not_read_again() {
+    let frame =
+        |text: &str| format!(r#"{{"id":"x","choices":[{{"delta":{{"content":"{text}"}}}}],"model":"m"}}"#);
+    let mut answer = forwarding(1);
+    answer.frame(frame("one").as_bytes()).unwrap();
+    assert!(answer.pass_alike(frame("two \u{4e2d}").as_bytes()));
+    assert!(!answer.pass_alike(frame(r"t\u0077o").as_bytes()));
+    assert!(!answer.pass_alike(frame(r#"","role":"system"#).as_bytes()));
+    assert!(!answer.pass_alike(frame("two").replace('x', "y").as_bytes()));
+    let frames = frames(&mut answer);
+    assert_eq!(frames[1]["choices"][0]["delta"]["content"], "two \u{4e2d}");
+    assert_eq!(frames[1]["id"], "ours");
+    assert_eq!(frames[1]["usage"]["completion_tokens"], 2);
+}
