@@ -1,22 +1,19 @@
 //! The HTTP client: one request, the head of its answer, and what a refusal means.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use silica_engine::{EngineError, WireRoute};
 use silica_types::Secret;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::GuardedResolver;
+use crate::authorities::tls;
 use crate::connection::{Answer, Connections};
 use crate::forward::Pieces;
 use crate::refusal::Secrecy;
@@ -130,7 +127,7 @@ impl Client {
         connector.set_connect_timeout(Some(options.connect_limit));
         let is_https = engine.scheme_str() == Some("https");
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(is_https, options.ca_pem.as_deref())?)
+            .with_tls_config(tls(is_https, options.authorities.as_ref())?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -255,35 +252,6 @@ impl Client {
         };
         self.secrecy.reason(&body)
     }
-}
-
-/// Trusts the given certificates alone, or the system's, or Mozilla's where the system has none. An
-/// address without TLS does not pay for reading the system's.
-fn tls(is_used: bool, extra: Option<&[u8]>) -> Result<ClientConfig, OptionsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = || {
-        ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(OptionsError::Tls)
-    };
-    if let Some(pem) = extra {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(OptionsError::Certificate)?;
-            roots.add(certificate).map_err(OptionsError::Tls)?;
-        }
-        return Ok(builder()?.with_root_certificates(roots).with_no_client_auth());
-    }
-    if is_used {
-        match builder()?.with_native_roots() {
-            Ok(builder) => return Ok(builder.with_no_client_auth()),
-            Err(error) => tracing::warn!(
-                error = %error,
-                "the system has no certificates ({error}); engines are checked against Mozilla's"
-            ),
-        }
-    }
-    Ok(builder()?.with_webpki_roots().with_no_client_auth())
 }
 
 fn bearer(key: &Secret) -> Result<HeaderValue, OptionsError> {

@@ -41,8 +41,11 @@ pub enum OptionsError {
     #[error("the engine's {0} limit must not be zero")]
     Limit(&'static str),
     /// A certificate that is no certificate.
-    #[error("the engine's extra certificates cannot be read")]
+    #[error("the authorities' certificates cannot be read")]
     Certificate(#[source] rustls::pki_types::pem::Error),
+    /// Authorities without any certificate.
+    #[error("there is no certificate in it; it should have one or more in PEM")]
+    NoCertificate,
     /// TLS cannot be set up.
     #[error("tls cannot be set up")]
     Tls(#[source] rustls::Error),

@@ -16,6 +16,7 @@
 
 mod address;
 mod answer;
+mod authorities;
 mod ceiling;
 mod client;
 mod connection;
@@ -33,6 +34,7 @@ mod tool_calls;
 mod whole;
 mod wire;
 
+pub use authorities::Authorities;
 pub use engine::RemoteEngine;
 pub use error::{AddressError, OptionsError, RemoteError};
 pub use options::RemoteOptions;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use silica_types::Secret;
 
+use crate::Authorities;
+
 /// An engine to connect to.
 #[derive(Debug, Clone)]
 pub struct RemoteOptions {
@@ -36,9 +38,8 @@ pub struct RemoteOptions {
     /// What the engine's health is asked of, below its address; `None` means `/models`, an empty text
     /// that it is not asked.
     pub health_path: Option<String>,
-    /// The certificates (PEM) that alone are trusted, in the place of the system's, for engines behind
-    /// an authority of the operator's own.
-    pub ca_pem: Option<Vec<u8>>,
+    /// Who may vouch for the engine beside the system's authorities, such as the operator's own.
+    pub authorities: Option<Authorities>,
 }
 
 impl RemoteOptions {
@@ -58,7 +59,7 @@ impl RemoteOptions {
             stall_limit: Duration::from_mins(1),
             usage_limit: Duration::from_secs(5),
             health_path: None,
-            ca_pem: None,
+            authorities: None,
         }
     }
 }

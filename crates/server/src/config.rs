@@ -81,7 +81,7 @@ pub(crate) struct Config {
     pub(crate) catalogue: CatalogueConfig,
     /// Engines that run inside the process.
     pub(crate) engine: EngineConfig,
-    /// How engines elsewhere are watched.
+    /// How engines elsewhere are watched, and who vouches for them.
     pub(crate) gateway: GatewayConfig,
     /// How errors look on the wire.
     pub(crate) errors: ErrorsConfig,

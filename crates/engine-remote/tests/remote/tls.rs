@@ -1,17 +1,17 @@
 //! Engines behind TLS.
 
 use silica_engine::EngineError;
-use silica_engine_remote::{OptionsError, RemoteEngine, RemoteOptions};
+use silica_engine_remote::{Authorities, RemoteOptions};
 use silica_testkit::{Upstream, UpstreamScript};
-use silica_types::SystemClock;
 
 use super::support::{call, options, request, script};
 
 /// A server behind TLS, and options that trust whoever vouches for it.
 async fn trusted() -> (Upstream, RemoteOptions) {
     let upstream = Upstream::start_tls(UpstreamScript::default()).await;
+    let pem = upstream.authority_pem().unwrap();
     let options = RemoteOptions {
-        ca_pem: upstream.authority_pem().map(|pem| pem.as_bytes().to_vec()),
+        authorities: Some(Authorities::from_pem(pem.as_bytes()).unwrap()),
         ..options(upstream.base_url())
     };
     (upstream, options)
@@ -33,7 +33,7 @@ async fn an_authority_that_the_operator_names_is_trusted() {
 async fn a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_said() {
     let (upstream, options) = trusted().await;
     let options = RemoteOptions {
-        ca_pem: None,
+        authorities: None,
         ..options
     };
     let refused = call(&options, request(&script("untrusted"))).await.unwrap_err();
@@ -51,17 +51,4 @@ async fn a_certificate_for_another_name_is_refused() {
     let refused = call(&options, request(&script("misnamed"))).await.unwrap_err();
     assert!(matches!(refused, EngineError::Unavailable), "{refused:?}");
     assert_eq!(upstream.calls().len(), 0);
-}
-
-#[tokio::test]
-async fn an_authority_that_cannot_be_read_makes_no_engine() {
-    let options = RemoteOptions {
-        ca_pem: Some(b"-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n".to_vec()),
-        ..options("https://127.0.0.1:9/v1")
-    };
-    let refused = RemoteEngine::new(&options, std::sync::Arc::new(SystemClock)).unwrap_err();
-    assert!(
-        matches!(refused, OptionsError::Certificate(_) | OptionsError::Tls(_)),
-        "{refused:?}"
-    );
 }

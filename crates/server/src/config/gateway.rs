@@ -1,5 +1,6 @@
-//! `[gateway]`: how engines elsewhere are watched.
+//! `[gateway]`: how engines elsewhere are watched, and who vouches for them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use silica_gateway::HealthOptions;
 
 use super::{HumanDuration, InvalidValue, at_least_one};
 
-/// How engines elsewhere are watched.
+/// How engines elsewhere are watched, and who vouches for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GatewayConfig {
@@ -21,6 +22,10 @@ pub(crate) struct GatewayConfig {
     pub(crate) unhealthy_after: u32,
     /// After this many answers in a row calls go there again.
     pub(crate) healthy_after: u32,
+    /// Certificates (PEM) of authorities that may vouch for engines elsewhere, such as the operator's
+    /// own, beside those of the system. Read at the start, which fails when it cannot be read, and again
+    /// for each engine that is loaded later.
+    pub(crate) upstream_ca_file: Option<PathBuf>,
 }
 
 impl Default for GatewayConfig {
@@ -36,6 +41,7 @@ impl Default for GatewayConfig {
             health_timeout: HumanDuration(timeout),
             unhealthy_after,
             healthy_after,
+            upstream_ca_file: None,
         }
     }
 }

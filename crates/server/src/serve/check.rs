@@ -22,8 +22,8 @@ pub(crate) fn check_catalogue_file(
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let engines = Engines::new(config.engine.clone(), std::sync::Arc::new(SystemClock));
     runtime.block_on(async {
+        let engines = Engines::new(config, std::sync::Arc::new(SystemClock)).await?;
         for deployment in checked.deployments() {
             for (index, replica) in deployment.replicas.iter().enumerate() {
                 let loaded = engines.load(deployment, replica).await;

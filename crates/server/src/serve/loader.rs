@@ -1,26 +1,45 @@
 //! Starts the engines that this binary was built with, and the clients of engines elsewhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use silica_engine::Engines as Abilities;
 use silica_engine_candle::{CandleEngine, CandleOptions, Dtype};
-use silica_engine_remote::{RemoteEngine, RemoteOptions};
+use silica_engine_remote::{Authorities, OptionsError, RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
 use silica_platform::{Deployment, EngineKind, ReplicaSpec, unopened_key};
 use silica_text::TextEngine;
 use silica_types::SharedClock;
 
 use super::locked;
-use crate::config::{EngineConfig, EngineDtype};
+use crate::config::{Config, EngineConfig, EngineDtype};
 
 /// Loads embedded engines with the configured settings.
 #[derive(Debug)]
 pub(super) struct Engines {
     config: EngineConfig,
+    /// Who may vouch for engines elsewhere, beside the system's authorities.
+    upstream_ca_file: Option<PathBuf>,
     clock: SharedClock,
+}
+
+/// The file with authorities of the operator's own is not usable.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CaFileError {
+    #[error("gateway.upstream_ca_file: {path} cannot be read")]
+    Unreadable {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("gateway.upstream_ca_file: {path} has no usable certificates")]
+    Unusable {
+        path: String,
+        #[source]
+        source: OptionsError,
+    },
 }
 
 /// The folder of a replica is not there.
@@ -29,8 +48,32 @@ pub(super) struct Engines {
 struct FolderGone(String);
 
 impl Engines {
-    pub(super) const fn new(config: EngineConfig, clock: SharedClock) -> Self {
-        Self { config, clock }
+    /// With the settings of the configuration.
+    ///
+    /// # Errors
+    /// When `gateway.upstream_ca_file` cannot be used.
+    pub(super) async fn new(config: &Config, clock: SharedClock) -> Result<Self, CaFileError> {
+        let engines = Self {
+            config: config.engine.clone(),
+            upstream_ca_file: config.gateway.upstream_ca_file.clone(),
+            clock,
+        };
+        engines.authorities().await?;
+        Ok(engines)
+    }
+
+    /// Reads who may vouch for engines elsewhere.
+    async fn authorities(&self) -> Result<Option<Authorities>, CaFileError> {
+        let Some(file) = &self.upstream_ca_file else {
+            return Ok(None);
+        };
+        let path = || file.display().to_string();
+        let pem = tokio::fs::read(file)
+            .await
+            .map_err(|source| CaFileError::Unreadable { path: path(), source })?;
+        Authorities::from_pem(&pem)
+            .map(Some)
+            .map_err(|source| CaFileError::Unusable { path: path(), source })
     }
 
     fn options(&self, name: &str) -> CandleOptions {
@@ -49,14 +92,22 @@ impl Engines {
     }
 
     /// Makes the client of an engine elsewhere. Whether it is there shows with the first call.
-    fn remote(&self, deployment: &Deployment, replica: &ReplicaSpec) -> Result<RemoteEngine, LoadError> {
+    async fn remote(
+        &self,
+        deployment: &Deployment,
+        replica: &ReplicaSpec,
+    ) -> Result<RemoteEngine, LoadError> {
         let base_url = replica.url.clone().ok_or(LoadError::UrlMissing(replica.engine))?;
         let model = match (&replica.upstream_model, deployment.models.first()) {
             (Some(model), _) => model.clone(),
             (None, Some(model)) => model.as_str().to_owned(),
             (None, None) => deployment.name.clone(),
         };
-        let options = remote_options(replica, RemoteOptions::new(base_url, model));
+        let usual = RemoteOptions {
+            authorities: self.authorities().await.map_err(LoadError::engine)?,
+            ..RemoteOptions::new(base_url, model)
+        };
+        let options = remote_options(replica, usual);
         let clock = SharedClock::clone(&self.clock);
         RemoteEngine::new(&options, clock).map_err(LoadError::engine)
     }
@@ -87,7 +138,7 @@ impl EngineLoader for Engines {
             return Ok(locked::engines(deployment, &unopened));
         }
         match replica.engine {
-            EngineKind::OpenAi => Ok(self.remote(deployment, replica)?.engines()),
+            EngineKind::OpenAi => Ok(self.remote(deployment, replica).await?.engines()),
             EngineKind::Candle => {
                 let path = replica
                     .path

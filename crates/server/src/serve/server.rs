@@ -57,12 +57,13 @@ impl Server {
         readiness: Readiness,
     ) -> anyhow::Result<Self> {
         let metrics = telemetry::start()?;
+        let clock: SharedClock = Arc::new(SystemClock);
+        let engines = Arc::new(Engines::new(config, SharedClock::clone(&clock)).await?);
         let (admin_key, admin_key_place) = setup::load_or_make(&config.data.dir, environment.admin_key())?;
         let url = config.database.url(&config.data.dir);
         let storage = Storage::open(&url)
             .await
             .with_context(|| format!("database {url}"))?;
-        let clock: SharedClock = Arc::new(SystemClock);
         let zone = config.billing.zone()?;
         let master_keys = MasterKeyPlace::find_or_make(&config.data.dir, environment.master_key().as_ref())?;
         let options = PlatformOptions {
@@ -71,7 +72,6 @@ impl Server {
         };
         let platform = Platform::open_with(storage.clone(), SharedClock::clone(&clock), options).await?;
         let meter = open_meter(config, &platform).await?;
-        let engines = Arc::new(Engines::new(config.engine.clone(), SharedClock::clone(&clock)));
         let gateway = Gateway::with_health(
             platform.clone(),
             meter.clone(),

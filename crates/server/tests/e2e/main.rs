@@ -33,3 +33,4 @@ mod support;
 mod till;
 mod traces;
 mod transport;
+mod upstream_ca;

@@ -104,3 +104,21 @@ async fn a_database_that_does_not_answer_is_named_without_its_password() {
     );
     assert!(!reason.contains("geheim"));
 }
+
+#[tokio::test]
+async fn authorities_that_cannot_be_read_are_named_with_their_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ca.pem");
+    let setting = format!("[gateway]\nupstream_ca_file = {:?}\n", file.display().to_string());
+    let missing = reason(bare().config(&setting)).await;
+    assert!(
+        missing.contains("gateway.upstream_ca_file") && missing.contains("ca.pem cannot be read"),
+        "{missing}"
+    );
+    std::fs::write(&file, "no certificate").expect("a file");
+    let unusable = reason(bare().config(&setting)).await;
+    assert!(
+        unusable.contains("ca.pem has no usable certificates"),
+        "{unusable}"
+    );
+}
