@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST, RETRY_AFTER, USER_AGENT,
+};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -177,7 +179,7 @@ impl Client {
             }
             status => Err(failed(RemoteError::Status {
                 status,
-                retry_after: retry_after(&response),
+                retry_after: retry_after(response.headers()),
             })),
         }
     }
@@ -275,16 +277,51 @@ fn is_packed(response: &Response<Answer>) -> bool {
     encodings.iter().any(|encoding| encoding != "identity")
 }
 
-/// When the engine wants to be asked again, if it says so in seconds. Dates, which the header may
-/// hold as well, need a clock that both sides share; servers of models do not send them.
-fn retry_after(response: &Response<Answer>) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+/// How long the engine wants to be left alone, if it says so, in seconds or by a date. A date is that of
+/// the engine's own clock, so it counts from the date of its answer; without one it says nothing.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let wanted = text(RETRY_AFTER)?;
+    if let Ok(seconds) = wanted.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let (then, now) = (date(wanted)?, date(text(DATE)?)?);
+    // One that has passed is no wait.
+    Some(then.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wait_that_an_engine_asks_for_is_read_in_seconds_and_as_a_date_of_its_own_clock() {
+        const NOW: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
+        for (wanted, now, expected) in [
+            (" 120", None, Some(120)),
+            ("Wed, 21 Oct 2015 07:30:05 GMT", Some(NOW), Some(125)),
+            ("Wednesday, 21-Oct-15 07:30:05 GMT", Some(NOW), Some(125)),
+            ("Wed, 21 Oct 2015 07:27:59 GMT", Some(NOW), Some(0)),
+            ("Wed, 21 Oct 2015 07:30:05 GMT", None, None),
+            ("Wed, 21 Oct 2015 07:30:05 GMT", Some("today"), None),
+            ("soon", Some(NOW), None),
+            ("-1", Some(NOW), None),
+            ("", Some(NOW), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(wanted).unwrap());
+            if let Some(now) = now {
+                headers.insert(DATE, HeaderValue::from_str(now).unwrap());
+            }
+            assert_eq!(
+                retry_after(&headers),
+                expected.map(Duration::from_secs),
+                "{wanted}"
+            );
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 
     #[tokio::test]
     async fn connections_that_wait_for_too_long_are_closed_though_another_is_used() {
