@@ -1,18 +1,22 @@
 //! One connection: HTTP/1.1 or HTTP/2 on the same port, with limits on silence and a graceful end.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use silica_api::{GuardedBody, PeerAddress};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -38,7 +42,13 @@ pub(super) async fn serve(
     tasks: TaskTracker,
 ) {
     let idle = limits.idle;
-    let stream = Patient::new(stream, limits.write);
+    let speaks_http1 = tokio::select! {
+        speaks = begins_as_http1(&stream) => speaks,
+        () = shutdown.cut.cancelled() => return,
+        () = shutdown.drain.cancelled() => return,
+        () = sleep(idle) => return,
+    };
+    let stream = TokioIo::new(Patient::new(stream, limits.write));
     let activity = Activity::default();
     let service = service_fn(|mut request: Request<Incoming>| {
         // Keys may be bound to addresses.
@@ -51,8 +61,43 @@ pub(super) async fn serve(
             Ok::<_, Infallible>(response.map(|body| GuardedBody::new(body, running)))
         }
     });
-    let builder = builder(idle, tasks);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    if speaks_http1 {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(idle);
+        drive(
+            builder.serve_connection(stream, service),
+            &activity,
+            idle,
+            &shutdown,
+        )
+        .await;
+    } else {
+        let builder = builder(idle, tasks);
+        drive(
+            builder.serve_connection(stream, service),
+            &activity,
+            idle,
+            &shutdown,
+        )
+        .await;
+    }
+}
+
+/// Whether the client begins with a request of HTTP/1, as nearly all do: then the connection need not
+/// be read into a buffer of its own to see which version it speaks, which costs 8 KiB for as long as
+/// it is open. `false` says nothing.
+async fn begins_as_http1(stream: &TcpStream) -> bool {
+    let mut begin = [0; 2];
+    // The preface of HTTP/2 is `PRI * HTTP/2.0` (RFC 9113, section 3.4).
+    matches!(stream.peek(&mut begin).await, Ok(2)) && begin != *b"PR"
+}
+
+/// Serves a connection to its end.
+async fn drive<C>(connection: C, activity: &Activity, idle: Duration, shutdown: &Shutdown)
+where
+    C: GracefulConnection<Error: Display>,
+{
+    let mut connection = pin!(connection);
     let mut silence = pin!(activity.idle_for(idle));
     let mut ending = false;
     loop {
@@ -128,7 +173,7 @@ impl Activity {
             // The sender lives in `self`, so neither wait can fail.
             let _ = count.wait_for(|running| *running == 0).await;
             tokio::select! {
-                () = tokio::time::sleep(limit) => return,
+                () = sleep(limit) => return,
                 _ = count.changed() => {}
             }
         }
