@@ -122,7 +122,7 @@ impl Sliding {
         // The debt's last part fills the slots that leave first, one cycle later.
         let rest = self.debt.checked_rem(self.limit).unwrap_or(0);
         let last = if rest == 0 {
-            self.leaves(self.total)
+            self.empties()
         } else {
             self.leaves(rest.min(self.total)).saturating_add(self.length())
         };
@@ -180,6 +180,14 @@ impl Sliding {
             }
         }
         self.head + self.length()
+    }
+
+    /// The number of the slot that must become current for all to be let go: [`Sliding::leaves`] of
+    /// the total, found from the other end, which calls that come all the time have just filled.
+    fn empties(&self) -> u64 {
+        let mut slots = (0..self.length()).map_while(|back| self.head.checked_sub(back));
+        let newest = slots.find(|slot| self.ring[self.place(*slot)] > 0);
+        newest.map_or(self.head, |slot| slot + self.length())
     }
 
     /// The time until a slot becomes current.
