@@ -136,6 +136,7 @@ impl Forwarding {
 
     /// Keeps what frames like this one, which was passed on, have in common.
     fn learn(&mut self, frame: &Frame<'_>, data: &[u8]) {
+        self.template = None;
         if self.templates_left > 0 {
             self.templates_left -= 1;
             self.template = Template::of(frame, data, &self.places, &self.identity);

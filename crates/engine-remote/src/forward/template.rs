@@ -11,6 +11,10 @@ use silica_engine::Usage;
 use super::frame::{Frame, Identity, Places, Written, write_usage};
 use super::measure::Measure;
 
+/// The largest frame that a template is made of, in bytes: each stream keeps its own, and usual frames
+/// have a few hundred.
+const LARGEST_FRAME: usize = 2 * 1024;
+
 /// What is the same in frames that differ in one text, as they come and as they go.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -27,7 +31,7 @@ pub(super) struct Template {
 
 impl Template {
     /// That of frames like this one, which was read from `text`; `None` when it says more than one
-    /// plain text, or its usage does not stand behind it.
+    /// plain text, its usage does not stand behind it, or it is large.
     pub(super) fn of(frame: &Frame<'_>, text: &[u8], places: &Places, identity: &Identity) -> Option<Self> {
         let mut choices = frame.choices.iter();
         let (Some(choice), None) = (choices.next(), choices.next()) else {
@@ -35,7 +39,7 @@ impl Template {
         };
         let plain = choice.plain_text()?;
         // Line feeds outside of texts are written as blanks.
-        if memchr::memchr(b'\n', text).is_some() {
+        if text.len() > LARGEST_FRAME || memchr::memchr(b'\n', text).is_some() {
             return None;
         }
         let start = plain.as_ptr().addr().checked_sub(text.as_ptr().addr())?;

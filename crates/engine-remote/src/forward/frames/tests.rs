@@ -266,3 +266,16 @@ fn a_frame_like_the_one_before_is_not_read_again() {
     assert_eq!(frames[1]["id"], "ours");
     assert_eq!(frames[1]["usage"]["completion_tokens"], 2);
 }
+
+#[test]
+fn large_frames_leave_nothing_behind() {
+    let mut answer = forwarding(1);
+    let frame = |more: usize| {
+        let more = "y".repeat(more);
+        format!(r#"{{"x":"{more}","choices":[{{"delta":{{"content":"a"}}}}]}}"#)
+    };
+    answer.frame(frame(1).as_bytes()).unwrap();
+    assert!(answer.template.is_some());
+    answer.frame(frame(5000).as_bytes()).unwrap();
+    assert!(answer.template.is_none());
+}
