@@ -351,7 +351,7 @@ mod tests {
             allow_private: true,
             ..RemoteOptions::new(format!("http://{address}/v1"), "model")
         };
-        let socket = Client::new(&options).unwrap().connections.bare().await;
+        let socket = Client::new(&options).unwrap().connections.socket().await.unwrap();
         let hyper_rustls::MaybeHttpsStream::Http(socket) = socket else {
             panic!("a connection without TLS");
         };

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
+use hyper::rt::{Read, Write};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
@@ -33,7 +34,13 @@ const IDLE_LIMIT: Duration = Duration::from_secs(4);
 const MOST_IDLE: usize = 256;
 
 pub(crate) type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
-pub(crate) type Socket = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// The state of TLS is large, and most connections have none: it is not part of the connection itself.
+type Socket = Box<dyn Wire>;
+
+/// What a connection is read from and written to.
+trait Wire: Read + Write + Send + Unpin {}
+
+impl<T: Read + Write + Send + Unpin> Wire for T {}
 
 /// The connections of one engine. Clones are the same connections.
 #[derive(Clone)]
@@ -102,13 +109,10 @@ impl Connections {
     async fn connect(&self) -> Result<Link, RemoteError> {
         let limit = self.0.connect_limit;
         let connecting = async {
-            let socket = self
-                .0
-                .connector
-                .clone()
-                .call(self.0.engine.clone())
-                .await
-                .map_err(RemoteError::Unreachable)?;
+            let socket: Socket = match self.socket().await? {
+                MaybeHttpsStream::Http(socket) => Box::new(socket),
+                socket @ MaybeHttpsStream::Https(_) => Box::new(socket),
+            };
             http1::Builder::new().handshake(socket).await.map_err(unreachable)
         };
         let connected = timeout(limit, connecting).await;
@@ -119,11 +123,11 @@ impl Connections {
         })
     }
 
-    /// Connects as a call does, and returns the bare connection.
-    #[cfg(test)]
-    pub(crate) async fn bare(&self) -> Socket {
-        let link = self.connect().await.unwrap();
-        link.connection.unwrap().into_parts().io
+    /// Connects, without saying anything.
+    pub(crate) async fn socket(&self) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, RemoteError> {
+        let mut connector = self.0.connector.clone();
+        let connecting = connector.call(self.0.engine.clone());
+        connecting.await.map_err(RemoteError::Unreachable)
     }
 
     /// How many connections wait.
@@ -258,5 +262,19 @@ fn unreachable(error: hyper::Error) -> RemoteError {
 impl std::fmt::Debug for Connections {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Connections").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_has_no_room_for_tls_in_itself() {
+        let (link, tls) = (
+            size_of::<Link>(),
+            size_of::<MaybeHttpsStream<TokioIo<TcpStream>>>(),
+        );
+        assert!(link < tls, "{link} bytes, TLS {tls}");
     }
 }

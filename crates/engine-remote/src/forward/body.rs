@@ -15,7 +15,7 @@ pub(crate) struct Pieces {
     waiting: VecDeque<Bytes>,
     left: u64,
     /// Told when the last piece is taken.
-    spent: Option<(Spent, Usage)>,
+    spent: Option<Box<(Spent, Usage)>>,
 }
 
 impl Pieces {
@@ -29,7 +29,7 @@ impl Pieces {
 
     /// Tells `spent` when everything is on its way that this much is owed.
     pub(crate) fn costing(mut self, spent: Spent, usage: Usage) -> Self {
-        self.spent = Some((spent, usage));
+        self.spent = Some(Box::new((spent, usage)));
         self
     }
 
@@ -61,8 +61,9 @@ impl Body for Pieces {
             self.left -= u64::try_from(piece.len()).unwrap_or(u64::MAX);
         }
         if self.waiting.is_empty()
-            && let Some((spent, usage)) = self.spent.take()
+            && let Some(told) = self.spent.take()
         {
+            let (spent, usage) = *told;
             spent.tell(usage);
         }
         Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
