@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use silica_engine::WireRoute;
-use silica_platform::SubType;
+use silica_gateway::CallKind;
 use silica_protocol::openai::chat::{
     ChatCompletion, ChatCompletionRequest, ChatCompletionRequestSchema, ChatMessage, Chunk,
 };
@@ -58,7 +58,7 @@ pub(crate) async fn create_chat_completion(
 ) -> Result<Response, Failure> {
     let admitted = state
         .gateway
-        .admit(&caller, &body.model, SubType::Chat, &trace)
+        .admit(&caller, &body.model, CallKind::Chat, &trace)
         .await?;
     let model = Arc::clone(admitted.model());
     let streams = body.stream;

@@ -7,7 +7,7 @@ mod prepare;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use silica_engine::WireRoute;
-use silica_platform::SubType;
+use silica_gateway::CallKind;
 use silica_protocol::ErrorBody;
 use silica_protocol::openai::completions::{
     Completion, CompletionChunk, CompletionRequest, CompletionRequestSchema,
@@ -55,7 +55,7 @@ pub(crate) async fn create_completion(
 ) -> Result<Response, Failure> {
     let admitted = state
         .gateway
-        .admit(&caller, &body.model, SubType::Chat, &trace)
+        .admit(&caller, &body.model, CallKind::Completion, &trace)
         .await?;
     let streams = body.stream;
     let original = answer::original(&admitted, raw, WireRoute::Completions, streams);

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use silica_engine::{EmbedRequest, WholeContent, WireRoute};
-use silica_platform::SubType;
+use silica_gateway::CallKind;
 use silica_protocol::ErrorBody;
 use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequest, EmbeddingRequestSchema};
 
@@ -38,7 +38,7 @@ pub(crate) async fn create_embedding(
     RequestTrace(trace): RequestTrace,
     ForwardableJson(body, raw): ForwardableJson<EmbeddingRequest>,
 ) -> Result<Response, Failure> {
-    let kind = SubType::Embedding;
+    let kind = CallKind::Embedding;
     let admitted = state.gateway.admit(&caller, &body.model, kind, &trace).await?;
     let original = answer::original(&admitted, raw, WireRoute::Embeddings, false);
     let model = original.model.as_str().to_owned();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use silica_platform::SubType;
+use silica_gateway::CallKind;
 use silica_protocol::anthropic::AnthropicError;
 use silica_protocol::anthropic::messages::{Message, MessageEvent, MessagesRequest, MessagesRequestSchema};
 
@@ -57,7 +57,7 @@ pub(crate) async fn create_message(
 ) -> Result<Response, Failure> {
     let admitted = state
         .gateway
-        .admit(&caller, &body.model, SubType::Chat, &trace)
+        .admit(&caller, &body.model, CallKind::Message, &trace)
         .await?;
     let model = Arc::clone(admitted.model());
     let streams = body.stream;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use silica_engine::{RankedDocument, WholeContent, WireRoute};
-use silica_platform::SubType;
+use silica_gateway::CallKind;
 use silica_protocol::ErrorBody;
 use silica_protocol::silicon::rerank::{
     Rerank, RerankDocument, RerankRequest, RerankRequestSchema, RerankResult,
@@ -40,7 +40,7 @@ pub(crate) async fn create_rerank(
     RequestTrace(trace): RequestTrace,
     ForwardableJson(body, raw): ForwardableJson<RerankRequest>,
 ) -> Result<Response, Failure> {
-    let kind = SubType::Reranker;
+    let kind = CallKind::Rerank;
     let admitted = state.gateway.admit(&caller, &body.model, kind, &trace).await?;
     let id = admitted.id().to_string();
     let mut returned = if body.return_documents {

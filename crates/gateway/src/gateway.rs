@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use crate::replica::{Loaded, ReplicaSeed};
 use crate::routes::Routes;
 use crate::{
-    Admitted, Call, CallSink, DeployError, EngineLoader, GatewayError, HealthOptions, ReplicaState,
+    Admitted, Call, CallKind, CallSink, DeployError, EngineLoader, GatewayError, HealthOptions, ReplicaState,
     error_chain,
 };
 
@@ -234,16 +234,16 @@ impl Gateway {
         &self,
         caller: &Caller,
         model: &str,
-        kind: SubType,
+        kind: CallKind,
         trace: &TraceId,
     ) -> Result<Admitted, GatewayError> {
-        let model = self.model(model, kind)?;
+        let model = self.model(model, kind.sub_type())?;
         let facts = CallFacts {
             id: RequestId::new(&*self.0.clock),
             trace: trace.clone(),
             started_at: self.0.clock.now(),
         };
-        let mut record = CallRecord::begin(facts, caller, &model);
+        let mut record = CallRecord::begin(facts, kind, caller, &model);
         record.watch(self.0.sink.get());
         match self.0.meter.begin(caller, &model).await {
             Ok(entry) => Ok(Admitted::new(self.clone(), model, entry, record)),
@@ -268,7 +268,7 @@ impl Gateway {
         request: ChatRequest,
         delivery: Delivery,
     ) -> Result<Call, GatewayError> {
-        self.admit(caller, model, SubType::Chat, trace)
+        self.admit(caller, model, CallKind::Chat, trace)
             .await?
             .chat(request, delivery)
             .await

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use silica_engine::{ChatEvent, ChatEventKind, EngineError, FinishReason, Spent, Usage};
 use silica_platform::{
     CallFacts, CallStatus, Caller, CatalogueModel, Commit, Deployment, Refusal, Reservation, Settled,
-    Standings, SubType, Units,
+    Standings, Units,
 };
 use silica_types::{ModelName, Money, RequestId};
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::pace::Pace;
 use crate::replica::Seat;
 use crate::summary::Watch;
-use crate::{CallSink, GatewayError, error_chain};
+use crate::{CallKind, CallSink, GatewayError, error_chain};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(crate) struct CallRecord {
     facts: CallFacts,
     caller: Caller,
     model: ModelName,
-    kind: SubType,
+    kind: CallKind,
     delivery: Delivery,
     reservation: Option<Reservation>,
     usage: Usage,
@@ -80,12 +80,12 @@ pub(crate) struct CallRecord {
 
 impl CallRecord {
     /// Begins the account; from here on something is booked.
-    pub(crate) fn begin(facts: CallFacts, caller: &Caller, model: &CatalogueModel) -> Self {
+    pub(crate) fn begin(facts: CallFacts, kind: CallKind, caller: &Caller, model: &CatalogueModel) -> Self {
         Self {
             facts,
             caller: caller.clone(),
             model: model.id.clone(),
-            kind: model.sub_type,
+            kind,
             delivery: Delivery::Streamed,
             reservation: None,
             usage: Usage::default(),
@@ -279,7 +279,8 @@ impl CallRecord {
         let settled = self.settle(outcome);
         let amount = settled.as_ref().map_or(Money::ZERO, |(amount, _)| *amount);
         let usage = self.usage;
-        metrics::counter!("silica_calls_total", "model" => self.label(), "outcome" => outcome.as_str())
+        let route = self.kind.as_str();
+        metrics::counter!("silica_calls_total", "model" => self.label(), "route" => route, "outcome" => outcome.as_str())
             .increment(1);
         for (kind, tokens) in [("prompt", usage.prompt), ("completion", usage.completion)] {
             metrics::counter!("silica_tokens_total", "model" => self.label(), "kind" => kind)
@@ -288,7 +289,7 @@ impl CallRecord {
         let since_begun =
             |at: Instant| u64::try_from(at.duration_since(self.begun).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
-            route = self.kind.as_str(),
+            route,
             trace.id = %self.facts.trace,
             request.id = %self.facts.id,
             account.id = %self.caller.account,

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use silica_engine::{EngineError, FinishReason, Usage};
-use silica_platform::{CallFacts, Deployment, ReplicaSpec, SubType};
+use silica_platform::{CallFacts, Deployment, ReplicaSpec};
 use silica_types::{ModelName, RequestId, TraceId};
 use tokio::time::Instant;
 
-use crate::GatewayError;
+use crate::{CallKind, GatewayError};
 
 /// Takes the summaries of calls. Both functions are called on the way of every call.
 pub trait CallSink: Send + Sync {
@@ -86,12 +86,12 @@ impl Watch {
     pub(crate) fn begin(
         sink: Option<&Arc<dyn CallSink>>,
         trace: &TraceId,
-        kind: SubType,
+        kind: CallKind,
     ) -> Option<Box<Self>> {
         let sink = sink.filter(|sink| sink.wants(trace))?;
         Some(Box::new(Self {
             sink: Arc::clone(sink),
-            operation: operation_of(kind),
+            operation: kind.operation(),
             begun: Instant::now(),
             error: None,
             finish_reasons: Vec::new(),
@@ -163,20 +163,6 @@ impl Watch {
             attempt.duration = self.begun.elapsed().saturating_sub(attempt.begun);
             attempt.error = error;
         }
-    }
-}
-
-/// What the semantic conventions for generative AI call a kind of call.
-const fn operation_of(kind: SubType) -> &'static str {
-    match kind {
-        SubType::Chat => "chat",
-        SubType::Embedding => "embeddings",
-        SubType::Reranker => "rerank",
-        SubType::TextToImage
-        | SubType::ImageToImage
-        | SubType::SpeechToText
-        | SubType::TextToSpeech
-        | SubType::TextToVideo => "generate_content",
     }
 }
 

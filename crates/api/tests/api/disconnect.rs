@@ -55,7 +55,7 @@ async fn a_client_that_leaves_in_the_middle_of_a_stream_cancels_the_call() {
     .await;
     let metrics = recorder.handle().render();
     assert!(
-        metrics.contains(r#"silica_calls_total{model="silica/plain",outcome="cancelled"} 1"#),
+        metrics.contains(r#"silica_calls_total{model="silica/plain",route="chat",outcome="cancelled"} 1"#),
         "{metrics}"
     );
 }

@@ -25,7 +25,7 @@ async fn a_complete_call_is_booked_once_with_its_tokens_and_without_its_content(
     assert!(events.iter().all(Result::is_ok));
     let metrics = recorder.handle().render();
     assert!(
-        metrics.contains(r#"silica_calls_total{model="m",outcome="complete"} 1"#),
+        metrics.contains(r#"silica_calls_total{model="m",route="chat",outcome="complete"} 1"#),
         "{metrics}"
     );
     assert!(
@@ -71,7 +71,7 @@ async fn a_call_dropped_in_the_middle_stops_the_engine_and_is_booked_as_cancelle
     assert_eq!(engine.cancelled(), 1);
     let metrics = recorder.handle().render();
     assert!(
-        metrics.contains(r#"silica_calls_total{model="m",outcome="cancelled"} 1"#),
+        metrics.contains(r#"silica_calls_total{model="m",route="chat",outcome="cancelled"} 1"#),
         "{metrics}"
     );
     assert!(
@@ -94,7 +94,7 @@ async fn a_call_dropped_while_it_waits_to_start_is_cancelled() {
     assert_eq!(engine.cancelled(), 1);
     let metrics = recorder.handle().render();
     assert!(
-        metrics.contains(r#"silica_calls_total{model="m",outcome="cancelled"} 1"#),
+        metrics.contains(r#"silica_calls_total{model="m",route="chat",outcome="cancelled"} 1"#),
         "{metrics}"
     );
 }

@@ -67,7 +67,7 @@ fn every_call_is_booked_exactly_once_wherever_it_is_dropped() {
             prop_assert_eq!(
                 booked,
                 [format!(
-                    "silica_calls_total{{model=\"m\",outcome=\"{outcome}\"}} 1"
+                    "silica_calls_total{{model=\"m\",route=\"chat\",outcome=\"{outcome}\"}} 1"
                 )]
             );
             Ok(())

@@ -51,7 +51,7 @@ fn describe() {
     );
     describe_counter!(
         "silica_calls_total",
-        "Inference calls by model and outcome: complete, cancelled, failed"
+        "Inference calls by model, route and outcome: complete, cancelled, failed, refused"
     );
     describe_counter!(
         "silica_tokens_total",

@@ -1,8 +1,10 @@
 //! What both listeners answer besides the API itself.
 
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 use crate::support::{MODEL, bare, body, chat, server};
+use crate::till::logged;
 
 #[tokio::test]
 async fn both_listeners_answer_health_and_readiness() {
@@ -118,6 +120,39 @@ async fn calls_are_counted_in_the_metrics() {
 }
 
 #[tokio::test]
+async fn calls_are_counted_by_their_route() {
+    let server = server().start().await;
+    let question = chat("What is 3 + 4?");
+    let text = json!({ "model": MODEL, "prompt": "3 + 4 =", "max_tokens": 4 });
+    for (path, body) in [
+        ("/v1/chat/completions", &question),
+        ("/chat/completions", &question),
+        ("/v1/completions", &text),
+        ("/v1/messages", &question),
+    ] {
+        let request = server.request(Method::POST, path).bearer_auth(server.api_key());
+        let response = request.json(body).send().await.unwrap();
+        assert_eq!(
+            response.status(),
+            200,
+            "{path}: {}",
+            response.text().await.unwrap()
+        );
+        response.bytes().await.unwrap();
+    }
+    let page = reqwest::get(format!("{}/metrics", server.admin_url()))
+        .await
+        .unwrap();
+    let page = page.text().await.unwrap();
+    for (route, count) in [("chat", 2), ("completions", 1), ("messages", 1)] {
+        let line = format!(
+            "silica_calls_total{{model=\"{MODEL}\",route=\"{route}\",outcome=\"complete\"}} {count}\n"
+        );
+        assert!(page.contains(&line), "{line}{page}");
+    }
+}
+
+#[tokio::test]
 async fn a_callers_trace_id_comes_back_and_stands_in_the_log() {
     let server = server().config("[log]\nformat = \"json\"\n").start().await;
     let request = server
@@ -132,6 +167,8 @@ async fn a_callers_trace_id_comes_back_and_stands_in_the_log() {
     assert_eq!(response.headers()["x-siliconcloud-trace-id"], "my-trace-7");
     assert!(response.status().is_success());
     drop(response.bytes().await);
+    // Lines are written by a thread of their own.
+    logged(&server, "call of silica/tiny-chat complete").await;
     let log = server.log();
     let lines: Vec<serde_json::Value> = log
         .lines()

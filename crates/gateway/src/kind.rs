@@ -1,0 +1,51 @@
+//! What a call asks for, and in which form.
+
+use silica_platform::SubType;
+
+/// The route that a call came by, without its version: `/v1/chat/completions` and
+/// `/chat/completions` are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallKind {
+    /// A chat in the form of OpenAI.
+    Chat,
+    /// The continuation of a text.
+    Completion,
+    /// Vectors of texts.
+    Embedding,
+    /// An order of documents.
+    Rerank,
+    /// A chat in the form of Anthropic.
+    Message,
+}
+
+impl CallKind {
+    /// The route's name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completion => "completions",
+            Self::Embedding => "embeddings",
+            Self::Rerank => "rerank",
+            Self::Message => "messages",
+        }
+    }
+
+    /// The kind of model that can answer.
+    pub const fn sub_type(self) -> SubType {
+        match self {
+            Self::Chat | Self::Completion | Self::Message => SubType::Chat,
+            Self::Embedding => SubType::Embedding,
+            Self::Rerank => SubType::Reranker,
+        }
+    }
+
+    /// What the semantic conventions for generative AI call it.
+    pub(crate) const fn operation(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Message => "chat",
+            Self::Completion => "text_completion",
+            Self::Embedding => "embeddings",
+            Self::Rerank => "rerank",
+        }
+    }
+}
