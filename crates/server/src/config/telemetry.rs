@@ -4,7 +4,7 @@ use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::InvalidValue;
+use super::{InvalidValue, SecretHeaders};
 
 const ENDPOINT: &str = "telemetry.otlp_endpoint";
 const RATIO: &str = "telemetry.sample_ratio";
@@ -18,6 +18,11 @@ pub(crate) struct TelemetryConfig {
     /// its traces only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) otlp_endpoint: Option<String>,
+    /// Headers that the collector wants, such as `api-key=abc,x-scope=silica`: the form of
+    /// `OTEL_EXPORTER_OTLP_HEADERS`, values may be percent-encoded. Their values are secrets, so set the variable
+    /// rather than the file; they are never shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) otlp_headers: Option<SecretHeaders>,
     /// The part of calls that are traced, 0 to 1, of those whose caller sent no `traceparent`; one
     /// that did decides for itself.
     pub(crate) sample_ratio: f64,
@@ -29,6 +34,7 @@ impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
+            otlp_headers: None,
             sample_ratio: 1.0,
             service_name: "silica".to_owned(),
         }

@@ -128,6 +128,10 @@ fn found_values_are_never_quoted() {
         ("[server]\nlisten = \"geheim\"\n", "server.listen"),
         ("[database]\nurl = \"geheim\"\n", "database.url"),
         ("[database]\nurl = \"postgres://u:geheim@h:x/\"\n", "database.url"),
+        (
+            "[telemetry]\notlp_headers = \"geheim\"\n",
+            "telemetry.otlp_headers",
+        ),
         ("[log]\nformat = \"geheim\"\n", "log.format"),
         ("[log]\nlevel = \"a=geheim=b\"\n", "log.level"),
         ("log = \"geheim\"\n", "log"),

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{Request, StatusCode, Uri};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
+
+use crate::config::SecretHeaders;
 
 /// The longest wait for the collector's answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -37,10 +39,12 @@ pub(super) enum ExportError {
 pub(super) struct Client {
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
+    /// What the operator has it sent along.
+    headers: HeaderMap,
 }
 
 impl Client {
-    pub(super) fn new(url: Uri) -> Self {
+    pub(super) fn new(url: Uri, headers: Option<&SecretHeaders>) -> Self {
         let connector = HttpsConnectorBuilder::new();
         // Where the system has no certificates, Mozilla's are as good.
         let connector = match connector.with_native_roots() {
@@ -51,6 +55,7 @@ impl Client {
         Self {
             http: HttpClient::builder(TokioExecutor::new()).build(connector),
             url,
+            headers: headers.map(|headers| headers.get().clone()).unwrap_or_default(),
         }
     }
 
@@ -59,9 +64,10 @@ impl Client {
     /// # Errors
     /// When the collector does not take it.
     pub(super) async fn send(&self, body: Bytes) -> Result<(), ExportError> {
-        let request = Request::post(self.url.clone())
+        let mut request = Request::post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
+        request.headers_mut().extend(self.headers.clone());
         let answer = timeout(LIMIT, self.http.request(request));
         let status = answer.await.map_err(|_| ExportError::Silent)??.status();
         if status.is_success() {

@@ -49,7 +49,7 @@ pub(crate) fn traces(config: &TelemetryConfig) -> Option<(TraceSink, Exporter)> 
         queue: sender,
     };
     let exporter = Exporter {
-        client: Client::new(url),
+        client: Client::new(url, config.otlp_headers.as_ref()),
         service: config.service_name.clone(),
         queue: receiver,
         warned_at: None,

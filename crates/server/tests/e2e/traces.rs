@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::http::HeaderMap;
 use axum::routing::post;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ const PARENT: &str = "b7ad6b7169203331";
 struct Collector {
     url: String,
     bodies: Arc<Mutex<Vec<Value>>>,
+    /// The header `api-key` of the last body.
+    key: Arc<Mutex<Option<String>>>,
 }
 
 impl Collector {
@@ -30,7 +33,11 @@ impl Collector {
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let bodies = Arc::<Mutex<Vec<Value>>>::default();
         let kept = Arc::clone(&bodies);
-        let take = post(move |body: Bytes| {
+        let key = Arc::<Mutex<Option<String>>>::default();
+        let last = Arc::clone(&key);
+        let take = post(move |headers: HeaderMap, body: Bytes| {
+            let key = headers.get("api-key").and_then(|key| key.to_str().ok());
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = key.map(str::to_owned);
             let body = serde_json::from_slice(&body).expect("JSON");
             kept.lock().unwrap_or_else(PoisonError::into_inner).push(body);
             async { StatusCode::OK }
@@ -38,7 +45,7 @@ impl Collector {
         let router = Router::new().route("/v1/traces", take);
         #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, bodies }
+        Self { url, bodies, key }
     }
 
     fn bodies(&self) -> Vec<Value> {
@@ -219,5 +226,32 @@ async fn a_collector_that_is_not_there_costs_a_warning_and_no_call() {
         1,
         "{}",
         server.log()
+    );
+}
+
+#[tokio::test]
+async fn the_collector_gets_its_headers_and_nobody_sees_them() {
+    let (collector, upstream) = (Collector::start().await, Upstream::start().await);
+    let server = bare()
+        .environment("SILICA__TELEMETRY__OTLP_ENDPOINT", &collector.url)
+        .environment("SILICA__TELEMETRY__OTLP_HEADERS", "api-key=ge%20heim")
+        .environment("SILICA__LOG__LEVEL", "trace")
+        .start()
+        .await;
+    deploy(&server, &[upstream.base_url()]).await;
+    assert_eq!(chat(&server, None).await, StatusCode::OK);
+    collector.until_spans(2).await;
+    let key = collector.key.lock().unwrap().clone();
+    assert_eq!(key.as_deref(), Some("ge heim"));
+    let said = server.log() + &server.stdout();
+    assert!(!said.contains("ge heim") && !said.contains("ge%20heim"), "{said}");
+    let refused = bare()
+        .environment("SILICA__TELEMETRY__OTLP_HEADERS", "geheim")
+        .refused()
+        .await;
+    let said = refused.stderr;
+    assert!(
+        said.contains("OTLP_HEADERS") && !said.contains("geheim"),
+        "{said}"
     );
 }
