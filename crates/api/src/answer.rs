@@ -81,7 +81,7 @@ pub(crate) async fn collected<P: GrowingChoice>(
             ChatEventKind::Started => {}
             ChatEventKind::Forwarded { bytes, .. } => forwarded = Some(bytes),
             ChatEventKind::Delta { choice, delta } => part(&mut parts, choice)?.add(delta),
-            ChatEventKind::Finished { choice, reason } => part(&mut parts, choice)?.end(reason),
+            ChatEventKind::Finished { choice, reason, .. } => part(&mut parts, choice)?.end(reason),
         }
     }
     Ok(forwarded.map_or(Collected::Written((parts, usage)), Collected::Forwarded))

@@ -61,6 +61,7 @@ pub(crate) async fn create_message(
         .await?;
     let model = Arc::clone(admitted.model());
     let streams = body.stream;
+    let stops = body.stop_sequences.clone();
     let request = if is_large(&body.messages) {
         let model = Arc::clone(&model);
         blocking(move || engine_request(body, &model)).await?
@@ -69,7 +70,7 @@ pub(crate) async fn create_message(
     };
     // Nothing here may be handed to another task; see `create_chat_completion`.
     let call = admitted.chat(request, answer::delivery(streams)).await?;
-    let head = MessageHead::new(call.id(), &model.id);
+    let head = MessageHead::new(call.id(), &model.id, stops);
     let limits = answer::limits(call.standings());
     let mut response = if streams {
         answer::streamed(call, MessageFrames::new(head), state.config.stream_stall_limit).await?

@@ -27,7 +27,7 @@ pub(crate) struct Answer {
     has_started: bool,
     words: Words,
     /// The last choice to finish.
-    held: Option<(u32, FinishReason)>,
+    held: Option<(u32, FinishReason, Option<String>)>,
     is_over: bool,
 }
 
@@ -42,6 +42,8 @@ struct Addition {
     choice: u32,
     deltas: Vec<Delta>,
     finish: Option<FinishReason>,
+    /// The stop text that was met, if the engine tells.
+    stop: Option<String>,
     /// What all text weighs, and the reasoning in it.
     weight: u64,
     reasoning_weight: u64,
@@ -83,7 +85,7 @@ impl Answer {
             self.push(ChatEventKind::Delta { choice, delta });
         }
         if let Some(reason) = addition.finish {
-            self.end(choice, reason);
+            self.end(choice, reason, addition.stop);
         }
     }
 
@@ -96,7 +98,7 @@ impl Answer {
             .map(|(index, _)| index)
             .collect();
         for choice in unfinished {
-            self.end(choice, FinishReason::Length);
+            self.end(choice, FinishReason::Length, None);
         }
     }
 
@@ -136,20 +138,21 @@ impl Answer {
             deltas,
             // A second end of a choice says nothing new.
             finish: finish.filter(|_| !choice.is_finished),
+            stop: wire.stop_text(),
             weight,
             reasoning_weight,
         })
     }
 
-    fn end(&mut self, choice: u32, reason: FinishReason) {
+    fn end(&mut self, choice: u32, reason: FinishReason, stop: Option<String>) {
         let index = usize::try_from(choice).unwrap_or(usize::MAX);
         if let Some(choice) = self.choices.get_mut(index) {
             choice.is_finished = true;
         }
         if self.choices.iter().all(|choice| choice.is_finished) {
-            self.held = Some((choice, reason));
+            self.held = Some((choice, reason, stop));
         } else {
-            self.push(ChatEventKind::Finished { choice, reason });
+            self.push(ChatEventKind::Finished { choice, reason, stop });
         }
     }
 }
@@ -219,8 +222,8 @@ impl Reading for Answer {
     }
 
     fn finish(&mut self) {
-        if let Some((choice, reason)) = self.held.take() {
-            self.push(ChatEventKind::Finished { choice, reason });
+        if let Some((choice, reason, stop)) = self.held.take() {
+            self.push(ChatEventKind::Finished { choice, reason, stop });
         }
     }
 }

@@ -228,6 +228,8 @@ pub enum ChatEventKind {
         choice: u32,
         /// Why it ended.
         reason: FinishReason,
+        /// The stop text that ended it; `None` as well where the engine does not tell.
+        stop: Option<String>,
     },
     /// A part of the answer as the engine wrote it, fit for the client; answers to requests that
     /// were forwarded as they came consist of nothing else.

@@ -85,6 +85,7 @@ impl PreparedChat for Prepared {
             ChatEventKind::Finished {
                 choice: 0,
                 reason: FinishReason::Stop,
+                stop: None,
             },
         ];
         let events = kinds.map(|kind| Ok(ChatEvent { usage, kind }));

@@ -133,10 +133,13 @@ impl Answer {
 
     /// Drops the token stream at once, so that an engine that still works on it stops.
     fn complete(&mut self, index: usize, reason: FinishReason) {
-        self.sequences[index].stream = None;
+        let sequence = &mut self.sequences[index];
+        sequence.stream = None;
+        let stop = sequence.choice.stop_text();
         self.push(ChatEventKind::Finished {
             choice: choice_number(index),
             reason,
+            stop,
         });
     }
 

@@ -157,7 +157,7 @@ impl WriteFrames for ChatFrames {
             }
             ChatEventKind::Delta { choice, delta } => self.delta(frames, usage, choice, delta),
             ChatEventKind::Forwarded { bytes, .. } => frames.forward(&bytes),
-            ChatEventKind::Finished { choice, reason } => {
+            ChatEventKind::Finished { choice, reason, .. } => {
                 let finish_reason = Some(wire::finish_reason(reason));
                 self.chunk(
                     frames,

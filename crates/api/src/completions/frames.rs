@@ -91,7 +91,7 @@ impl WriteFrames for CompletionFrames {
             }
             ChatEventKind::Delta { choice, delta } => self.text(frames, usage, choice, delta),
             ChatEventKind::Forwarded { bytes, .. } => frames.forward(&bytes),
-            ChatEventKind::Finished { choice, reason } => {
+            ChatEventKind::Finished { choice, reason, .. } => {
                 let choice = CompletionChunkChoice {
                     finish_reason: Some(finish_reason(reason)),
                     ..of(choice, "")

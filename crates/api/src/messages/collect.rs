@@ -5,7 +5,7 @@ use silica_engine::{ChatEventKind, Delta, Usage};
 use silica_gateway::{Call, GatewayError};
 use silica_protocol::anthropic::messages::{ContentBlock, Message, StopReason, ToolInput};
 
-use super::head::{MessageHead, counts, stop_reason};
+use super::head::{MessageHead, counts};
 
 /// Reads a call to its end. Dropping the future cancels the call.
 ///
@@ -14,7 +14,7 @@ use super::head::{MessageHead, counts, stop_reason};
 pub(super) async fn collect(mut call: Call, head: MessageHead) -> Result<Message, GatewayError> {
     let mut blocks = Vec::new();
     let mut usage = Usage::default();
-    let mut end: Option<StopReason> = None;
+    let mut end: Option<(StopReason, Option<String>)> = None;
     while let Some(event) = call.next().await {
         let event = event?;
         usage = event.usage;
@@ -22,13 +22,17 @@ pub(super) async fn collect(mut call: Call, head: MessageHead) -> Result<Message
             // Only requests that carry their body are forwarded.
             ChatEventKind::Started | ChatEventKind::Forwarded { .. } => {}
             ChatEventKind::Delta { delta, .. } => add(&mut blocks, delta),
-            ChatEventKind::Finished { reason, .. } => end = Some(stop_reason(reason)),
+            ChatEventKind::Finished { reason, stop, .. } => {
+                end = Some(head.end(reason, stop));
+            }
         }
     }
+    let (stop_reason, stop_sequence) = end.ok_or(GatewayError::Cut)?;
     let finish = |block: Block| block.finish(&head.signature);
     Ok(Message {
         content: blocks.into_iter().map(finish).collect(),
-        stop_reason: Some(end.ok_or(GatewayError::Cut)?),
+        stop_reason: Some(stop_reason),
+        stop_sequence,
         usage: counts(usage),
         ..head.message(usage)
     })

@@ -5,7 +5,7 @@ use silica_gateway::GatewayError;
 use silica_protocol::anthropic::AnthropicError;
 use silica_protocol::anthropic::messages::{BlockDelta, ContentBlock, MessageDelta, MessageEvent, ToolInput};
 
-use super::head::{MessageHead, counts, stop_reason};
+use super::head::{MessageHead, counts};
 use crate::Failure;
 use crate::sse::{Frames, WriteFrames};
 
@@ -125,11 +125,12 @@ impl WriteFrames for MessageFrames {
             ChatEventKind::Delta { delta, .. } => self.delta(frames, delta),
             // Only requests that carry their body are forwarded.
             ChatEventKind::Forwarded { .. } => {}
-            ChatEventKind::Finished { reason, .. } => {
+            ChatEventKind::Finished { reason, stop, .. } => {
                 self.close(frames);
+                let (stop_reason, stop_sequence) = self.head.end(reason, stop);
                 let delta = MessageDelta {
-                    stop_reason: stop_reason(reason),
-                    stop_sequence: None,
+                    stop_reason,
+                    stop_sequence,
                 };
                 let usage = counts(next.usage);
                 event(frames, &MessageEvent::MessageDelta { delta, usage });

@@ -10,10 +10,12 @@ pub(super) struct MessageHead {
     /// Of each block of reasoning: ten letters, as the imitated service has them. They sign nothing,
     /// since reasoning that comes back is not trusted more than other text.
     pub(super) signature: String,
+    /// What the request asked to end at.
+    stops: Vec<String>,
 }
 
 impl MessageHead {
-    pub(super) fn new(call: RequestId, model: &ModelName) -> Self {
+    pub(super) fn new(call: RequestId, model: &ModelName, stops: Vec<String>) -> Self {
         let digits = call.to_string();
         // The first 24 of 32 digits: the time, and 42 bits of chance. Whoever has the answer finds
         // the call.
@@ -29,7 +31,20 @@ impl MessageHead {
             id,
             model: model.clone(),
             signature: digits.bytes().rev().take(10).map(letter).collect(),
+            stops,
         }
+    }
+
+    /// Why the answer ended, and at which of the request's texts; an engine may have texts of its own.
+    pub(super) fn end(&self, reason: FinishReason, stop: Option<String>) -> (StopReason, Option<String>) {
+        let stop = stop.filter(|stop| self.stops.contains(stop));
+        let reason = match reason {
+            FinishReason::Stop if stop.is_some() => StopReason::StopSequence,
+            FinishReason::Stop => StopReason::EndTurn,
+            FinishReason::Length => StopReason::MaxTokens,
+            FinishReason::ToolCalls => StopReason::ToolUse,
+        };
+        (reason, stop.filter(|_| reason == StopReason::StopSequence))
     }
 
     /// The answer with nothing in it.
@@ -49,12 +64,4 @@ impl MessageHead {
 
 pub(super) fn counts(usage: Usage) -> MessageUsage {
     MessageUsage::new(usage.prompt.get(), usage.cached.get(), usage.completion.get())
-}
-
-pub(super) const fn stop_reason(reason: FinishReason) -> StopReason {
-    match reason {
-        FinishReason::Stop => StopReason::EndTurn,
-        FinishReason::Length => StopReason::MaxTokens,
-        FinishReason::ToolCalls => StopReason::ToolUse,
-    }
 }

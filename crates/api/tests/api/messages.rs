@@ -238,3 +238,31 @@ async fn the_key_may_stand_in_a_header_of_its_own() {
         assert_eq!(app.send(request).await.status, status, "{path} {key}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_says_which_of_the_request_s_texts_ended_it() {
+    let app = App::new().await;
+    for (told, reason, sequence) in [
+        ("END", "stop_sequence", json!("END")),
+        // A text of the engine's own.
+        ("<|im_end|>", "end_turn", Value::Null),
+    ] {
+        let script = || {
+            ChatScript::started(TokenCount(7))
+                .content(0, "Hi")
+                .stopped(0, told)
+        };
+        app.engine.push(script());
+        let fields = json!({"stop_sequences": ["STOP", "END"]});
+        let answer = send(&app, "plain", fields.clone()).await.json();
+        assert_eq!(answer["stop_reason"], reason, "{answer}");
+        assert_eq!(answer["stop_sequence"], sequence, "{answer}");
+        app.engine.push(script());
+        let mut fields = fields;
+        fields["stream"] = true.into();
+        let answer = send(&app, "plain", fields).await;
+        let text = answer.text();
+        let end = format!(r#"{{"stop_reason":"{reason}","stop_sequence":{sequence}}}"#);
+        assert!(text.contains(&end), "{text}");
+    }
+}

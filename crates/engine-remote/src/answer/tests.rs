@@ -53,7 +53,7 @@ fn brief(events: &[ChatEvent]) -> Vec<String> {
         let kind = match &event.kind {
             ChatEventKind::Started => "started".to_owned(),
             ChatEventKind::Forwarded { .. } => unreachable!("nothing was forwarded"),
-            ChatEventKind::Finished { choice, reason } => format!("{choice} {reason:?}"),
+            ChatEventKind::Finished { choice, reason, .. } => format!("{choice} {reason:?}"),
             ChatEventKind::Delta { choice, delta } => match delta {
                 Delta::Content { text, .. } => format!("{choice} {text}"),
                 Delta::Reasoning { text } => format!("{choice} ({text})"),
@@ -355,5 +355,24 @@ proptest! {
             finished += u32::from(matches!(event.kind, ChatEventKind::Finished { .. }));
         }
         prop_assert!(finished <= 2);
+    }
+}
+
+#[test]
+fn the_text_that_ended_an_answer_is_told_where_the_engine_tells_it() {
+    for (name, told, expected) in [
+        ("stop_reason", json!("END"), Some("END")),
+        ("matched_stop", json!("END"), Some("END")),
+        // The number of a token.
+        ("stop_reason", json!(151_645), None),
+        ("matched_stop", Value::Null, None),
+    ] {
+        let mut end = stop();
+        end["choices"][0][name] = told;
+        let events = play(1, &[content("a"), end, usage(35, 1)]).unwrap();
+        let Some(ChatEventKind::Finished { stop, .. }) = events.last().map(|event| &event.kind) else {
+            panic!("no end: {events:?}");
+        };
+        assert_eq!(stop.as_deref(), expected, "{name}");
     }
 }

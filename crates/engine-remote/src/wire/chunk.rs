@@ -35,6 +35,10 @@ pub(crate) struct ChunkChoice {
     pub(crate) delta: Option<ChunkDelta>,
     pub(crate) logprobs: Option<ChunkLogprobs>,
     finish_reason: Option<String>,
+    /// The stop text that was met, or the number of a token; a word of vLLM,
+    stop_reason: Option<serde_json::Value>,
+    /// and of `SGLang`.
+    matched_stop: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -176,6 +180,17 @@ impl ChunkChoice {
     /// Why the choice ended, if it did. `Some(Err)` when it did not end by itself.
     pub(crate) fn finish(&self) -> Option<Result<FinishReason, ()>> {
         finish_reason(self.finish_reason.as_deref()?)
+    }
+}
+
+impl ChunkChoice {
+    /// The stop text that ended the choice, if the engine tells it.
+    pub(crate) fn stop_text(&mut self) -> Option<String> {
+        let told = [self.stop_reason.take(), self.matched_stop.take()];
+        told.into_iter().flatten().find_map(|told| match told {
+            serde_json::Value::String(text) if !text.is_empty() => Some(text),
+            _ => None,
+        })
     }
 }
 

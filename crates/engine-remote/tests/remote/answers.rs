@@ -57,7 +57,14 @@ async fn max_tokens_ends_an_answer_unless_the_upstream_ignores_it() {
         let told = call(&options, request(&script)).await.unwrap();
         assert_eq!(told.usage().completion, TokenCount(tokens));
         let last = &told.events.last().unwrap().kind;
-        assert_eq!(*last, ChatEventKind::Finished { choice: 0, reason });
+        assert_eq!(
+            *last,
+            ChatEventKind::Finished {
+                choice: 0,
+                reason,
+                stop: None
+            }
+        );
     }
 }
 
@@ -85,7 +92,7 @@ async fn an_upstream_that_never_ends_is_cut_off_and_its_answer_is_complete() {
             match event.kind {
                 ChatEventKind::Started => {}
                 ChatEventKind::Delta { .. } => tokens += 1,
-                ChatEventKind::Finished { choice, reason } => finished.push((choice, reason)),
+                ChatEventKind::Finished { choice, reason, .. } => finished.push((choice, reason)),
                 ChatEventKind::Forwarded { .. } => unreachable!("nothing was forwarded"),
             }
         }

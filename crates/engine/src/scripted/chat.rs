@@ -162,7 +162,18 @@ impl ChatScript {
     /// Completes a choice.
     #[must_use]
     pub fn finished(self, choice: u32, reason: FinishReason) -> Self {
-        self.event(ChatEventKind::Finished { choice, reason })
+        let stop = None;
+        self.event(ChatEventKind::Finished { choice, reason, stop })
+    }
+
+    /// Completes a choice that met a stop text.
+    #[must_use]
+    pub fn stopped(self, choice: u32, text: &str) -> Self {
+        self.event(ChatEventKind::Finished {
+            choice,
+            reason: FinishReason::Stop,
+            stop: Some(text.to_owned()),
+        })
     }
 
     /// Adds any event with the usage so far.

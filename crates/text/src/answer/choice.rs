@@ -115,6 +115,11 @@ impl Choice {
         (progress, reason)
     }
 
+    /// The stop text that ended it, if one did.
+    pub(crate) fn stop_text(&self) -> Option<String> {
+        self.stop.met().map(str::to_owned)
+    }
+
     /// The reason of an end that was not forced by a limit.
     pub(crate) fn stop_reason(&self) -> FinishReason {
         if self.tools.as_ref().is_some_and(ToolParser::has_called) {

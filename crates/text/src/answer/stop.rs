@@ -12,6 +12,8 @@ use super::matcher::{Matcher, Patterns};
 pub(crate) struct StopMatcher {
     matcher: Matcher,
     held: Fragment,
+    /// What was met.
+    met: Option<String>,
 }
 
 impl StopMatcher {
@@ -19,6 +21,7 @@ impl StopMatcher {
         Self {
             matcher: Matcher::new(stops),
             held: Fragment::default(),
+            met: None,
         }
     }
 
@@ -33,12 +36,17 @@ impl StopMatcher {
         text.append(fragment);
         for i in start..text.text().len() {
             if let Some(found) = self.matcher.push(text.text().as_bytes()[i]) {
-                text.split_off(i + 1 - found.length);
+                self.met = Some(text.split_off(i + 1 - found.length).text()[..found.length].to_owned());
                 return (text, true);
             }
         }
         self.held = text.split_off(text.text().len() - self.matcher.held());
         (text, false)
+    }
+
+    /// The stop text that was met.
+    pub(crate) fn met(&self) -> Option<&str> {
+        self.met.as_deref()
     }
 
     /// Returns the held text and forgets it: something that is no text follows, or nothing.

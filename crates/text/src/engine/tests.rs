@@ -81,7 +81,7 @@ impl Outcome {
             match event.kind.clone() {
                 ChatEventKind::Started => {}
                 ChatEventKind::Delta { choice, delta } => outcome.add(choice as usize, delta),
-                ChatEventKind::Finished { choice, reason } => outcome.reasons.push((choice, reason)),
+                ChatEventKind::Finished { choice, reason, .. } => outcome.reasons.push((choice, reason)),
                 ChatEventKind::Forwarded { .. } => unreachable!("nothing was forwarded"),
             }
         }
@@ -191,6 +191,11 @@ async fn a_stop_text_ends_the_visible_answer_and_cancels_the_generation() {
         ("END", "one ")
     );
     assert_eq!(outcome.reasons, [(0, FinishReason::Stop)]);
+    let stop = events.iter().find_map(|event| match &event.kind {
+        ChatEventKind::Finished { stop, .. } => stop.as_deref(),
+        _ => None,
+    });
+    assert_eq!(stop, Some("END"));
     assert_eq!(fixture.tokens.cancelled(), 1);
     assert!(
         outcome.usage.completion < TokenCount::of(&ids),

@@ -87,12 +87,11 @@ pub enum BlockDelta<'a> {
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = AnthropicMessageDelta)]
 pub struct MessageDelta {
     /// Why.
     pub stop_reason: StopReason,
-    /// Always `null`: engines do not tell which text ended an answer.
-    #[schema(value_type = Option<String>)]
-    pub stop_sequence: Option<()>,
+    /// The stop sequence that was met, where the engine tells which.
+    pub stop_sequence: Option<String>,
 }

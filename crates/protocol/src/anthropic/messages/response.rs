@@ -24,9 +24,8 @@ pub struct Message {
     pub content: Vec<ContentBlock>,
     /// Why it ended; `null` at the begin of a stream.
     pub stop_reason: Option<StopReason>,
-    /// Always `null`: engines do not tell which text ended an answer.
-    #[schema(value_type = Option<String>)]
-    pub stop_sequence: Option<()>,
+    /// The stop sequence that was met, where the engine tells which.
+    pub stop_sequence: Option<String>,
     /// What the call consumed.
     pub usage: MessageUsage,
 }
@@ -107,8 +106,10 @@ impl Serialize for ToolInput {
 #[schema(as = AnthropicStopReason)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// The model ended its turn, or a stop text was met.
+    /// The model ended its turn, or met a stop sequence and the engine does not tell.
     EndTurn,
+    /// One of the request's stop sequences was met.
+    StopSequence,
     /// `max_tokens` or the end of the context.
     MaxTokens,
     /// The model called tools.
