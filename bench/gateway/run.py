@@ -23,6 +23,15 @@ from targets import VENV, Direct, LiteLlm, Missing, Nginx, VllmRouter, start_moc
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
+EXAMPLES = """\
+The machine should do nothing else: a load before the run is told in the report. Examples:
+  run.py --write                                        everything, half an hour
+  run.py --rounds 3 --seconds 4 --write                 shorter windows, about 25 minutes
+  run.py --rounds 3 --seconds 4 --only silica,nginx     without peers, about a quarter of an hour
+  run.py --rounds 1 --seconds 2 --only silica,nginx --skip memory,streams,split
+                                                        whether it works, two minutes
+"""
+
 
 def say(line):
     """Tells of the progress; the report alone goes to standard output."""
@@ -30,12 +39,14 @@ def say(line):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=6, help="length of a window")
-    parser.add_argument("--after", type=int, default=60, help="seconds between load and the last look at memory")
-    parser.add_argument("--streams", type=int, default=4000, help="open streams")
-    parser.add_argument("--only", help="targets, as in silica,nginx (the mock is always measured)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often each target takes its turn (3)")
+    parser.add_argument("--seconds", type=int, default=6, help="length of a window (6)")
+    parser.add_argument("--after", type=int, default=60, help="seconds between load and the last look at memory (60)")
+    parser.add_argument("--streams", type=int, default=4000, help="open streams (4000)")
+    parser.add_argument("--only", help="of silica, nginx, vllm-router, litellm: the targets, as in silica,nginx (the mock is always measured)")
     parser.add_argument("--skip", default="", help="parts to leave out: memory, streams, split")
     parser.add_argument("--silica", type=Path, help="measure this binary instead of building one")
     parser.add_argument("--mock", type=Path, help="use this mock instead of building one")
