@@ -71,11 +71,11 @@ def raise_open_files(streams):
 
 def build(arguments):
     """The paths of Silica and of the mock, built when they are missing or old."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
     if not (arguments.silica and arguments.mock):
-        say("building the release binaries")
+        say("building the binaries as they are published (profile dist)")
         packages = ["-p", "silica-server", "--bin", "silica", "-p", "silica-testkit", "--bin", "silica-bench-mock"]
-        subprocess.run(["cargo", "build", "--release", "--locked", *packages], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--profile", "dist", "--locked", *packages], cwd=ROOT, check=True)
     silica = arguments.silica or target / "silica"
     mock = arguments.mock or target / "silica-bench-mock"
     return silica.resolve(), mock.resolve()

@@ -32,7 +32,7 @@ def price_of_prompt(tokens):
 
 
 class Silica:
-    """The release binary with a key, limits, price, wallet, journal, metrics and log, on SQLite."""
+    """The published binary with a key, limits, price, wallet, journal, metrics and log, on SQLite."""
 
     name = "Silica"
     slug = "silica"
