@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use futures::executor::block_on;
-use silica_engine::{GenerateEvent, GenerateRequest, Sampling, TokenEngine};
+use silica_engine::{GenerateEvent, GenerateRequest, Priority, Sampling, TokenEngine};
 use silica_engine_candle::{CandleEngine, CandleOptions, Dtype};
 use silica_types::TokenCount;
 
@@ -59,6 +59,7 @@ async fn measure(engine: &CandleEngine) -> Result<(f64, f64), Box<dyn std::error
         stop_tokens: Vec::new(),
         logprobs: None,
         span_limit: None,
+        priority: Priority::default(),
     };
     let start = Instant::now();
     let mut stream = engine.generate(request)?;

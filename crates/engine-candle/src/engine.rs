@@ -3,6 +3,7 @@
 mod meters;
 mod model;
 mod queue;
+mod schedule;
 mod sequence;
 mod span;
 mod threads;
@@ -16,7 +17,7 @@ use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
 use silica_types::TokenCount;
 
 use self::meters::Meters;
-use self::model::LogitsModel;
+use self::model::{LogitsModel, PagedDecoder};
 use self::queue::{Job, WaitingQueue};
 use self::worker::Worker;
 use crate::{CandleOptions, Decoder, LoadError};
@@ -53,7 +54,12 @@ impl CandleEngine {
             threads = options.thread_count(),
             "model loaded"
         );
-        Self::start(decoder, options)
+        let bytes = u64::from(options.kv_cache_mb) << 20;
+        let model = PagedDecoder::new(decoder, bytes).map_err(|source| LoadError::Device {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        Self::start(model, options)
     }
 
     /// Starts the engine around any model; tests bring their own.

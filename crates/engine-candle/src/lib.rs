@@ -4,9 +4,13 @@
 //!   [`silica_engine::TokenEngine`] with its own threads, a bounded queue and many sequences in
 //!   flight. It knows token ids only; templates and text are the business of `silica-text`.
 //! - [`Decoder`] is the model below it: Qwen2, Qwen3 and Llama in one forward pass, told apart by
-//!   their configuration. It already takes a batch of [`Span`]s of any lengths, prompts and single
-//!   tokens mixed, and reads the weights once for all of them. Today the engine gives it one span
-//!   at a time; continuous batching is a change of the engine's loop alone.
+//!   their configuration. It takes a batch of [`Span`]s of any lengths, prompts and single tokens
+//!   mixed, and reads the weights once for all of them.
+//!
+//! Keys and values lie in blocks of 16 positions that sequences with the same beginning share
+//! (`text/cache`). Each step of the engine's loop (`engine/worker.rs`) computes the next token of
+//! every sequence that is generating and a bounded part of the prompts that wait
+//! (`engine/schedule.rs`).
 //!
 //! On the CPU the costly operations (products, attention, gating) are our own, because candle's
 //! take all cores of the machine; everything runs on the threads of the engine's own pool. With
@@ -22,6 +26,6 @@ mod text;
 pub use engine::CandleEngine;
 pub use error::{HeaderError, LoadError};
 pub use options::{CandleOptions, Dtype};
-pub use text::cache::KvCache;
+pub use text::cache::{KvCache, KvView};
 pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};
 pub use text::decoder::{Decoder, LogitsOf, Span};

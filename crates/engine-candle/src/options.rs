@@ -15,6 +15,10 @@ pub struct CandleOptions {
     pub max_wait: Duration,
     /// Sequences computed at the same time, at least 1.
     pub max_sequences: usize,
+    /// Memory for keys and values of all sequences, running and reusable, in MiB. On a CPU it is
+    /// taken as it is used. A cache that is too small for one sequence of the model's context
+    /// shortens the context.
+    pub kv_cache_mb: u32,
     /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
     /// model's own limit.
     pub context_length: Option<u32>,
@@ -30,6 +34,7 @@ impl Default for CandleOptions {
             max_waiting: 64,
             max_wait: Duration::from_mins(1),
             max_sequences: 8,
+            kv_cache_mb: 1024,
             context_length: None,
             name: "candle".to_owned(),
         }
@@ -38,7 +43,7 @@ impl Default for CandleOptions {
 
 impl CandleOptions {
     /// The number of compute threads to start.
-    pub(crate) fn thread_count(&self) -> usize {
+    pub fn thread_count(&self) -> usize {
         let spare_one = || std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1);
         self.threads.unwrap_or_else(spare_one).max(1)
     }

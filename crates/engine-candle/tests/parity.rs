@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use futures::StreamExt;
 use futures::executor::block_on;
 use safetensors::SafeTensors;
-use silica_engine::{GenerateEvent, GenerateRequest, Sampling, StopCause, TokenEngine};
+use silica_engine::{GenerateEvent, GenerateRequest, Priority, Sampling, StopCause, TokenEngine};
 use silica_engine_candle::{CandleEngine, CandleOptions, Decoder, Dtype, KvCache, LogitsOf, Span};
 use silica_types::TokenCount;
 
@@ -78,7 +78,7 @@ impl Fixture {
 
     /// Logits of all positions, computed in spans of the given lengths (the last one repeats).
     fn logits_in_spans(&self, decoder: &Decoder, lengths: &[usize]) -> Vec<f32> {
-        let mut cache = decoder.new_cache();
+        let mut cache = decoder.new_cache().unwrap();
         let mut logits = Vec::new();
         let mut lengths = lengths.iter().copied();
         let mut length = 0;
@@ -96,7 +96,7 @@ impl Fixture {
         // The reference computed all positions as one prompt of this length.
         let span = Span {
             tokens,
-            cache,
+            cache: cache.view(),
             rope_length: self.tokens.len(),
             logits: LogitsOf::All,
         };
@@ -129,6 +129,7 @@ impl Fixture {
             stop_tokens: Vec::new(),
             logprobs: None,
             span_limit: None,
+            priority: Priority::default(),
         };
         let events: Vec<_> = block_on(engine.generate(request).unwrap().collect());
         let mut expected = vec![GenerateEvent::Started {
@@ -234,19 +235,19 @@ fn a_batch_of_different_sequences_computes_what_each_computes_alone() {
     let fixture = Fixture::read("qwen3");
     let decoder = fixture.decoder(Dtype::F32);
     let (first, second) = fixture.tokens.split_at(37);
-    let mut alone = fixture.all_logits(&decoder, &mut decoder.new_cache(), first);
-    alone.extend(fixture.all_logits(&decoder, &mut decoder.new_cache(), second));
-    let (mut first_cache, mut second_cache) = (decoder.new_cache(), decoder.new_cache());
+    let mut alone = fixture.all_logits(&decoder, &mut decoder.new_cache().unwrap(), first);
+    alone.extend(fixture.all_logits(&decoder, &mut decoder.new_cache().unwrap(), second));
+    let (mut first_cache, mut second_cache) = (decoder.new_cache().unwrap(), decoder.new_cache().unwrap());
     let mut spans = [
         Span {
             tokens: first,
-            cache: &mut first_cache,
+            cache: first_cache.view(),
             rope_length: 96,
             logits: LogitsOf::All,
         },
         Span {
             tokens: second,
-            cache: &mut second_cache,
+            cache: second_cache.view(),
             rope_length: 96,
             logits: LogitsOf::Last,
         },

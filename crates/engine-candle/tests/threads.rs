@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use silica_engine_candle::{Decoder, Dtype, LogitsOf, Span};
+use silica_engine_candle::{Decoder, Dtype, KvCache, LogitsOf, Span};
 
 /// candle keeps a pool over all cores, which spins, for operations on large tensors; nothing that
 /// we compute may start it.
@@ -17,14 +17,14 @@ fn large_batches_stay_off_the_pool_of_the_tensor_library() {
     for dtype in [Dtype::F32, Dtype::Bf16] {
         let decoder = Decoder::load(&folder, dtype, None).unwrap();
         // 10 x 250 rows of 48: well above the 65,536 elements at which candle would.
-        let mut caches: Vec<_> = (0..10).map(|_| decoder.new_cache()).collect();
+        let mut caches: Vec<_> = (0..10).map(|_| decoder.new_cache().unwrap()).collect();
         let span = |cache| Span {
             tokens: &tokens,
             cache,
             rope_length: 250,
             logits: LogitsOf::All,
         };
-        let mut spans: Vec<_> = caches.iter_mut().map(span).collect();
+        let mut spans: Vec<_> = caches.iter_mut().map(KvCache::view).map(span).collect();
         assert!(decoder.forward(&mut spans).unwrap().is_some());
     }
     let threads = fs::read_dir("/proc/self/task").unwrap();

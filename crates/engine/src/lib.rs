@@ -30,8 +30,8 @@ pub use error::{EngineError, Feature};
 pub use sampling::Sampling;
 pub use spent::Spent;
 pub use token::{
-    GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, SpanLimit, StopCause, TokenEngine,
-    TokenLogprob,
+    GenerateEvent, GenerateRequest, GenerateSink, GenerateStream, Priority, SpanLimit, StopCause,
+    TokenEngine, TokenLogprob,
 };
 pub use usage::Usage;
 pub use whole::{

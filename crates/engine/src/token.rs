@@ -60,7 +60,14 @@ pub struct GenerateRequest {
     pub logprobs: Option<u8>,
     /// Bounds a span of the answer, such as the reasoning; `None` leaves it to the model.
     pub span_limit: Option<SpanLimit>,
+    /// How soon its turn comes when others wait too.
+    pub priority: Priority,
 }
+
+/// The rank of a request among those that wait: higher goes first, for a bounded time. 0, the
+/// default, is the lowest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u8);
 
 /// Bounds the first span between two marks: when `limit` tokens stand in it and the model has not
 /// closed it, the engine puts `ending` there instead of drawing. The tokens it puts are reported,

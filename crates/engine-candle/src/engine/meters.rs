@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
+
+use crate::text::cache::blocks::BlockCounts;
 
 /// Handles to one engine's metrics. Engines with the same name add up.
 #[derive(Clone)]
@@ -14,6 +17,11 @@ pub(super) struct Meters {
     sequences: Gauge,
     waiting: Gauge,
     waits: Histogram,
+    hits: Counter,
+    misses: Counter,
+    paused: Counter,
+    held: Gauge,
+    idle: Gauge,
 }
 
 impl Meters {
@@ -28,7 +36,27 @@ impl Meters {
             Unit::Seconds,
             "How long a request waited for a place in an embedded engine, by engine"
         );
+        describe_counter!(
+            "silica_engine_prefix_tokens_total",
+            "Prompt tokens that were found computed already (hit) or were not (miss), by engine"
+        );
+        describe_counter!(
+            "silica_engine_paused_total",
+            "Sequences that gave their cache blocks back to others and were computed again, by engine"
+        );
+        describe_gauge!(
+            "silica_engine_cache_blocks",
+            "Blocks of 16 positions in the cache that sequences hold (held) or that are kept to be found (idle), by engine"
+        );
+        let prefix = |result: &'static str| counter!("silica_engine_prefix_tokens_total", "engine" => label(), "result" => result);
+        let blocks =
+            |state: &'static str| gauge!("silica_engine_cache_blocks", "engine" => label(), "state" => state);
         Self {
+            hits: prefix("hit"),
+            misses: prefix("miss"),
+            paused: counter!("silica_engine_paused_total", "engine" => label()),
+            held: blocks("held"),
+            idle: blocks("idle"),
             waits: histogram!("silica_engine_wait_seconds", "engine" => label()),
             steps: counter!("silica_engine_steps_total", "engine" => label()),
             cancelled: counter!("silica_engine_cancelled_total", "engine" => label()),
@@ -45,6 +73,27 @@ impl Meters {
     /// Counts a request whose receiver went away, also because a stop text ended it early.
     pub(super) fn cancelled(&self) {
         self.cancelled.increment(1);
+    }
+
+    /// Counts a prompt's tokens by whether they were found computed.
+    pub(super) fn prefix(&self, hits: usize, misses: usize) {
+        self.hits.increment(hits as u64);
+        self.misses.increment(misses as u64);
+    }
+
+    /// Counts sequences that gave their blocks back.
+    pub(super) fn paused(&self, count: usize) {
+        if count > 0 {
+            self.paused.increment(count as u64);
+        }
+    }
+
+    /// Notes how the blocks are used. Of engines with the same name the last one to compute counts.
+    pub(super) fn blocks(&self, counts: BlockCounts) {
+        #[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^52 blocks")]
+        let gauge = |gauge: &Gauge, count: usize| gauge.set(count as f64);
+        gauge(&self.held, counts.held);
+        gauge(&self.idle, counts.idle);
     }
 
     /// Counts a waiting request until it is dropped.

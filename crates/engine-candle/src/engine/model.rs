@@ -4,77 +4,125 @@ use std::error::Error;
 
 use candle_core::{CpuStorage, Storage};
 
-use crate::text::cache::KvCache;
+use crate::text::cache::KvView;
+use crate::text::cache::blocks::{BLOCK, BlockTable};
+use crate::text::cache::store::KvStore;
 use crate::{Decoder, LogitsOf, Span};
 
 /// A failure inside a model.
 pub(super) type ModelError = Box<dyn Error + Send + Sync>;
 
-/// A model that computes logits token by token.
-pub(super) trait LogitsModel: Send + Sync + 'static {
-    /// The state of one sequence.
-    type Cache: Send;
+/// The part of one sequence that a step computes.
+pub(super) struct Step<'sequence> {
+    /// The tokens that follow those in the table, at least one.
+    pub(super) tokens: &'sequence [u32],
+    /// Has blocks for the tokens.
+    pub(super) table: &'sequence mut BlockTable,
+    /// Described at [`Span`].
+    pub(super) rope_length: usize,
+    /// Whether the logits of the last token are wanted.
+    pub(super) wants_logits: bool,
+}
 
+impl Step<'_> {
+    fn span<'step>(&'step mut self, store: &'step KvStore) -> Span<'step> {
+        Span {
+            tokens: self.tokens,
+            cache: KvView {
+                store,
+                table: self.table,
+            },
+            rope_length: self.rope_length,
+            logits: if self.wants_logits {
+                LogitsOf::Last
+            } else {
+                LogitsOf::Nothing
+            },
+        }
+    }
+}
+
+/// A model that computes logits token by token, with all sequences' state in blocks.
+pub(super) trait LogitsModel: Send + Sync + 'static {
     fn context_length(&self) -> u32;
 
     fn vocabulary_size(&self) -> u32;
 
-    fn new_cache(&self) -> Self::Cache;
+    /// The number of blocks there is memory for, enough for one sequence of the whole context.
+    fn blocks(&self) -> usize;
 
-    /// Appends tokens to a sequence and, if asked to, replaces `logits` by those of the last one.
-    /// `rope_length` is described at [`Span`].
-    fn compute(
-        &self,
-        tokens: &[u32],
-        cache: &mut Self::Cache,
-        rope_length: usize,
-        logits: Option<&mut Vec<f32>>,
-    ) -> Result<(), ModelError>;
+    /// Whether a position's state depends on more than the tokens up to it.
+    fn keys_depend_on_length(&self) -> bool {
+        false
+    }
+
+    /// Computes the next tokens of several sequences in one pass, advances their tables, and
+    /// replaces `logits` by the wanted ones, step by step. After an error no table has changed.
+    fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError>;
 }
 
-impl LogitsModel for Decoder {
-    type Cache = KvCache;
+/// A decoder with memory for the blocks of all sequences.
+pub(super) struct PagedDecoder {
+    decoder: Decoder,
+    store: KvStore,
+    context_length: u32,
+}
 
+impl PagedDecoder {
+    /// Takes at most `bytes` of memory for blocks. Where that is less than the model's context
+    /// needs, the context becomes shorter.
+    ///
+    /// # Errors
+    /// When the device has not enough memory.
+    pub(super) fn new(decoder: Decoder, bytes: u64) -> candle_core::Result<Self> {
+        let block_bytes = decoder.block_bytes().max(1) as u64;
+        let blocks = usize::try_from(bytes / block_bytes).unwrap_or(usize::MAX).max(1);
+        let positions = u32::try_from(blocks.saturating_mul(BLOCK)).unwrap_or(u32::MAX);
+        if positions < decoder.context_length() {
+            tracing::warn!(
+                positions,
+                context = decoder.context_length(),
+                "the cache is too small for the model's context, which becomes shorter"
+            );
+        }
+        Ok(Self {
+            store: decoder.new_store(blocks)?,
+            context_length: decoder.context_length().min(positions),
+            decoder,
+        })
+    }
+}
+
+impl LogitsModel for PagedDecoder {
     fn context_length(&self) -> u32 {
-        Decoder::context_length(self)
+        self.context_length
     }
 
     fn vocabulary_size(&self) -> u32 {
-        u32::try_from(self.config().vocab_size).unwrap_or(u32::MAX)
+        u32::try_from(self.decoder.config().vocab_size).unwrap_or(u32::MAX)
     }
 
-    fn new_cache(&self) -> KvCache {
-        Decoder::new_cache(self)
+    fn blocks(&self) -> usize {
+        self.store.capacity()
     }
 
-    fn compute(
-        &self,
-        tokens: &[u32],
-        cache: &mut KvCache,
-        rope_length: usize,
-        logits: Option<&mut Vec<f32>>,
-    ) -> Result<(), ModelError> {
-        let wanted = if logits.is_some() {
-            LogitsOf::Last
-        } else {
-            LogitsOf::Nothing
-        };
-        let computed = self.forward(&mut [Span {
-            tokens,
-            cache,
-            rope_length,
-            logits: wanted,
-        }])?;
-        let (Some(target), Some(computed)) = (logits, computed) else {
+    fn keys_depend_on_length(&self) -> bool {
+        self.decoder.keys_depend_on_length()
+    }
+
+    fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError> {
+        let spans = steps.iter_mut().map(|step| step.span(&self.store));
+        let mut spans: Vec<Span<'_>> = spans.collect();
+        logits.clear();
+        let Some(computed) = self.decoder.forward(&mut spans)? else {
             return Ok(());
         };
-        target.clear();
         let (storage, layout) = computed.storage_and_layout();
         match (&*storage, layout.contiguous_offsets()) {
             (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => {
-                target.extend_from_slice(&values[start..end]);
+                logits.extend_from_slice(&values[start..end]);
             }
-            _ => target.extend(computed.flatten_all()?.to_vec1::<f32>()?),
+            _ => logits.extend(computed.flatten_all()?.to_vec1::<f32>()?),
         }
         Ok(())
     }

@@ -3,49 +3,46 @@
 use silica_engine::{GenerateEvent, GenerateSink, StopCause};
 use silica_types::TokenCount;
 
-use super::meters::Counted;
-use super::model::{LogitsModel, ModelError};
-use super::queue::Job;
+use super::meters::{Counted, Meters};
+use super::model::{ModelError, Step};
+use super::queue::{Job, Rank};
 use super::span::SpanGuard;
+use crate::text::cache::blocks::{BLOCK, BlockTable};
 use crate::text::sampler::{BrokenLogits, Sampler, SamplerScratch};
 
-/// Prompt tokens computed in one step. A step cannot be interrupted, so this bounds how long a
-/// cancelled prompt goes on and how long the other sequences wait for it.
-const PREFILL_CHUNK: usize = 256;
-
 /// A sequence that has a place in the engine.
-pub(super) struct Sequence<M: LogitsModel> {
-    prompt: Vec<u32>,
-    /// Prompt tokens that are in the cache.
+pub(super) struct Sequence {
+    pub(super) rank: Rank,
+    /// The prompt and what was generated. At least the last token is not in the table yet.
+    tokens: Vec<u32>,
+    prompt: usize,
+    table: BlockTable,
+    /// Whether it may take blocks; one that may not holds none.
+    admitted: bool,
+    sharing: Sharing,
+    /// Positions that this sequence has computed itself, also such as it had to give back.
     computed: usize,
-    generated: usize,
-    /// The token drawn last; its keys and values are not in the cache yet.
-    last: u32,
+    /// Prompt positions that it found computed by others.
+    cached: usize,
+    /// The receiver has been told that the prompt is computed.
+    started: bool,
+    /// The receiver has been told that the sequence is over, or is gone.
+    over: bool,
     max_tokens: usize,
     stop_tokens: Vec<u32>,
-    cache: M::Cache,
     sampler: Sampler,
     span: Option<SpanGuard>,
     sink: GenerateSink,
     _running: Counted,
 }
 
-/// Buffers shared by all sequences, which compute one after the other.
-#[derive(Default)]
-pub(super) struct Scratch {
-    logits: Vec<f32>,
-    sampler: SamplerScratch,
-}
-
-/// What became of a sequence in one step.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// It goes on.
-    Running,
-    /// It has ended and its receiver knows.
-    Ended,
-    /// Its receiver is gone.
-    Cancelled,
+/// Whether sequences with the same beginning share its blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// They do.
+    Shared,
+    /// A block is of use to its own sequence only.
+    Alone,
 }
 
 /// Why a step failed.
@@ -55,19 +52,27 @@ pub(super) enum StepError {
     Model(#[source] ModelError),
     #[error(transparent)]
     Logits(#[from] BrokenLogits),
+    #[error("a step of the engine panicked")]
+    Panicked(#[source] ModelError),
 }
 
-impl<M: LogitsModel> Sequence<M> {
-    pub(super) fn new(job: Job, cache: M::Cache, running: Counted) -> Self {
+impl Sequence {
+    /// Gives a request its place. `table` may hold the beginning of its prompt.
+    pub(super) fn new(job: Job, rank: Rank, table: BlockTable, sharing: Sharing, running: Counted) -> Self {
         let request = job.request;
         Self {
-            prompt: request.prompt,
+            rank,
+            prompt: request.prompt.len(),
+            tokens: request.prompt,
+            cached: table.len(),
+            table,
+            admitted: true,
+            sharing,
             computed: 0,
-            generated: 0,
-            last: 0,
+            started: false,
+            over: false,
             max_tokens: request.max_tokens.get() as usize,
             stop_tokens: request.stop_tokens,
-            cache,
             sampler: Sampler::new(request.sampling, request.logprobs),
             span: request.span_limit.map(SpanGuard::new),
             sink: job.sink,
@@ -79,72 +84,145 @@ impl<M: LogitsModel> Sequence<M> {
         self.sink.is_cancelled()
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(super) fn is_admitted(&self) -> bool {
+        self.admitted
+    }
+
     /// Tells the receiver that the engine failed.
-    pub(super) fn fail(&self, reason: &str) {
+    pub(super) fn fail(&mut self, reason: &str) {
         // Nobody to tell when the receiver is gone already.
         let _ = self.sink.send(GenerateEvent::Failed(reason.to_owned()));
+        self.over = true;
     }
 
-    /// Computes the next chunk of the prompt, or one token. A sequence that failed or ended must
-    /// not be advanced again.
-    pub(super) fn advance(&mut self, model: &M, scratch: &mut Scratch) -> Result<Progress, StepError> {
-        let left = &self.prompt[self.computed..];
-        if left.is_empty() {
-            let length = self.prompt.len() + self.generated;
-            self.compute(model, &[self.last], length, Some(&mut scratch.logits))?;
-            return self.draw(scratch);
-        }
-        let chunk = left[..left.len().min(PREFILL_CHUNK)].to_vec();
-        self.computed += chunk.len();
-        let length = self.prompt.len();
-        if self.computed < length {
-            self.compute(model, &chunk, length, None)?;
-            return Ok(Progress::Running);
-        }
-        self.compute(model, &chunk, length, Some(&mut scratch.logits))?;
-        if !self.sink.send(GenerateEvent::Started {
-            cached: TokenCount::ZERO,
-        }) {
-            return Ok(Progress::Cancelled);
-        }
-        self.draw(scratch)
+    /// Returns the number of tokens that are to be computed before the next one can be drawn, at
+    /// least 1. With 1 it is generating, or as good as that.
+    pub(super) fn left(&self) -> usize {
+        self.tokens.len() - self.table.len()
     }
 
-    fn compute(
+    /// Returns the number of blocks that it still needs to draw the next token and compute it.
+    pub(super) fn missing_blocks(&self) -> usize {
+        blocks_of(self.tokens.len() + 1).saturating_sub(self.table.blocks().len())
+    }
+
+    /// Takes over what others have computed of its tokens meanwhile.
+    pub(super) fn adopt(&mut self) {
+        if self.sharing == Sharing::Alone {
+            return;
+        }
+        let known = self.table.len().max(self.computed);
+        self.table.adopt(&self.tokens);
+        self.cached += self.table.len().min(self.prompt).saturating_sub(known);
+    }
+
+    /// Returns how many tokens to compute in a step that has room for `budget`. A part ends with a
+    /// block, so that others can take it over.
+    pub(super) fn part(&self, budget: usize) -> usize {
+        let (first, left) = (self.table.len(), self.left());
+        let left = match self.sharing {
+            Sharing::Shared => left,
+            // The prompt's keys go by its length, those of each later token by the length then.
+            Sharing::Alone if first < self.prompt => self.prompt - first,
+            Sharing::Alone => 1,
+        };
+        if budget >= left {
+            return left;
+        }
+        let end = (first + budget) / BLOCK * BLOCK;
+        end.saturating_sub(first)
+    }
+
+    /// Takes the blocks for so many more tokens; false when there are not enough.
+    pub(super) fn reserve(&mut self, count: usize) -> bool {
+        self.table.reserve(count)
+    }
+
+    /// Gives its blocks back; what it has generated is computed again later.
+    pub(super) fn pause(&mut self) {
+        self.table.clear();
+        self.admitted = false;
+    }
+
+    /// Lets a paused sequence take blocks again.
+    pub(super) fn resume(&mut self) {
+        self.admitted = true;
+    }
+
+    /// The part of a step that computes the next `count` tokens, for which there are blocks.
+    pub(super) fn step(&mut self, count: usize) -> Step<'_> {
+        let first = self.table.len();
+        let end = first + count;
+        Step {
+            tokens: &self.tokens[first..end],
+            rope_length: end.max(self.prompt),
+            wants_logits: end == self.tokens.len(),
+            table: &mut self.table,
+        }
+    }
+
+    /// Whether the step that has just been computed came to the last token.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.table.len() == self.tokens.len()
+    }
+
+    /// Notes that a step has been computed. `logits` are those of the last token, where the
+    /// sequence is caught up.
+    pub(super) fn finish_step(
         &mut self,
-        model: &M,
-        tokens: &[u32],
-        length: usize,
-        logits: Option<&mut Vec<f32>>,
+        logits: &[f32],
+        scratch: &mut SamplerScratch,
+        meters: &Meters,
     ) -> Result<(), StepError> {
-        model
-            .compute(tokens, &mut self.cache, length, logits)
-            .map_err(StepError::Model)
+        self.computed = self.computed.max(self.table.len());
+        if self.sharing == Sharing::Shared {
+            self.table.name(&self.tokens);
+        }
+        if !self.is_caught_up() {
+            return Ok(());
+        }
+        if !self.started {
+            self.started = true;
+            meters.prefix(self.cached, self.prompt - self.cached);
+            let cached = TokenCount::of(&self.tokens[..self.cached]);
+            if !self.sink.send(GenerateEvent::Started { cached }) {
+                return Ok(()); // The next round sees that the receiver is gone.
+            }
+        }
+        self.draw(logits, scratch)
     }
 
-    fn draw(&mut self, scratch: &mut Scratch) -> Result<Progress, StepError> {
+    fn draw(&mut self, logits: &[f32], scratch: &mut SamplerScratch) -> Result<(), StepError> {
         let forced = self.span.as_ref().and_then(SpanGuard::forced);
-        let drawn = self.sampler.draw(&scratch.logits, forced, &mut scratch.sampler)?;
+        let drawn = self.sampler.draw(logits, forced, scratch)?;
         if let Some(span) = &mut self.span {
             span.observe(drawn.id);
         }
-        self.last = drawn.id;
-        self.generated += 1;
-        if !self.sink.send(GenerateEvent::Token {
+        self.tokens.push(drawn.id);
+        // A receiver that is gone is seen at the beginning of the next round, also by its count.
+        let _ = self.sink.send(GenerateEvent::Token {
             id: drawn.id,
             logprob: drawn.logprob,
-        }) {
-            return Ok(Progress::Cancelled);
-        }
+        });
         let cause = if self.stop_tokens.contains(&drawn.id) {
             StopCause::StopToken
-        } else if self.generated >= self.max_tokens {
+        } else if self.tokens.len() - self.prompt >= self.max_tokens {
             StopCause::Length
         } else {
-            return Ok(Progress::Running);
+            return Ok(());
         };
         // The answer is complete whether or not somebody still listens.
         let _ = self.sink.send(GenerateEvent::Finished(cause));
-        Ok(Progress::Ended)
+        self.over = true;
+        Ok(())
     }
+}
+
+/// Returns the number of blocks that so many positions need.
+pub(super) fn blocks_of(positions: usize) -> usize {
+    positions.div_ceil(BLOCK)
 }

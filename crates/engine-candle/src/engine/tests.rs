@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::executor::block_on;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use silica_engine::{GenerateEvent, Sampling, SpanLimit, StopCause};
+use silica_engine::{GenerateEvent, Priority, Sampling, SpanLimit, StopCause};
 
-use super::model::ModelError;
+use super::model::{ModelError, Step};
 use super::*;
+
+mod scheduling;
 
 const VOCABULARY: u32 = 16;
 /// Tokens that make the scripted model misbehave.
@@ -21,8 +23,11 @@ const COMPUTES_NAN: u32 = 12;
 /// so that tests decide how far the engine gets.
 struct Counting {
     gate: Arc<Gate>,
-    calls: Sender<Vec<u32>>,
+    calls: Sender<Call>,
 }
+
+/// The tokens of each sequence that a step computes.
+type Call = Vec<Vec<u32>>;
 
 /// Lets a number of steps pass.
 #[derive(Default)]
@@ -46,44 +51,45 @@ impl Gate {
 }
 
 impl LogitsModel for Counting {
-    type Cache = Vec<u32>;
-
     fn context_length(&self) -> u32 {
-        1000
+        5000
     }
 
     fn vocabulary_size(&self) -> u32 {
         VOCABULARY
     }
 
-    fn new_cache(&self) -> Vec<u32> {
-        Vec::new()
+    fn blocks(&self) -> usize {
+        1000
     }
 
-    fn compute(
-        &self,
-        tokens: &[u32],
-        cache: &mut Vec<u32>,
-        rope_length: usize,
-        logits: Option<&mut Vec<f32>>,
-    ) -> Result<(), ModelError> {
-        let _ = self.calls.send(tokens.to_vec());
+    fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError> {
+        let call = steps.iter().map(|step| step.tokens.to_vec());
+        let _ = self.calls.send(call.collect());
         self.gate.pass();
-        cache.extend(tokens);
-        assert!(rope_length >= cache.len(), "the length covers what is computed");
-        let last = *tokens.last().unwrap();
-        match last {
-            FAILS => return Err("no more memory".into()),
-            PANICS => panic!("a defect"),
-            _ => {}
-        }
-        if let Some(logits) = logits {
-            logits.clear();
-            logits.resize(
-                VOCABULARY as usize,
-                if last == COMPUTES_NAN { f32::NAN } else { 0.0 },
+        logits.clear();
+        for step in &*steps {
+            let length = step.table.len() + step.tokens.len();
+            assert!(step.rope_length >= length, "the length covers what is computed");
+            assert!(
+                step.table.room() >= length,
+                "there are blocks for what is computed"
             );
-            logits[(last as usize + 1) % 8] += 5.0;
+            let last = *step.tokens.last().unwrap();
+            match last {
+                FAILS => return Err("no more memory".into()),
+                PANICS => panic!("a defect"),
+                _ => {}
+            }
+            if step.wants_logits {
+                let usual = if last == COMPUTES_NAN { f32::NAN } else { 0.0 };
+                let start = logits.len();
+                logits.resize(start + VOCABULARY as usize, usual);
+                logits[start + (last as usize + 1) % 8] += 5.0;
+            }
+        }
+        for step in steps {
+            step.table.advance(step.tokens.len());
         }
         Ok(())
     }
@@ -92,7 +98,7 @@ impl LogitsModel for Counting {
 struct Harness {
     engine: CandleEngine,
     gate: Arc<Gate>,
-    calls: Receiver<Vec<u32>>,
+    calls: Receiver<Call>,
 }
 
 fn start(max_sequences: usize, max_waiting: usize) -> Harness {
@@ -127,7 +133,7 @@ impl Harness {
     }
 
     /// Waits until the engine has begun a step, and says with which tokens.
-    fn next_call(&self) -> Vec<u32> {
+    fn next_call(&self) -> Call {
         self.calls.recv().unwrap()
     }
 
@@ -146,6 +152,7 @@ fn request(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
         stop_tokens: vec![7],
         logprobs: None,
         span_limit: None,
+        priority: Priority::default(),
     }
 }
 
@@ -202,7 +209,7 @@ fn answers_end_at_the_end_of_the_context() {
     let harness = start(8, 8);
     harness.gate.open(usize::MAX / 2);
     assert_eq!(
-        events(harness.generate(&[0; 998], u32::MAX)),
+        events(harness.generate(&vec![0; 4998], u32::MAX)),
         answer(&[1, 2], StopCause::Length)
     );
 }
@@ -219,44 +226,14 @@ fn requests_that_cannot_be_computed_are_refused() {
     let mut biased = request(&[1], 1);
     biased.sampling.logit_bias = vec![(VOCABULARY, 1.0)];
     assert!(matches!(refused(biased), EngineError::InvalidRequest(_)));
-    let error = refused(request(&[0; 1000], 1));
+    let error = refused(request(&vec![0; 5000], 1));
     assert!(matches!(
         error,
         EngineError::ContextExceeded {
-            prompt: TokenCount(1000),
-            limit: TokenCount(1000)
+            prompt: TokenCount(5000),
+            limit: TokenCount(5000)
         }
     ));
-}
-
-#[test]
-fn sequences_advance_in_turn() {
-    let harness = start(2, 8);
-    let first = harness.generate(&[0], 3);
-    assert_eq!(harness.next_call(), [0]);
-    let second = harness.generate(&[3], 3);
-    harness.gate.open(usize::MAX / 2);
-    let calls: Vec<_> = (0..5).map(|_| harness.next_call()[0]).collect();
-    assert_eq!(
-        calls,
-        [1, 3, 2, 4, 5],
-        "the second joins as soon as the first step is over"
-    );
-    assert_eq!(events(first), answer(&[1, 2, 3], StopCause::Length));
-    assert_eq!(events(second), answer(&[4, 5, 6], StopCause::Length));
-}
-
-#[test]
-fn long_prompts_are_computed_in_chunks_between_other_tokens() {
-    let harness = start(2, 8);
-    let long = harness.generate(&[1; 600], 1);
-    assert_eq!(harness.next_call().len(), 256);
-    let short = harness.generate(&[3], 2);
-    harness.gate.open(usize::MAX / 2);
-    let calls: Vec<_> = (0..4).map(|_| harness.next_call().len()).collect();
-    assert_eq!(calls, [256, 1, 88, 1]);
-    assert_eq!(events(long), answer(&[2], StopCause::Length));
-    assert_eq!(events(short), answer(&[4, 5], StopCause::Length));
 }
 
 #[test]

@@ -1,17 +1,17 @@
-//! Self-attention of one layer over one sequence's cache.
+//! Self-attention of one layer over the blocks of many sequences.
 
 mod cpu;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use self::cpu::CpuAttention;
-use super::cache::KvCache;
+use self::cpu::{CpuAttention, SpanRows};
+use super::cache::store::{LayerStore, append_rows};
 use super::config::{Family, ModelConfig, real};
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::rope::Rotation;
 use super::weights::Weights;
-use crate::LoadError;
+use crate::{LoadError, Span};
 
 /// Query, key and value projections are one layer, so that the input is read once.
 pub(crate) struct Attention {
@@ -85,13 +85,14 @@ impl Attention {
         self.qkv.forward(input)
     }
 
-    /// Attends within one sequence. `projected` are its rows of [`Attention::project`]; the
-    /// result is `[rows, heads * width]`.
+    /// Attends within each sequence. `projected` are the rows of all of them, span after span, as
+    /// [`Attention::project`] returns them, and `rotation` is theirs; the result is
+    /// `[rows, heads * width]`. The rows' keys and values are in the spans' blocks afterwards.
     pub(crate) fn attend(
         &self,
         projected: &Tensor,
         rotation: &Rotation,
-        cache: &mut KvCache,
+        spans: &[Span<'_>],
     ) -> Result<Tensor> {
         let HeadShape {
             heads,
@@ -112,18 +113,62 @@ impl Attention {
             keys = key_norm.forward(&keys)?;
         }
         let (queries, keys) = (rotation.apply(&queries)?, rotation.apply(&keys)?);
-        let first = cache.len();
-        let (keys, values) = cache.append(self.layer, &keys, &values)?;
-        let view = View {
-            shape: self.shape,
-            first,
-            window: self.window,
-        };
-        if queries.device().is_cpu() {
-            queries.apply_op3_no_bwd(&keys, &values, &CpuAttention(view))
-        } else {
-            view.attend(&queries, &keys, &values)
+        let mut attended = Vec::new();
+        let mut start = 0;
+        // In an engine all sequences are in one store.
+        for group in spans.chunk_by(|left, right| std::ptr::eq(left.cache.store, right.cache.store)) {
+            let count = group.iter().map(|span| span.tokens.len()).sum();
+            let part = |rows: &Tensor| rows.narrow(0, start, count);
+            attended.push(self.attend_in_store(&part(&queries)?, &part(&keys)?, &part(&values)?, group)?);
+            start += count;
         }
+        joined(attended)
+    }
+
+    /// As [`Attention::attend`], for spans of the same store.
+    fn attend_in_store(
+        &self,
+        queries: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+        spans: &[Span<'_>],
+    ) -> Result<Tensor> {
+        let Some(first) = spans.first() else {
+            candle_core::bail!("attention of no spans");
+        };
+        let (all_keys, all_values) = match first.cache.store.layer(self.layer)? {
+            LayerStore::Cpu(data) => {
+                let attention = CpuAttention {
+                    shape: self.shape,
+                    window: self.window,
+                    data,
+                    spans: spans.iter().map(SpanRows::of).collect(),
+                };
+                return queries.apply_op3_no_bwd(keys, values, &attention);
+            }
+            LayerStore::Device { keys, values } => (keys, values),
+        };
+        let mut attended = Vec::with_capacity(spans.len());
+        let mut start = 0;
+        for span in spans {
+            let (rows, first) = (span.tokens.len(), span.cache.table.len());
+            let part = |rows_of: &Tensor| rows_of.narrow(0, start, rows);
+            let (keys, values) = append_rows(
+                (all_keys, all_values),
+                span.cache.table.blocks(),
+                first,
+                &part(keys)?,
+                &part(values)?,
+            )?;
+            let view = View {
+                shape: self.shape,
+                first,
+                window: self.window,
+            };
+            attended.push(view.attend(&part(queries)?, &keys, &values)?);
+            start += rows;
+        }
+        joined(attended)
     }
 
     /// Projects back to `[rows, hidden]`, again for all sequences at once, and adds the result to
@@ -131,6 +176,16 @@ impl Attention {
     pub(crate) fn project_back(&self, attended: &Tensor, residual: &Tensor) -> Result<Tensor> {
         self.output.forward_onto(attended, residual)
     }
+}
+
+/// Puts rows below each other.
+fn joined(mut parts: Vec<Tensor>) -> Result<Tensor> {
+    if parts.len() == 1
+        && let Some(only) = parts.pop()
+    {
+        return Ok(only);
+    }
+    Tensor::cat(&parts, 0)
 }
 
 /// Which positions see which.

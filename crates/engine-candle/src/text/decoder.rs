@@ -5,8 +5,10 @@ use std::path::Path;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::attention::Attention;
-use super::cache::KvCache;
-use super::config::ModelConfig;
+use super::cache::blocks::BLOCK;
+use super::cache::store::{KvShape, KvStore};
+use super::cache::{KvCache, KvView};
+use super::config::{ModelConfig, RopeScaling};
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
@@ -14,7 +16,7 @@ use super::rope::{Rope, Rotation};
 use super::weights::Weights;
 use crate::{Dtype, LoadError};
 
-/// A loaded model. Immutable; all state of a sequence is in its [`KvCache`].
+/// A loaded model. Immutable; all state of a sequence is in its cache.
 pub struct Decoder {
     config: ModelConfig,
     context_length: u32,
@@ -32,9 +34,9 @@ pub struct Decoder {
 pub struct Span<'sequence> {
     /// The tokens that follow those in the cache, at least one.
     pub tokens: &'sequence [u32],
-    /// The sequence's cache; holds the tokens' keys and values afterwards. After an error its
-    /// content is unspecified: drop the sequence.
-    pub cache: &'sequence mut KvCache,
+    /// The sequence's cache; holds the tokens' keys and values afterwards. An error leaves it as it
+    /// was.
+    pub cache: KvView<'sequence>,
     /// The length that `dynamic` rope scaling goes by: the whole prompt's for all parts of a
     /// prompt, the length after the token for a generated one. Other scalings ignore it.
     pub rope_length: usize,
@@ -122,9 +124,42 @@ impl Decoder {
         self.context_length
     }
 
-    /// Makes the cache of a new sequence.
-    pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.layers.len(), self.context_length as usize)
+    /// Makes the cache of one sequence, with memory of its own for the whole context.
+    ///
+    /// # Errors
+    /// When the device has not enough memory.
+    pub fn new_cache(&self) -> Result<KvCache> {
+        let blocks = (self.context_length as usize).div_ceil(BLOCK);
+        Ok(KvCache::new(self.new_store(blocks)?))
+    }
+
+    /// Makes the memory for this many blocks.
+    pub(crate) fn new_store(&self, blocks: usize) -> Result<KvStore> {
+        KvStore::new(
+            self.layers.len(),
+            self.kv_shape(),
+            blocks,
+            self.dtype,
+            &self.device,
+        )
+    }
+
+    /// Returns the memory that a block needs, in bytes.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.layers.len() * self.kv_shape().block() * self.dtype.size_in_bytes()
+    }
+
+    /// Whether a position's keys depend on more than the tokens up to it, so that no other sequence
+    /// can use them: `dynamic` rope scaling stretches with the sequence's length.
+    pub(crate) fn keys_depend_on_length(&self) -> bool {
+        matches!(self.config.rope.scaling, RopeScaling::Dynamic { .. })
+    }
+
+    fn kv_shape(&self) -> KvShape {
+        KvShape {
+            kv_heads: self.config.kv_heads,
+            width: self.config.head_dim,
+        }
     }
 
     /// Computes the next tokens of one or more sequences, of any lengths mixed: everything but
@@ -135,14 +170,20 @@ impl Decoder {
     /// For an empty span, an id outside the vocabulary, a full cache and failures of the device.
     pub fn forward(&self, spans: &mut [Span<'_>]) -> Result<Option<Tensor>> {
         let mut hidden = self.embed(spans)?;
-        let rotations = self.rotations(spans)?;
+        let rotation = self.rotation(spans)?;
         for layer in &self.layers {
-            hidden = layer.forward(&hidden, spans, &rotations)?;
+            hidden = layer.forward(&hidden, spans, &rotation)?;
         }
+        let logits = self.logits(hidden, wanted_rows(spans))?;
+        // Last, so that a pass that failed has left no trace in any sequence.
         for span in spans.iter_mut() {
-            span.cache.advance(span.tokens.len());
+            span.cache.table.advance(span.tokens.len());
         }
-        let rows = wanted_rows(spans);
+        Ok(logits)
+    }
+
+    /// The logits of some rows.
+    fn logits(&self, hidden: Tensor, rows: Vec<u32>) -> Result<Option<Tensor>> {
         let rows = match rows.len() {
             0 => return Ok(None),
             count if count == hidden.dim(0)? => hidden,
@@ -165,13 +206,21 @@ impl Decoder {
         self.embeddings.index_select(&tokens, 0)?.to_dtype(self.dtype)
     }
 
-    fn rotations(&self, spans: &[Span<'_>]) -> Result<Vec<Rotation>> {
+    /// The rotations of all rows, span after span.
+    fn rotation(&self, spans: &[Span<'_>]) -> Result<Rotation> {
         let rotation = |span: &Span<'_>| {
-            let (first, count) = (span.cache.len(), span.tokens.len());
+            let (first, count) = (span.cache.table.len(), span.tokens.len());
+            if first + count > self.context_length as usize {
+                candle_core::bail!(
+                    "the sequence grew to {} positions, the context is {}",
+                    first + count,
+                    self.context_length
+                );
+            }
             let length = span.rope_length.max(first + count);
             self.rope.rotation(first, count, length, self.dtype, &self.device)
         };
-        spans.iter().map(rotation).collect()
+        Rotation::join(spans.iter().map(rotation).collect::<Result<_>>()?)
     }
 }
 
@@ -194,23 +243,9 @@ impl Layer {
         })
     }
 
-    fn forward(&self, hidden: &Tensor, spans: &mut [Span<'_>], rotations: &[Rotation]) -> Result<Tensor> {
+    fn forward(&self, hidden: &Tensor, spans: &[Span<'_>], rotation: &Rotation) -> Result<Tensor> {
         let projected = self.attention.project(&self.input_norm.forward(hidden)?)?;
-        let mut attended = Vec::with_capacity(spans.len());
-        let mut start = 0;
-        for (span, rotation) in spans.iter_mut().zip(rotations) {
-            let count = span.tokens.len();
-            attended.push(self.attention.attend(
-                &projected.narrow(0, start, count)?,
-                rotation,
-                span.cache,
-            )?);
-            start += count;
-        }
-        let attended = match attended.as_slice() {
-            [single] => single.clone(),
-            several => Tensor::cat(several, 0)?,
-        };
+        let attended = self.attention.attend(&projected, rotation, spans)?;
         let hidden = self.attention.project_back(&attended, hidden)?;
         self.mlp
             .forward_onto(&self.attention_norm.forward(&hidden)?, &hidden)

@@ -99,6 +99,21 @@ impl Rope {
 }
 
 impl Rotation {
+    /// Puts the positions of several sequences below each other.
+    pub(crate) fn join(mut parts: Vec<Self>) -> Result<Self> {
+        if parts.len() == 1
+            && let Some(only) = parts.pop()
+        {
+            return Ok(only);
+        }
+        let (cosines, sines): (Vec<_>, Vec<_>) =
+            parts.into_iter().map(|part| (part.cosines, part.sines)).unzip();
+        Ok(Self {
+            cosines: Tensor::cat(&cosines, 0)?,
+            sines: Tensor::cat(&sines, 0)?,
+        })
+    }
+
     /// Rotates `[positions, heads, head dim]`, which must be contiguous.
     pub(crate) fn apply(&self, heads: &Tensor) -> Result<Tensor> {
         candle_nn::rotary_emb::rope_thd(&heads.unsqueeze(0)?, &self.cosines, &self.sines)?.squeeze(0)

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use futures::StreamExt;
 use futures::executor::block_on;
-use silica_engine::{GenerateEvent, GenerateRequest, Sampling, StopCause, TokenEngine};
+use silica_engine::{GenerateEvent, GenerateRequest, Priority, Sampling, StopCause, TokenEngine};
 use silica_engine_candle::{CandleEngine, CandleOptions, Family, ModelConfig};
 use silica_types::TokenCount;
 use tempfile::TempDir;
@@ -39,6 +39,7 @@ fn the_engine_serves_every_number_format() {
             stop_tokens: Vec::new(),
             logprobs: None,
             span_limit: None,
+priority: Priority::default(),
         };
         let events: Vec<_> = block_on(engine.generate(request).unwrap().collect());
         assert_eq!(events.len(), 7, "{dtype:?}");

@@ -1,22 +1,60 @@
-//! Attention on the CPU: per key head and block of queries, two products and a softmax between,
-//! without tensors for masks, repeated heads or reordered copies.
+//! Attention on the CPU, over the blocks of many sequences at once.
+//!
+//! What comes out for a position depends on its query and on the keys and values that it sees, and
+//! on nothing else: not on how many rows are computed with it, where a prompt was cut, or which
+//! blocks it lies in. Every sum runs in an order that follows from the positions alone, so a
+//! sequence's answer is the same bit for bit, alone or in a batch, computed or reused.
+
+mod kernel;
+
+use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, bail};
-use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::super::kernels::{Operand, Target, product};
+use self::kernel::{Head, Scratch};
+use super::super::cache::blocks::BlockId;
+use super::super::cache::store::{KvShape, lock, write_rows};
 use super::super::linear::contiguous;
 use super::{HeadShape, View};
+use crate::Span;
 
-/// Queries computed together. Blocks keep the logits small and skip most of what causality hides.
-const BLOCK_ROWS: usize = 32;
+/// Positions of one sequence computed by one task.
+const TASK_ROWS: usize = 8;
 
-/// Queries `[rows, heads, width]`, keys and values `[positions, kv heads, width]`, all f32 and
-/// contiguous; the result is `[rows, heads * width]`.
-pub(super) struct CpuAttention(pub(super) View);
+/// Queries `[rows, heads, width]`, keys and values of the same positions `[rows, kv heads, width]`,
+/// all f32 and contiguous, span after span. Keys and values are put into the spans' blocks; the
+/// result is `[rows, heads * width]`.
+pub(super) struct CpuAttention<'pass> {
+    pub(super) shape: HeadShape,
+    pub(super) window: Option<usize>,
+    /// The blocks' memory in this layer.
+    pub(super) data: &'pass Mutex<Vec<f32>>,
+    pub(super) spans: Vec<SpanRows<'pass>>,
+}
 
-impl CustomOp3 for CpuAttention {
+/// Some consecutive positions of one sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SpanRows<'pass> {
+    pub(super) rows: usize,
+    /// The first one's position.
+    pub(super) first: usize,
+    /// All blocks of the sequence.
+    pub(super) blocks: &'pass [BlockId],
+}
+
+impl<'pass> SpanRows<'pass> {
+    /// What attention needs to know of a span.
+    pub(super) fn of(span: &'pass Span<'_>) -> Self {
+        Self {
+            rows: span.tokens.len(),
+            first: span.cache.table.len(),
+            blocks: span.cache.table.blocks(),
+        }
+    }
+}
+
+impl CustomOp3 for CpuAttention<'_> {
     fn name(&self) -> &'static str {
         "silica-attention"
     }
@@ -34,205 +72,140 @@ impl CustomOp3 for CpuAttention {
             heads,
             kv_heads,
             width,
-        } = self.0.shape;
-        let (rows, query_heads, query_width) = query_layout.shape().dims3()?;
-        let (positions, key_heads, _) = key_layout.shape().dims3()?;
-        if (query_heads, query_width, key_heads) != (heads, width, kv_heads)
-            || positions < self.0.first + rows
-        {
+        } = self.shape;
+        let rows: usize = self.spans.iter().map(|span| span.rows).sum();
+        let is = |layout: &Layout, heads| layout.shape().dims() == [rows, heads, width];
+        if !is(query_layout, heads) || !is(key_layout, kv_heads) || !is(value_layout, kv_heads) {
             bail!(
-                "attention over {query_layout:?} and {key_layout:?} does not fit {:?}",
-                self.0
+                "attention over {query_layout:?} and {key_layout:?} does not fit {:?} and {rows} rows",
+                self.shape
             );
         }
-        let input = Input {
-            view: self.0,
-            queries: contiguous(queries.as_slice::<f32>()?, query_layout)?,
-            keys: contiguous(keys.as_slice::<f32>()?, key_layout)?,
-            values: contiguous(values.as_slice::<f32>()?, value_layout)?,
-        };
+        let queries = contiguous(queries.as_slice::<f32>()?, query_layout)?;
+        let keys = contiguous(keys.as_slice::<f32>()?, key_layout)?;
+        let values = contiguous(values.as_slice::<f32>()?, value_layout)?;
+        let mut data = lock(self.data);
+        self.write(&mut data, keys, values)?;
         let mut output = vec![0.0; rows * heads * width];
-        if rows == 1 {
-            // One task per key head: its query heads lie side by side in the output.
-            let group = heads / kv_heads * width;
-            output
-                .par_chunks_mut(group)
-                .enumerate()
-                .for_each_init(Vec::new, |logits, (head, output)| {
-                    input.attend(
-                        head,
-                        0,
-                        Target {
-                            data: output,
-                            row_stride: width,
-                        },
-                        logits,
-                    );
-                });
-        } else {
-            let block = BLOCK_ROWS * heads * width;
-            output.par_chunks_mut(block).enumerate().for_each_init(
-                Scratch::default,
-                |scratch, (index, output)| {
-                    input.attend_block(index * BLOCK_ROWS, output, scratch);
-                },
-            );
-        }
+        self.tasks(queries, &mut output).into_par_iter().for_each_init(
+            Scratch::default,
+            |scratch, mut task| {
+                self.run(&data, &mut task, scratch);
+            },
+        );
         Ok((CpuStorage::F32(output), Shape::from((rows, heads * width))))
     }
 }
 
-struct Input<'data> {
-    view: View,
+/// Some positions of a span and some of their heads: what one thread computes at a time.
+struct Task<'data> {
+    span: SpanRows<'data>,
+    /// The positions' queries, all heads of them.
     queries: &'data [f32],
-    keys: &'data [f32],
-    values: &'data [f32],
+    /// The position of the first one.
+    first: usize,
+    /// The first key head; how many there are follows from the output's size.
+    kv_head: usize,
+    /// Rows of the task's heads.
+    output: &'data mut [f32],
+    rows: usize,
 }
 
-#[derive(Default)]
-struct Scratch {
-    logits: Vec<f32>,
-}
-
-impl Input<'_> {
-    /// One query position and one key head: the group's heads are the rows of the products.
-    fn attend(&self, kv_head: usize, row: usize, target: Target<'_>, logits: &mut Vec<f32>) {
-        let HeadShape {
-            heads,
-            kv_heads,
-            width,
-        } = self.view.shape;
-        let group = heads / kv_heads;
-        let position = self.view.first + row;
-        let start = self.view.start(position);
-        let queries = Operand {
-            data: &self.queries[(row * heads + kv_head * group) * width..][..group * width],
-            rows: group,
-            columns: width,
-            row_stride: width,
-            column_stride: 1,
-        };
-        let seen = position + 1 - start;
-        self.weigh(kv_head, start, queries, seen, logits, |_| (0, seen));
-        let weights = Operand {
-            data: logits,
-            rows: group,
-            columns: seen,
-            row_stride: seen,
-            column_stride: 1,
-        };
-        product(
-            weights,
-            self.value_rows(kv_head, start, seen),
-            target,
-            Parallelism::None,
-        );
+impl CpuAttention<'_> {
+    /// Puts the new keys and values into their blocks.
+    fn write(&self, data: &mut [f32], keys: &[f32], values: &[f32]) -> Result<()> {
+        let shape = self.kv_shape();
+        let mut start = 0;
+        for span in &self.spans {
+            let part = start * shape.row()..(start + span.rows) * shape.row();
+            write_rows(
+                data,
+                shape,
+                span.blocks,
+                span.first,
+                &keys[part.clone()],
+                &values[part],
+            )?;
+            start += span.rows;
+        }
+        Ok(())
     }
 
-    /// Up to [`BLOCK_ROWS`] query positions, head by head.
-    fn attend_block(&self, first_row: usize, output: &mut [f32], scratch: &mut Scratch) {
+    fn kv_shape(&self) -> KvShape {
+        KvShape {
+            kv_heads: self.shape.kv_heads,
+            width: self.shape.width,
+        }
+    }
+
+    /// Cuts the work into pieces. A single position is cut by key heads, whose query heads lie side
+    /// by side in the output; several are cut into groups of positions.
+    fn tasks<'data>(
+        &'data self,
+        mut queries: &'data [f32],
+        mut output: &'data mut [f32],
+    ) -> Vec<Task<'data>> {
         let HeadShape {
             heads,
             kv_heads,
             width,
-        } = self.view.shape;
-        let rows = output.len() / (heads * width);
-        let first = self.view.first + first_row;
-        // The block's keys: from the first that its first query sees to the last query's own.
-        let start = self.view.start(first);
-        let seen = first + rows - start;
-        for head in 0..heads {
-            let kv_head = head / (heads / kv_heads);
-            let queries = Operand {
-                data: &self.queries[(first_row * heads + head) * width..],
-                rows,
-                columns: width,
-                row_stride: heads * width,
-                column_stride: 1,
-            };
-            let visible = |row: usize| (self.view.start(first + row) - start, first + row + 1 - start);
-            self.weigh(kv_head, start, queries, seen, &mut scratch.logits, visible);
-            let weights = Operand {
-                data: &scratch.logits,
-                rows,
-                columns: seen,
-                row_stride: seen,
-                column_stride: 1,
-            };
-            let target = Target {
-                data: &mut output[head * width..],
-                row_stride: heads * width,
-            };
-            product(
-                weights,
-                self.value_rows(kv_head, start, seen),
-                target,
-                Parallelism::None,
+        } = self.shape;
+        let row = heads * width;
+        let mut tasks = Vec::new();
+        for span in &self.spans {
+            let (own_queries, rest) = queries.split_at(span.rows * row);
+            queries = rest;
+            let (own_output, rest) = std::mem::take(&mut output).split_at_mut(span.rows * row);
+            output = rest;
+            if span.rows == 1 {
+                let parts = own_output.chunks_mut(row / kv_heads).enumerate();
+                tasks.extend(parts.map(|(kv_head, output)| Task {
+                    span: *span,
+                    queries: own_queries,
+                    first: span.first,
+                    kv_head,
+                    output,
+                    rows: 1,
+                }));
+                continue;
+            }
+            let parts = own_queries
+                .chunks(TASK_ROWS * row)
+                .zip(own_output.chunks_mut(TASK_ROWS * row));
+            tasks.extend(parts.enumerate().map(|(index, (queries, output))| Task {
+                span: *span,
+                queries,
+                first: span.first + index * TASK_ROWS,
+                kv_head: 0,
+                rows: queries.len() / row,
+                output,
+            }));
+        }
+        tasks
+    }
+
+    fn run(&self, data: &[f32], task: &mut Task<'_>, scratch: &mut Scratch) {
+        let group = self.shape.heads / self.shape.kv_heads;
+        let stride = task.output.len() / task.rows;
+        for index in 0..stride / (group * self.shape.width) {
+            Head {
+                view: View {
+                    shape: self.shape,
+                    first: task.first,
+                    window: self.window,
+                },
+                data,
+                shape: self.kv_shape(),
+                blocks: task.span.blocks,
+                queries: task.queries,
+                rows: task.rows,
+                index: task.kv_head + index,
+            }
+            .attend(
+                &mut task.output[index * group * self.shape.width..],
+                stride,
+                scratch,
             );
         }
-    }
-
-    /// Fills `logits` with the attention weights of the queries over `seen` keys from `start` on;
-    /// `visible` gives the range of them that a row may see.
-    fn weigh(
-        &self,
-        kv_head: usize,
-        start: usize,
-        queries: Operand<'_>,
-        seen: usize,
-        logits: &mut Vec<f32>,
-        visible: impl Fn(usize) -> (usize, usize),
-    ) {
-        let HeadShape { kv_heads, width, .. } = self.view.shape;
-        logits.clear();
-        logits.resize(queries.rows * seen, 0.0);
-        let keys = Operand {
-            data: &self.keys[(start * kv_heads + kv_head) * width..],
-            rows: width,
-            columns: seen,
-            row_stride: 1,
-            column_stride: kv_heads * width,
-        };
-        product(
-            queries,
-            keys,
-            Target {
-                data: logits,
-                row_stride: seen,
-            },
-            Parallelism::None,
-        );
-        #[expect(clippy::cast_possible_truncation, reason = "f32 is what the logits are in")]
-        let scale = self.view.scale() as f32;
-        for (row, logits) in logits.chunks_exact_mut(seen).enumerate() {
-            let (from, to) = visible(row);
-            logits[..from].fill(0.0);
-            logits[to..].fill(0.0);
-            softmax(&mut logits[from..to], scale);
-        }
-    }
-
-    fn value_rows(&self, kv_head: usize, start: usize, seen: usize) -> Operand<'_> {
-        let HeadShape { kv_heads, width, .. } = self.view.shape;
-        Operand {
-            data: &self.values[(start * kv_heads + kv_head) * width..],
-            rows: seen,
-            columns: width,
-            row_stride: kv_heads * width,
-            column_stride: 1,
-        }
-    }
-}
-
-/// Softmax of `scale * logits`, in place.
-fn softmax(logits: &mut [f32], scale: f32) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for logit in logits.iter_mut() {
-        *logit = ((*logit - largest) * scale).exp();
-        sum += *logit;
-    }
-    for logit in logits.iter_mut() {
-        *logit /= sum;
     }
 }

@@ -1,76 +1,227 @@
+use std::sync::Mutex;
+
+use super::super::cache::blocks::{BLOCK, BlockId};
+use super::super::cache::store::KvShape;
 use super::*;
 
 const SHAPE: HeadShape = HeadShape {
     heads: 6,
     kv_heads: 2,
-    width: 8,
+    width: 24,
 };
 
-fn random(shape: (usize, usize, usize)) -> Tensor {
-    Tensor::randn(0.0_f32, 1.0, shape, &Device::Cpu).unwrap()
+/// Queries, keys and values of consecutive positions of one sequence.
+struct Sequence {
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl Sequence {
+    fn random(length: usize, shape: HeadShape) -> Self {
+        let random = |heads| Tensor::randn(0.0_f32, 1.0, (length, heads, shape.width), &Device::Cpu).unwrap();
+        Self {
+            queries: random(shape.heads),
+            keys: random(shape.kv_heads),
+            values: random(shape.kv_heads),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.keys.dim(0).unwrap()
+    }
+}
+
+/// One layer's memory, with blocks that are not in order.
+struct Memory {
+    data: Mutex<Vec<f32>>,
+    shape: HeadShape,
+    window: Option<usize>,
+}
+
+impl Memory {
+    fn new(shape: HeadShape, window: Option<usize>) -> Self {
+        let size = KvShape {
+            kv_heads: shape.kv_heads,
+            width: shape.width,
+        };
+        // What others have left there must not be seen, not even as a number that is none.
+        let data = Mutex::new(vec![f32::NAN; 40 * size.block()]);
+        Self { data, shape, window }
+    }
+
+    /// Computes some rows of sequences in one pass: `(sequence, first row, rows, blocks)`.
+    fn attend(&self, parts: &[(&Sequence, usize, usize, &[BlockId])]) -> Vec<Vec<f32>> {
+        let join = |of: fn(&Sequence) -> &Tensor| {
+            let rows = parts
+                .iter()
+                .map(|(sequence, first, rows, _)| of(sequence).narrow(0, *first, *rows).unwrap());
+            Tensor::cat(&rows.collect::<Vec<_>>(), 0).unwrap()
+        };
+        let spans = parts.iter().map(|(_, first, rows, blocks)| SpanRows {
+            rows: *rows,
+            first: *first,
+            blocks,
+        });
+        let attention = CpuAttention {
+            shape: self.shape,
+            window: self.window,
+            data: &self.data,
+            spans: spans.collect(),
+        };
+        let keys = join(|sequence| &sequence.keys);
+        let values = join(|sequence| &sequence.values);
+        let output = join(|sequence| &sequence.queries)
+            .apply_op3_no_bwd(&keys, &values, &attention)
+            .unwrap();
+        output.to_vec2().unwrap()
+    }
+
+    /// Computes a sequence in parts of these lengths, the last one repeated.
+    fn attend_in_parts(&self, sequence: &Sequence, blocks: &[BlockId], parts: &[usize]) -> Vec<Vec<f32>> {
+        let mut rows = Vec::new();
+        let mut lengths = parts.iter().copied();
+        let mut length = 1;
+        while rows.len() < sequence.len() {
+            length = lengths.next().unwrap_or(length).min(sequence.len() - rows.len());
+            rows.extend(self.attend(&[(sequence, rows.len(), length, blocks)]));
+        }
+        rows
+    }
 }
 
 /// The CPU kernel against plain tensor operations, which other devices use.
-fn assert_kernels_agree(rows: usize, first: usize, window: Option<usize>) {
-    let positions = first + rows;
-    let queries = random((rows, SHAPE.heads, SHAPE.width));
-    // Part of a larger cache, as in use.
-    let (keys, values) = (random((positions + 5, 2, 8)), random((positions + 5, 2, 8)));
-    let (keys, values) = (
-        keys.narrow(0, 0, positions).unwrap(),
-        values.narrow(0, 0, positions).unwrap(),
-    );
+fn assert_kernels_agree(shape: HeadShape, length: usize, window: Option<usize>) {
+    let sequence = Sequence::random(length, shape);
+    let fused = Memory::new(shape, window).attend_in_parts(&sequence, &BLOCKS, &[length]);
     let view = View {
-        shape: SHAPE,
-        first,
+        shape,
+        first: 0,
         window,
     };
-    let fused = queries
-        .apply_op3_no_bwd(&keys, &values, &CpuAttention(view))
+    let plain = view
+        .attend(&sequence.queries, &sequence.keys, &sequence.values)
         .unwrap();
-    let plain = view.attend(&queries, &keys, &values).unwrap();
-    assert_eq!(fused.dims(), plain.dims());
-    let difference = (fused - plain)
-        .unwrap()
-        .abs()
-        .unwrap()
-        .max_all()
-        .unwrap()
-        .to_scalar::<f32>()
-        .unwrap();
-    assert!(
-        difference < 1e-5,
-        "{rows} rows from {first}, window {window:?}: {difference}"
-    );
+    let plain: Vec<Vec<f32>> = plain.to_vec2().unwrap();
+    assert_eq!(fused.len(), plain.len());
+    for (position, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
+        assert_eq!(fused.len(), plain.len());
+        for (fused, plain) in fused.iter().zip(plain) {
+            assert!(
+                (fused - plain).abs() < 1e-5,
+                "position {position} of {length}, window {window:?}: {fused} is not {plain}"
+            );
+        }
+    }
 }
 
+/// Blocks of a sequence, in no order.
+const BLOCKS: [BlockId; 8] = [5, 0, 30, 7, 6, 1, 2, 39];
+const OTHER_BLOCKS: [BlockId; 8] = [4, 31, 3, 8, 10, 12, 11, 9];
+
 #[test]
-fn kernels_agree_for_prompts_chunks_and_single_tokens() {
-    for (rows, first) in [(1, 0), (1, 70), (5, 0), (32, 0), (33, 7), (80, 50)] {
-        assert_kernels_agree(rows, first, None);
+fn kernels_agree_whatever_the_length() {
+    for length in [1, 2, 15, 16, 17, 32, 33, 80, 128] {
+        assert_kernels_agree(SHAPE, length, None);
     }
 }
 
 #[test]
 fn kernels_agree_within_windows() {
-    for (rows, first) in [(1, 0), (1, 70), (5, 0), (33, 7), (80, 50)] {
-        for window in [1, 4, 40, 1000] {
-            assert_kernels_agree(rows, first, Some(window));
+    for window in [1, 4, 16, 17, 40, 1000] {
+        assert_kernels_agree(SHAPE, 70, Some(window));
+    }
+}
+
+#[test]
+fn kernels_agree_for_all_ways_to_share_key_heads() {
+    for (heads, kv_heads, width) in [(1, 1, 8), (4, 4, 16), (7, 1, 64), (14, 2, 64), (9, 1, 6)] {
+        let shape = HeadShape {
+            heads,
+            kv_heads,
+            width,
+        };
+        assert_kernels_agree(shape, 37, None);
+    }
+}
+
+#[test]
+fn a_row_is_the_same_wherever_the_prompt_was_cut() {
+    for window in [None, Some(20)] {
+        let sequence = Sequence::random(100, SHAPE);
+        let parts = |parts: &[usize]| Memory::new(SHAPE, window).attend_in_parts(&sequence, &BLOCKS, parts);
+        let whole = parts(&[100]);
+        assert!(whole.iter().flatten().all(|value| value.is_finite()));
+        for cut in [&[1][..], &[7, 1], &[64, 3], &[33, 32, 2], &[99, 1]] {
+            assert!(whole == parts(cut), "cut at {cut:?}, window {window:?}");
         }
     }
 }
 
 #[test]
-fn too_few_keys_are_an_error() {
-    let view = View {
-        shape: SHAPE,
-        first: 4,
-        window: None,
+fn a_row_is_the_same_in_a_batch_and_in_other_blocks() {
+    let (first, second) = (Sequence::random(90, SHAPE), Sequence::random(70, SHAPE));
+    let alone = |sequence, blocks| Memory::new(SHAPE, None).attend_in_parts(sequence, blocks, &[20]);
+    let (first_alone, second_alone) = (alone(&first, &BLOCKS), alone(&second, &BLOCKS));
+    let memory = Memory::new(SHAPE, None);
+    let mut together = (Vec::new(), Vec::new());
+    for step in 0..70 {
+        // A part of a prompt beside single tokens, as in use.
+        let rows = if step == 0 { 21 } else { 1 };
+        let output = memory.attend(&[
+            (&first, together.0.len(), rows, &BLOCKS),
+            (&second, step, 1, &OTHER_BLOCKS),
+        ]);
+        together.0.extend_from_slice(&output[..rows]);
+        together.1.extend_from_slice(&output[rows..]);
+    }
+    assert!(together.0 == first_alone && together.1 == second_alone);
+}
+
+#[test]
+fn tensors_in_blocks_hold_what_was_written() {
+    let sequence = Sequence::random(50, SHAPE);
+    let shape = KvShape {
+        kv_heads: SHAPE.kv_heads,
+        width: SHAPE.width,
     };
-    let (queries, keys) = (random((2, 6, 8)), random((5, 2, 8)));
-    assert!(
-        queries
-            .apply_op3_no_bwd(&keys, &keys, &CpuAttention(view))
-            .is_err()
-    );
+    let store = LayerStore::on_device(shape, 40, DType::F32, &Device::Cpu).unwrap();
+    let LayerStore::Device { keys, values } = &store else {
+        panic!("made of tensors");
+    };
+    for (first, rows) in [(0, 30), (30, 1), (31, 19)] {
+        let part = |tensor: &Tensor| tensor.narrow(0, first, rows).unwrap();
+        let (new_keys, new_values) = (part(&sequence.keys), part(&sequence.values));
+        let (all_keys, all_values) =
+            append_rows((keys, values), &BLOCKS, first, &new_keys, &new_values).unwrap();
+        for (all, expected) in [(all_keys, &sequence.keys), (all_values, &sequence.values)] {
+            let expected = expected.narrow(0, 0, first + rows).unwrap();
+            let all: Vec<f32> = all.flatten_all().unwrap().to_vec1().unwrap();
+            assert_eq!(all, expected.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        }
+    }
+}
+
+#[test]
+fn positions_without_a_block_are_an_error() {
+    let sequence = Sequence::random(BLOCK + 1, SHAPE);
+    let memory = Memory::new(SHAPE, None);
+    let attention = |blocks: &'static [BlockId]| CpuAttention {
+        shape: SHAPE,
+        window: None,
+        data: &memory.data,
+        spans: vec![SpanRows {
+            rows: BLOCK + 1,
+            first: 0,
+            blocks,
+        }],
+    };
+    let attend = |attention: &CpuAttention<'_>| {
+        sequence
+            .queries
+            .apply_op3_no_bwd(&sequence.keys, &sequence.values, attention)
+    };
+    assert!(attend(&attention(&[1, 2])).is_ok());
+    assert!(attend(&attention(&[1])).is_err(), "too few");
+    assert!(attend(&attention(&[1, 40])).is_err(), "beyond the memory");
 }

@@ -15,7 +15,7 @@ fn forward(
 ) -> Result<Option<Tensor>> {
     decoder.forward(&mut [Span {
         tokens,
-        cache,
+        cache: cache.view(),
         rope_length: 0,
         logits,
     }])
@@ -31,7 +31,7 @@ fn the_context_option_can_only_shorten() {
 #[test]
 fn only_wanted_logits_are_returned() {
     let decoder = decoder(None);
-    let mut cache = decoder.new_cache();
+    let mut cache = decoder.new_cache().unwrap();
     assert!(
         forward(&decoder, &mut cache, &[1, 2, 3], LogitsOf::Nothing)
             .unwrap()
@@ -47,7 +47,7 @@ fn only_wanted_logits_are_returned() {
 #[test]
 fn unusable_input_is_an_error() {
     let decoder = decoder(Some(4));
-    let mut cache = decoder.new_cache();
+    let mut cache = decoder.new_cache().unwrap();
     assert!(
         forward(&decoder, &mut cache, &[], LogitsOf::Last).is_err(),
         "no tokens"

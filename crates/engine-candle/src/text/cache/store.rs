@@ -1,0 +1,176 @@
+//! The memory of the blocks.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::blocks::{BLOCK, BlockId};
+
+/// What one position needs in one layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KvShape {
+    pub(crate) kv_heads: usize,
+    /// Elements per head.
+    pub(crate) width: usize,
+}
+
+impl KvShape {
+    /// Elements of the keys, or of the values, of one position.
+    pub(crate) fn row(self) -> usize {
+        self.kv_heads * self.width
+    }
+
+    /// Elements of the keys and values of a block.
+    pub(crate) fn block(self) -> usize {
+        2 * BLOCK * self.row()
+    }
+}
+
+/// Keys and values of all blocks in all layers. Written and read through tables, which say what
+/// belongs to whom; content that no table leads to is never looked at.
+pub(crate) struct KvStore {
+    layers: Vec<LayerStore>,
+    capacity: usize,
+}
+
+/// One layer's part.
+pub(crate) enum LayerStore {
+    /// Block after block. In each the keys, head by head, as `[width, positions]`, so that the
+    /// products of a query with all of a block's keys run side by side; then the values, head by
+    /// head, as `[positions, width]`. One pass at a time works on a layer, so nobody waits for the
+    /// lock.
+    Cpu(Mutex<Vec<f32>>),
+    /// Keys and values, `[blocks * positions, kv heads, width]` each.
+    Device { keys: Tensor, values: Tensor },
+}
+
+impl KvStore {
+    /// Makes room for `capacity` blocks. On a CPU the system hands the memory out when it is first
+    /// written.
+    ///
+    /// # Errors
+    /// When the device has not enough memory.
+    pub(crate) fn new(
+        layers: usize,
+        shape: KvShape,
+        capacity: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let layer = || {
+            if device.is_cpu() {
+                return Ok(LayerStore::Cpu(Mutex::new(vec![0.0; capacity * shape.block()])));
+            }
+            LayerStore::on_device(shape, capacity, dtype, device)
+        };
+        let layers = std::iter::repeat_with(layer)
+            .take(layers)
+            .collect::<Result<_>>()?;
+        Ok(Self { layers, capacity })
+    }
+
+    /// Returns the number of blocks.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Returns one layer's part.
+    pub(crate) fn layer(&self, index: usize) -> Result<&LayerStore> {
+        match self.layers.get(index) {
+            Some(layer) => Ok(layer),
+            None => candle_core::bail!("the cache has no layer {index}"),
+        }
+    }
+}
+
+impl LayerStore {
+    /// One layer out of tensors.
+    pub(crate) fn on_device(shape: KvShape, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
+        let size = (capacity * BLOCK, shape.kv_heads, shape.width);
+        Ok(Self::Device {
+            keys: Tensor::zeros(size, dtype, device)?,
+            values: Tensor::zeros(size, dtype, device)?,
+        })
+    }
+}
+
+/// Locks the CPU's memory of a layer.
+pub(crate) fn lock(data: &Mutex<Vec<f32>>) -> MutexGuard<'_, Vec<f32>> {
+    // What a pass that panicked has written is valid for nobody.
+    data.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes the keys and values of consecutive positions, `[rows, kv heads, width]` each, from
+/// `first` on, into the blocks they belong to.
+pub(crate) fn write_rows(
+    data: &mut [f32],
+    shape: KvShape,
+    blocks: &[BlockId],
+    first: usize,
+    keys: &[f32],
+    values: &[f32],
+) -> Result<()> {
+    let KvShape { kv_heads, width } = shape;
+    let rows = keys
+        .chunks_exact(shape.row())
+        .zip(values.chunks_exact(shape.row()));
+    for (position, (keys, values)) in (first..).zip(rows) {
+        let block = block_of(blocks, position)?;
+        let slot = position % BLOCK;
+        let Some(data) = data.get_mut(block * shape.block()..(block + 1) * shape.block()) else {
+            candle_core::bail!("the cache has no block {block}");
+        };
+        let (all_keys, all_values) = data.split_at_mut(BLOCK * shape.row());
+        for (key, target) in keys.iter().zip(all_keys.chunks_exact_mut(BLOCK)) {
+            target[slot] = *key;
+        }
+        for head in 0..kv_heads {
+            all_values[(head * BLOCK + slot) * width..][..width]
+                .copy_from_slice(&values[head * width..][..width]);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the keys and values of consecutive positions, `[rows, kv heads, width]` each, from
+/// `first` on, and returns all up to and including them in the same form.
+pub(crate) fn append_rows(
+    (all_keys, all_values): (&Tensor, &Tensor),
+    blocks: &[BlockId],
+    first: usize,
+    keys: &Tensor,
+    values: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let total = first + keys.dim(0)?;
+    let mut position = first;
+    while position < total {
+        // What lies in one block is written at once.
+        let count = (BLOCK - position % BLOCK).min(total - position);
+        let target = block_of(blocks, position)? * BLOCK + position % BLOCK;
+        all_keys.slice_set(&keys.narrow(0, position - first, count)?, 0, target)?;
+        all_values.slice_set(&values.narrow(0, position - first, count)?, 0, target)?;
+        position += count;
+    }
+    let row = |position| {
+        let row = block_of(blocks, position)? * BLOCK + position % BLOCK;
+        i64::try_from(row).map_err(candle_core::Error::wrap)
+    };
+    let rows = (0..total).map(row).collect::<Result<Vec<i64>>>()?;
+    let rows = Tensor::new(rows, keys.device())?;
+    Ok((
+        all_keys.index_select(&rows, 0)?,
+        all_values.index_select(&rows, 0)?,
+    ))
+}
+
+/// The block that a position lies in.
+fn block_of(blocks: &[BlockId], position: usize) -> Result<usize> {
+    match blocks.get(position / BLOCK) {
+        Some(block) => Ok(*block as usize),
+        None => candle_core::bail!(
+            "the sequence grew to {} positions, its blocks hold {}",
+            position + 1,
+            blocks.len() * BLOCK
+        ),
+    }
+}
