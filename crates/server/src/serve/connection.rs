@@ -64,22 +64,13 @@ pub(super) async fn serve(
     if speaks_http1 {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(idle);
-        drive(
-            builder.serve_connection(stream, service),
-            &activity,
-            idle,
-            &shutdown,
-        )
-        .await;
+        let connection = builder.serve_connection(stream, service);
+        drive(connection, &activity, idle, &shutdown).await;
     } else {
-        let builder = builder(idle, tasks);
-        drive(
-            builder.serve_connection(stream, service),
-            &activity,
-            idle,
-            &shutdown,
-        )
-        .await;
+        let connection = builder(idle, tasks);
+        let connection = connection.serve_connection(stream, service);
+        // Apart, so that connections of HTTP/1 need no room for what HTTP/2 keeps.
+        Box::pin(drive(connection, &activity, idle, &shutdown)).await;
     }
 }
 
