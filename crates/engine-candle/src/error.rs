@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::GgufError;
+
 /// A model folder that cannot be served. Every variant about a file names it; the cause, where
 /// there is one, is the source, so print the whole chain.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +116,15 @@ pub enum LoadError {
         name: String,
         /// The format, as the file names it.
         format: String,
+    },
+    /// A GGUF file is damaged, or holds something that this engine does not compute.
+    #[error("{}: the GGUF file cannot be used", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<GgufError>,
     },
     /// The compute device refused, for example for lack of memory.
     #[error("{}: the weights cannot be placed on the device", folder.display())]

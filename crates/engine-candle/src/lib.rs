@@ -20,11 +20,13 @@
 
 mod engine;
 mod error;
+mod gguf;
 mod options;
 mod text;
 
 pub use engine::CandleEngine;
 pub use error::{HeaderError, LoadError};
+pub use gguf::{GGUF_WEIGHTS, GgufError};
 pub use options::{CandleOptions, Dtype};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};

@@ -1,0 +1,28 @@
+//! GGUF files: the checked header (metadata and tensor infos), and the text files of a model folder
+//! made from it.
+//!
+//! - [`GgufFile`] is the header. Everything in it is bounded and checked against the file's length
+//!   before it is believed; tensors' values are read elsewhere.
+//! - [`GgufModel`] is a file that this engine can serve, and writes `config.json`,
+//!   `tokenizer.json`, `tokenizer_config.json` and `generation_config.json` beside it.
+
+mod error;
+mod file;
+mod read;
+mod tensor;
+mod value;
+
+pub use self::error::GgufError;
+#[expect(
+    unused_imports,
+    reason = "read by the weights, which take tensors from either format"
+)]
+pub(crate) use self::file::GgufFile;
+#[expect(
+    unused_imports,
+    reason = "read by the weights, which take tensors from either format"
+)]
+pub(crate) use self::tensor::{GgufTensor, TensorFormat};
+
+/// The name of the weight file in a model folder whose weights are a GGUF.
+pub const GGUF_WEIGHTS: &str = "model.gguf";
