@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::Stream;
 use silica_types::{TokenCount, UsageSource};
 
-use crate::{EngineError, Feature, Sampling, Spent, Usage, WireRequest};
+use crate::{EngineError, Feature, Priority, Sampling, Spent, Usage, WireRequest};
 
 /// Answers chats.
 #[async_trait]
@@ -92,6 +92,8 @@ pub struct ChatRequest {
     /// What the request asks for that the fields above do not express. An engine that does not
     /// forward the request as it came refuses each.
     pub demands: Vec<Feature>,
+    /// How soon its turn comes when others wait too.
+    pub priority: Priority,
     /// The request as it came, if it came in OpenAI's dialect.
     pub wire: Option<WireRequest>,
 }

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use silica_engine::{
     ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, EngineError, Engines,
-    FinishReason, PreparedChat, Sampling, Thinking, ToolChoice, Usage,
+    FinishReason, PreparedChat, Priority, Sampling, Thinking, ToolChoice, Usage,
 };
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
@@ -115,6 +115,7 @@ fn request() -> ChatRequest {
         logprobs: None,
         thinking: Thinking::default(),
         demands: Vec::new(),
+        priority: Priority::default(),
         wire: None,
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use silica_engine::{
-    ChatRequest, Continuation, EmbedRequest, Embeddings, EngineError, Feature, Ranking, RerankRequest,
-    ToolChoice, WholeAnswer,
+    ChatRequest, Continuation, EmbedRequest, Embeddings, EngineError, Feature, Priority, Ranking,
+    RerankRequest, ToolChoice, WholeAnswer,
 };
-use silica_platform::{CatalogueModel, Entry, ModelFeature, Standings};
+use silica_platform::{CatalogueModel, Entry, ModelFeature, Standings, UsageLevel};
 use silica_types::{RequestId, TokenCount};
 use tokio::time::Instant;
 
@@ -65,6 +65,8 @@ impl Admitted {
     /// Anything known before the engine has begun to answer. What was reserved is given back.
     pub async fn chat(self, request: ChatRequest, delivery: Delivery) -> Result<Call, GatewayError> {
         let choices = request.choices;
+        let priority = priority_of(self.entry.level());
+        let request = ChatRequest { priority, ..request };
         let (record, seat, (first, stream)) = self
             .run(delivery, |model| {
                 check_features(model, &request)?;
@@ -298,6 +300,16 @@ const fn catalogue_feature(feature: Feature) -> ModelFeature {
         Feature::Thinking | Feature::ThinkingBudget => ModelFeature::Reasoning,
         Feature::Vision => ModelFeature::Vision,
     }
+}
+
+/// The higher an account's usage level, the sooner its turn comes in engines of our own.
+fn priority_of(level: UsageLevel) -> Priority {
+    let index = UsageLevel::ALL.iter().position(|known| *known == level);
+    Priority(
+        index
+            .and_then(|index| u8::try_from(index).ok())
+            .unwrap_or_default(),
+    )
 }
 
 /// Cuts `max_tokens` to the model's context: clients send "as much as you can" as a large number.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use silica_engine::{
-    ChatEngine, ChatRequest, ChatStream, EngineError, Feature, GenerateRequest, PreparedChat, Priority,
-    Sampling, TokenEngine,
+    ChatEngine, ChatRequest, ChatStream, EngineError, Feature, GenerateRequest, PreparedChat, Sampling,
+    TokenEngine,
 };
 use silica_types::{SharedClock, SystemClock, TokenCount, UsageSource};
 use tokio::sync::Semaphore;
@@ -169,7 +169,7 @@ impl<E: TokenEngine> PreparedText<E> {
                 stop_tokens: prompt.stop_tokens.clone(),
                 logprobs: request.logprobs,
                 span_limit: prompt.reasoning_limit.clone(),
-                priority: Priority::default(),
+                priority: request.priority,
             })?;
             answer.add(sequence, &settings);
         }

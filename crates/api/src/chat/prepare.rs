@@ -2,8 +2,8 @@
 //! on the model.
 
 use silica_engine::{
-    ChatRequest, Continuation, Feature, Message, Role, Sampling, Thinking, Tool, ToolCall, ToolChoice,
-    WireRequest,
+    ChatRequest, Continuation, Feature, Message, Priority, Role, Sampling, Thinking, Tool, ToolCall,
+    ToolChoice, WireRequest,
 };
 use silica_platform::{CatalogueModel, ModelFeature};
 use silica_protocol::openai::chat as wire;
@@ -65,6 +65,8 @@ pub(super) fn engine_request(
             budget: body.thinking_budget.map(TokenCount),
         },
         demands,
+        // Set where the call is admitted, by its account's usage level.
+        priority: Priority::default(),
         wire: Some(original),
     })
 }

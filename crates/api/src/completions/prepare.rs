@@ -1,6 +1,8 @@
 //! From a checked request to what the engine is asked.
 
-use silica_engine::{ChatRequest, Continuation, Message, Sampling, Thinking, ToolChoice, WireRequest};
+use silica_engine::{
+    ChatRequest, Continuation, Message, Priority, Sampling, Thinking, ToolChoice, WireRequest,
+};
 use silica_protocol::openai::chat::TopK;
 use silica_protocol::openai::completions::CompletionRequest;
 use silica_types::TokenCount;
@@ -43,6 +45,7 @@ pub(super) fn engine_request(
         logprobs: body.logprobs,
         thinking: Thinking::default(),
         demands: Vec::new(),
+        priority: Priority::default(),
         wire: Some(original),
     }
 }

@@ -1,6 +1,6 @@
 //! From a checked request to what the engine is asked.
 
-use silica_engine::{ChatRequest, Continuation, Feature, Message, Sampling, Thinking, ToolChoice};
+use silica_engine::{ChatRequest, Continuation, Feature, Message, Priority, Sampling, Thinking, ToolChoice};
 use silica_platform::{CatalogueModel, ModelFeature};
 use silica_protocol::anthropic::messages::{MessagesRequest, ThinkingSetting};
 use silica_protocol::openai::chat as wire;
@@ -43,6 +43,7 @@ pub(super) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> C
         logprobs: None,
         thinking: thinking(body.thinking, model),
         demands,
+        priority: Priority::default(),
         wire: None,
     }
 }

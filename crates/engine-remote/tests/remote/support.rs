@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use silica_engine::{
     ChatEngine as _, ChatEvent, ChatEventKind, ChatRequest, Continuation, Delta, EngineError, Message,
-    Sampling, Thinking, ToolChoice, Usage,
+    Priority, Sampling, Thinking, ToolChoice, Usage,
 };
 use silica_engine_remote::{RemoteEngine, RemoteError, RemoteOptions};
 use silica_testkit::{Upstream, UpstreamScript};
@@ -49,6 +49,7 @@ pub(crate) fn request(script: &UpstreamScript) -> ChatRequest {
         logprobs: None,
         thinking: Thinking::default(),
         demands: Vec::new(),
+        priority: Priority::default(),
         wire: None,
     }
 }

@@ -407,7 +407,7 @@ mod tests {
     use futures::StreamExt as _;
 
     use super::*;
-    use crate::{Continuation, Sampling, Thinking, ToolChoice};
+    use crate::{Continuation, Priority, Sampling, Thinking, ToolChoice};
 
     fn request() -> ChatRequest {
         ChatRequest {
@@ -422,6 +422,7 @@ mod tests {
             logprobs: None,
             thinking: Thinking::default(),
             demands: Vec::new(),
+            priority: Priority::default(),
             wire: None,
         }
     }

@@ -191,7 +191,7 @@ mod tests {
     use futures::StreamExt as _;
 
     use super::*;
-    use crate::Sampling;
+    use crate::{Priority, Sampling};
 
     fn request() -> GenerateRequest {
         GenerateRequest {

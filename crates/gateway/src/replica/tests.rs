@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use silica_engine::{ChatRequest, Continuation, Message, Role, Sampling, Thinking, ToolChoice};
+use silica_engine::{ChatRequest, Continuation, Message, Priority, Role, Sampling, Thinking, ToolChoice};
 use silica_platform::EngineKind;
 use silica_types::TokenCount;
 
@@ -89,6 +89,7 @@ fn chat(texts: &[&str]) -> ChatRequest {
         logprobs: None,
         thinking: Thinking::default(),
         demands: Vec::new(),
+        priority: Priority::default(),
         wire: None,
     }
 }

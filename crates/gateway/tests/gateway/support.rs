@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_engine::{
-    ChatRequest, Continuation, EngineError, Engines, HealthProbe, Sampling, Thinking, ToolChoice,
+    ChatRequest, Continuation, EngineError, Engines, HealthProbe, Priority, Sampling, Thinking, ToolChoice,
 };
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError, ReplicaState};
 use silica_platform::{
@@ -199,6 +199,7 @@ pub(crate) fn request() -> ChatRequest {
         logprobs: None,
         thinking: Thinking::default(),
         demands: Vec::new(),
+        priority: Priority::default(),
         wire: None,
     }
 }

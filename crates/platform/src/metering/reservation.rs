@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use silica_billing::{
     CallStatus, Hold, Moment, Need, Payer, Price, PriceVersion, Settlement, SpendHold, Taken, Units,
-    UsageEvent,
+    UsageEvent, UsageLevel,
 };
 use silica_journal::Commit;
 use silica_types::{ModelName, Money, RequestId, TraceId, UsageSource};
@@ -55,6 +55,11 @@ struct Open {
 }
 
 impl Entry {
+    /// The usage level of the caller's account as it is now.
+    pub fn level(&self) -> UsageLevel {
+        self.meter.0.platform.level_of(&self.caller)
+    }
+
     /// Takes the worst case of a call: its price from the wallet and the key's monthly cap by `most`,
     /// tokens and images from the limits by `likely`, which is the same where the engine counts
     /// exactly. All or nothing.

@@ -19,6 +19,10 @@ pub(crate) struct EngineConfig {
     pub(crate) dtype: EngineDtype,
     /// The most sequences that one model computes at the same time.
     pub(crate) max_sequences: u32,
+    /// Memory for the keys and values of all sequences of one model, in MiB, taken as it is used.
+    /// What running sequences leave of it keeps earlier prompts, so that requests that begin alike
+    /// start sooner. Too little for one sequence of the model's context shortens the context.
+    pub(crate) kv_cache_mb: u32,
     /// The most sequences that may wait for a place; further requests are refused with 503.
     pub(crate) max_waiting: u32,
     /// The longest that a sequence may wait for a place; then its request is refused with 503.
@@ -40,6 +44,7 @@ impl Default for EngineConfig {
             threads: None,
             dtype: EngineDtype::F32,
             max_sequences: 16,
+            kv_cache_mb: 1024,
             max_waiting: 256,
             max_wait: HumanDuration(Duration::from_mins(1)),
         }
@@ -52,6 +57,7 @@ impl EngineConfig {
             at_least_one("engine.threads", u64::from(threads))?;
         }
         at_least_one("engine.max_sequences", u64::from(self.max_sequences))?;
+        at_least_one("engine.kv_cache_mb", u64::from(self.kv_cache_mb))?;
         self.max_wait.not_zero("engine.max_wait")
     }
 }

@@ -85,6 +85,7 @@ impl Engines {
             },
             max_waiting: self.config.max_waiting as usize,
             max_sequences: self.config.max_sequences as usize,
+            kv_cache_mb: self.config.kv_cache_mb,
             max_wait: self.config.max_wait.0,
             name: name.to_owned(),
             ..CandleOptions::default()

@@ -1,8 +1,8 @@
 use futures::StreamExt as _;
 use silica_engine::scripted::{ScriptedTokenEngine, TokenScript};
 use silica_engine::{
-    ChatEvent, ChatEventKind, Continuation, Delta, FinishReason, GenerateEvent, Message, StopCause, Thinking,
-    TokenLogprob, Tool, ToolChoice, Usage,
+    ChatEvent, ChatEventKind, Continuation, Delta, FinishReason, GenerateEvent, Message, Priority, StopCause,
+    Thinking, TokenLogprob, Tool, ToolChoice, Usage,
 };
 use tokenizers::Tokenizer;
 
@@ -122,6 +122,7 @@ fn request() -> ChatRequest {
         logprobs: None,
         thinking: Thinking::default(),
         demands: Vec::new(),
+        priority: Priority::default(),
         wire: None,
     }
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use silica_engine::{Sampling, Thinking, Tool};
+use silica_engine::{Priority, Sampling, Thinking, Tool};
 use silica_types::SystemClock;
 use tempfile::TempDir;
 
@@ -51,6 +51,7 @@ fn request(text: &str) -> ChatRequest {
         logprobs: None,
         thinking: Thinking::default(),
         demands: Vec::new(),
+        priority: Priority::default(),
         wire: None,
     }
 }

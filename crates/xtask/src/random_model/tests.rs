@@ -39,7 +39,7 @@ fn the_engine_serves_every_number_format() {
             stop_tokens: Vec::new(),
             logprobs: None,
             span_limit: None,
-priority: Priority::default(),
+            priority: Priority::default(),
         };
         let events: Vec<_> = block_on(engine.generate(request).unwrap().collect());
         assert_eq!(events.len(), 7, "{dtype:?}");

@@ -1,0 +1,207 @@
+//! Many requests at once answer as each would alone, bit for bit, with blocks that are shared, run
+//! out and are computed again.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "test support: what fails here is a failed test"
+)]
+
+use std::path::PathBuf;
+
+use futures::StreamExt;
+use futures::executor::block_on;
+use silica_engine::{GenerateEvent, GenerateRequest, GenerateStream, Priority, Sampling, TokenEngine};
+use silica_engine_candle::{CandleEngine, CandleOptions, Decoder, Dtype, LogitsOf, Span};
+use silica_types::TokenCount;
+
+/// Tokens in the vocabulary of all fixtures.
+const VOCABULARY: usize = 144;
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+/// A prompt and how many tokens to generate.
+#[derive(Debug, Clone)]
+struct Asked {
+    prompt: Vec<u32>,
+    max_tokens: usize,
+}
+
+/// Requests of all lengths; every third begins like another one.
+fn mixed(count: usize, longest: usize) -> Vec<Asked> {
+    let mut state = 12_345_u32;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    let token = |random: &mut dyn FnMut(usize) -> usize| u32::try_from(random(VOCABULARY)).unwrap();
+    let shared: Vec<u32> = (0..longest).map(|_| token(&mut random)).collect();
+    let asked = (0..count).map(|index| {
+        let length = 1 + random(longest);
+        let mut prompt: Vec<u32> = (0..length).map(|_| token(&mut random)).collect();
+        if index % 3 == 0 {
+            let same = length * 3 / 4;
+            prompt[..same].copy_from_slice(&shared[..same]);
+        }
+        Asked {
+            prompt,
+            max_tokens: 1 + random(24),
+        }
+    });
+    asked.collect()
+}
+
+/// The most likely token, the lowest of several.
+fn greatest(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (index, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = index;
+        }
+    }
+    u32::try_from(best).unwrap()
+}
+
+/// What a sequence answers when the model computes nothing else: its prompt in one pass, then
+/// token by token, in a cache of its own. Each token comes with the logit it won by.
+fn alone(decoder: &Decoder, asked: &Asked) -> Vec<u32> {
+    let mut cache = decoder.new_cache().unwrap();
+    let mut answer = Vec::new();
+    let mut tokens = asked.prompt.clone();
+    let mut length = tokens.len();
+    while answer.len() < asked.max_tokens {
+        let span = Span {
+            tokens: &tokens,
+            cache: cache.view(),
+            rope_length: length,
+            logits: LogitsOf::Last,
+        };
+        let logits = decoder.forward(&mut [span]).unwrap().unwrap();
+        let token = greatest(&logits.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        answer.push(token);
+        tokens = vec![token];
+        length += 1;
+    }
+    answer
+}
+
+fn request(asked: &Asked) -> GenerateRequest {
+    GenerateRequest {
+        prompt: asked.prompt.clone(),
+        sampling: Sampling::greedy(),
+        max_tokens: TokenCount::of(&vec![(); asked.max_tokens]),
+        stop_tokens: Vec::new(),
+        logprobs: Some(0),
+        span_limit: None,
+        priority: Priority::default(),
+    }
+}
+
+/// The tokens with their log-probabilities, bit by bit, and how much of the prompt was found.
+fn answered(stream: GenerateStream) -> (Vec<(u32, u32)>, u32) {
+    let mut found = 0;
+    let mut tokens = Vec::new();
+    let mut last = None;
+    for event in block_on(stream.collect::<Vec<_>>()) {
+        match &event {
+            GenerateEvent::Started { cached } => found = cached.get(),
+            GenerateEvent::Token { id, logprob } => {
+                tokens.push((*id, logprob.as_ref().unwrap().logprob.to_bits()));
+            }
+            _ => {}
+        }
+        last = Some(event);
+    }
+    assert!(matches!(last, Some(GenerateEvent::Finished(_))), "{last:?}");
+    (tokens, found)
+}
+
+fn engine(name: &str, max_sequences: usize, kv_cache_mb: u32) -> CandleEngine {
+    let options = CandleOptions {
+        threads: Some(2),
+        max_sequences,
+        max_waiting: 64,
+        kv_cache_mb,
+        ..CandleOptions::default()
+    };
+    CandleEngine::load(&folder(name), options).unwrap()
+}
+
+fn assert_batched_is_alone(name: &str, longest: usize) {
+    let asked = mixed(64, longest);
+    let decoder = Decoder::load(&folder(name), Dtype::F32, None).unwrap();
+    let one_by_one = engine(name, 1, 64);
+    // A cache for less than all sequences need at once.
+    let batched = engine(name, 64, 1);
+    let streams: Vec<_> = asked
+        .iter()
+        .map(|asked| batched.generate(request(asked)).unwrap())
+        .collect();
+    for (index, (asked, stream)) in asked.iter().zip(streams).enumerate() {
+        let tokens = |stream| -> Vec<u32> {
+            let (tokens, _) = answered(stream);
+            tokens.into_iter().map(|(token, _)| token).collect()
+        };
+        let together = tokens(stream);
+        let single = tokens(one_by_one.generate(request(asked)).unwrap());
+        assert_eq!(together, single, "{name}: request {index}");
+        assert_eq!(
+            together,
+            alone(&decoder, asked),
+            "{name}: request {index}, no engine"
+        );
+    }
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one() {
+    assert_batched_is_alone("qwen3", 200);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_within_windows() {
+    assert_batched_is_alone("qwen2-window", 200);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_with_all_biases() {
+    assert_batched_is_alone("llama", 200);
+}
+
+/// The keys of a sequence depend on its length here, so nothing may be shared, and what is computed
+/// again has to be computed as it was.
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_with_dynamic_scaling() {
+    assert_batched_is_alone("llama-dynamic", 100);
+}
+
+#[test]
+fn a_beginning_computed_earlier_changes_no_bit_of_the_answer() {
+    let asked = Asked {
+        prompt: mixed(1, 1)[0].prompt.repeat(200),
+        max_tokens: 20,
+    };
+    let engine = engine("qwen3", 4, 4);
+    let (first, found) = answered(engine.generate(request(&asked)).unwrap());
+    assert_eq!(found, 0);
+    let (second, found) = answered(engine.generate(request(&asked)).unwrap());
+    assert_eq!((second, found), (first, 192));
+}
+
+#[test]
+fn sequences_whose_keys_depend_on_their_length_share_nothing() {
+    let asked = &mixed(3, 100)[0];
+    let engine = engine("llama-dynamic", 4, 4);
+    for _ in 0..2 {
+        assert_eq!(answered(engine.generate(request(asked)).unwrap()).1, 0);
+    }
+}
+
+#[test]
+fn a_cache_that_is_too_small_shortens_the_context() {
+    let roomy = engine("qwen3", 4, 64);
+    assert_eq!(roomy.context_length(), TokenCount(256));
+}
