@@ -23,6 +23,15 @@ pub enum LoadError {
         #[source]
         source: std::io::Error,
     },
+    /// The system did not let us write a file.
+    #[error("{}: the file cannot be written", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A JSON file is malformed, or a field has the wrong type.
     #[error("{}: line {}, column {} is not valid", path.display(), source.line(), source.column())]
     Json {

@@ -6,10 +6,14 @@
 //! - [`GgufModel`] is a file that this engine can serve, and writes `config.json`,
 //!   `tokenizer.json`, `tokenizer_config.json` and `generation_config.json` beside it.
 
+mod config;
 mod error;
 mod file;
+mod import;
 mod read;
+mod rope;
 mod tensor;
+mod tokenizer;
 mod value;
 
 pub use self::error::GgufError;
@@ -18,6 +22,7 @@ pub use self::error::GgufError;
     reason = "read by the weights, which take tensors from either format"
 )]
 pub(crate) use self::file::GgufFile;
+pub use self::import::GgufModel;
 #[expect(
     unused_imports,
     reason = "read by the weights, which take tensors from either format"

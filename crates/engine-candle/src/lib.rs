@@ -26,7 +26,7 @@ mod text;
 
 pub use engine::CandleEngine;
 pub use error::{HeaderError, LoadError};
-pub use gguf::{GGUF_WEIGHTS, GgufError};
+pub use gguf::{GGUF_WEIGHTS, GgufError, GgufModel};
 pub use options::{CandleOptions, Dtype};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};

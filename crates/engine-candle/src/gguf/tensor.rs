@@ -29,6 +29,30 @@ pub(crate) struct GgufTensor {
 }
 
 impl TensorFormat {
+    /// All of them.
+    pub(super) const ALL: [Self; 7] = [
+        Self::F32,
+        Self::F16,
+        Self::Bf16,
+        Self::Q4_0,
+        Self::Q8_0,
+        Self::Q4K,
+        Self::Q6K,
+    ];
+
+    /// What ggml calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::Q4_0 => "Q4_0",
+            Self::Q8_0 => "Q8_0",
+            Self::Q4K => "Q4_K",
+            Self::Q6K => "Q6_K",
+        }
+    }
+
     /// The format of a type number (`ggml_type` in ggml.h), if this engine computes with it.
     pub(super) fn of(number: u32) -> Option<Self> {
         match number {

@@ -1,0 +1,126 @@
+//! A GGUF file as a model: checked as a whole, and the text files of a model folder made from it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::GgufError;
+use super::config::{Architecture, model_config};
+use super::file::GgufFile;
+use super::tensor::TensorFormat;
+use super::tokenizer::{TokenizerFiles, tokenizer_files};
+use crate::LoadError;
+
+/// A GGUF file that this engine can serve.
+///
+/// A model folder whose weights are a GGUF holds it as [`GGUF_WEIGHTS`](super::GGUF_WEIGHTS) beside
+/// the same text files as any other model folder. [`GgufModel::write_files`] makes those from the
+/// file's metadata.
+#[derive(Debug)]
+pub struct GgufModel {
+    architecture: &'static str,
+    name: Option<String>,
+    quantisation: &'static str,
+    parameters: u64,
+    files: [(&'static str, Value); 4],
+}
+
+impl GgufModel {
+    /// Reads the header and works out all text files; the weights are not read. Takes time and
+    /// memory in proportion to the header only, and that is bounded.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it: no GGUF file, truncated, damaged, or of an
+    /// architecture, quantisation or tokenizer that this engine does not compute.
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        let file = GgufFile::open(path)?;
+        Self::of(&file).map_err(|error| file.error(error))
+    }
+
+    /// The architecture's name, as in the file: `qwen2`, `qwen3` or `llama`.
+    pub fn architecture(&self) -> &str {
+        self.architecture
+    }
+
+    /// What the file calls the model.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The number format that most bytes of the weights have, such as `Q8_0`.
+    pub fn quantisation(&self) -> &str {
+        self.quantisation
+    }
+
+    /// How many numbers the weights are.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
+    }
+
+    /// Writes `config.json`, `generation_config.json`, `tokenizer.json` and
+    /// `tokenizer_config.json` into a folder. Files that are already there are the operator's
+    /// and stay as they are.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn write_files(&self, folder: &Path) -> Result<(), LoadError> {
+        for (name, content) in &self.files {
+            let path = folder.join(name);
+            if path.exists() {
+                continue;
+            }
+            fs::write(&path, format!("{content:#}\n")).map_err(|source| LoadError::Write { path, source })?;
+        }
+        Ok(())
+    }
+
+    fn of(file: &GgufFile) -> Result<Self, GgufError> {
+        let architecture = Architecture::of(file)?;
+        let mut config = model_config(file, architecture)?;
+        let rows = file
+            .tensor("token_embd.weight")
+            .and_then(|tensor| tensor.shape.first());
+        let rows = rows.copied().unwrap_or_default();
+        let TokenizerFiles {
+            tokenizer,
+            config: tokenizer_config,
+            stop_ids,
+            bos_id,
+        } = tokenizer_files(file, architecture, rows)?;
+        config.insert("bos_token_id".to_owned(), json!(bos_id));
+        config.insert("eos_token_id".to_owned(), json!(stop_ids.first()));
+        let values = |tensor: &super::GgufTensor| {
+            tensor
+                .shape
+                .iter()
+                .fold(1, |product: u64, size| product.saturating_mul(*size as u64))
+        };
+        Ok(Self {
+            architecture: architecture.name(),
+            name: file.text("general.name")?.map(str::to_owned),
+            quantisation: prevailing(file),
+            parameters: file.tensors().map(values).fold(0, u64::saturating_add),
+            files: [
+                ("config.json", Value::Object(config)),
+                (
+                    "generation_config.json",
+                    json!({ "bos_token_id": bos_id, "eos_token_id": stop_ids }),
+                ),
+                ("tokenizer.json", tokenizer),
+                ("tokenizer_config.json", tokenizer_config),
+            ],
+        })
+    }
+}
+
+fn prevailing(file: &GgufFile) -> &'static str {
+    let bytes_of = |format: TensorFormat| -> u64 {
+        let tensors = file.tensors().filter(|tensor| tensor.format == format);
+        tensors.map(|tensor| tensor.bytes).fold(0, u64::saturating_add)
+    };
+    let most = TensorFormat::ALL
+        .into_iter()
+        .max_by_key(|format| bytes_of(*format));
+    most.map_or("none", TensorFormat::name)
+}
