@@ -199,9 +199,3 @@ fn sequences_whose_keys_depend_on_their_length_share_nothing() {
         assert_eq!(answered(engine.generate(request(asked)).unwrap()).1, 0);
     }
 }
-
-#[test]
-fn a_cache_that_is_too_small_shortens_the_context() {
-    let roomy = engine("qwen3", 4, 64);
-    assert_eq!(roomy.context_length(), TokenCount(256));
-}

@@ -127,3 +127,6 @@ impl LogitsModel for PagedDecoder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,9 +20,9 @@ pub(super) struct Sequence {
     /// Whether it may take blocks; one that may not holds none.
     admitted: bool,
     sharing: Sharing,
-    /// Positions that this sequence has computed itself, also such as it had to give back.
-    computed: usize,
-    /// Prompt positions that it found computed by others.
+    /// Positions that it has had, computed or taken over, also such as it had to give back.
+    known: usize,
+    /// Prompt positions among them that others had computed when it came to them first.
     cached: usize,
     /// The receiver has been told that the prompt is computed.
     started: bool,
@@ -65,10 +65,10 @@ impl Sequence {
             prompt: request.prompt.len(),
             tokens: request.prompt,
             cached: table.len(),
+            known: table.len(),
             table,
             admitted: true,
             sharing,
-            computed: 0,
             started: false,
             over: false,
             max_tokens: request.max_tokens.get() as usize,
@@ -115,9 +115,9 @@ impl Sequence {
         if self.sharing == Sharing::Alone {
             return;
         }
-        let known = self.table.len().max(self.computed);
         self.table.adopt(&self.tokens);
-        self.cached += self.table.len().min(self.prompt).saturating_sub(known);
+        self.cached += self.table.len().min(self.prompt).saturating_sub(self.known);
+        self.known = self.known.max(self.table.len());
     }
 
     /// Returns how many tokens to compute in a step that has room for `budget`. A part ends with a
@@ -178,7 +178,7 @@ impl Sequence {
         scratch: &mut SamplerScratch,
         meters: &Meters,
     ) -> Result<(), StepError> {
-        self.computed = self.computed.max(self.table.len());
+        self.known = self.known.max(self.table.len());
         if self.sharing == Sharing::Shared {
             self.table.name(&self.tokens);
         }

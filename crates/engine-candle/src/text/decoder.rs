@@ -133,6 +133,14 @@ impl Decoder {
         Ok(KvCache::new(self.new_store(blocks)?))
     }
 
+    /// As [`Decoder::new_cache`], as on other devices than the CPU.
+    #[cfg(test)]
+    pub(crate) fn new_cache_of_tensors(&self) -> Result<KvCache> {
+        let blocks = (self.context_length as usize).div_ceil(BLOCK);
+        let store = KvStore::of_tensors(self.layers.len(), self.kv_shape(), blocks)?;
+        Ok(KvCache::new(store))
+    }
+
     /// Makes the memory for this many blocks.
     pub(crate) fn new_store(&self, blocks: usize) -> Result<KvStore> {
         KvStore::new(

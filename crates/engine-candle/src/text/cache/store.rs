@@ -69,6 +69,14 @@ impl KvStore {
         Ok(Self { layers, capacity })
     }
 
+    /// As on other devices, but on the CPU.
+    #[cfg(test)]
+    pub(crate) fn of_tensors(layers: usize, shape: KvShape, capacity: usize) -> Result<Self> {
+        let layer = || LayerStore::on_device(shape, capacity, DType::F32, &Device::Cpu);
+        let layers = std::iter::repeat_with(layer).take(layers).collect::<Result<_>>()?;
+        Ok(Self { layers, capacity })
+    }
+
     /// Returns the number of blocks.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity

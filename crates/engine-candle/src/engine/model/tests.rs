@@ -1,0 +1,118 @@
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Dtype;
+use crate::text::cache::KvCache;
+use crate::text::cache::blocks::BlockPool;
+
+const CONTEXT: usize = 256;
+const VOCABULARY: u32 = 144;
+
+fn decoder(name: &str) -> Decoder {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    Decoder::load(&fixtures.join(name), Dtype::F32, None).unwrap()
+}
+
+fn paged(name: &str, blocks: usize) -> PagedDecoder {
+    let decoder = decoder(name);
+    let bytes = (decoder.block_bytes() * blocks) as u64;
+    PagedDecoder::new(decoder, bytes).unwrap()
+}
+
+/// Computes what is left of `tokens` in parts of at most `part`, and returns the last logits.
+fn computed(model: &PagedDecoder, table: &mut BlockTable, tokens: &[u32], part: usize) -> Vec<f32> {
+    let mut logits = Vec::new();
+    while table.len() < tokens.len() {
+        let first = table.len();
+        let end = (first + part).min(tokens.len());
+        assert!(table.reserve(end - first));
+        let mut steps = [Step {
+            tokens: &tokens[first..end],
+            table,
+            rope_length: tokens.len(),
+            wants_logits: end == tokens.len(),
+        }];
+        model.compute(&mut steps, &mut logits).unwrap();
+    }
+    table.name(tokens);
+    logits
+}
+
+#[test]
+fn a_cache_too_small_for_the_context_shortens_it() {
+    assert_eq!(paged("qwen3", 5).context_length(), 80);
+    assert_eq!(paged("qwen3", 16).context_length(), 256);
+    assert_eq!(paged("qwen3", 100).context_length(), 256);
+    assert_eq!(paged("qwen3", 0).context_length(), 16, "there is always one block");
+}
+
+#[test]
+fn the_memory_asked_for_is_that_of_the_blocks() {
+    let decoder = decoder("qwen3");
+    // Layers, keys and values, positions, key heads, width, bytes.
+    assert_eq!(decoder.block_bytes(), 2 * 2 * 16 * 2 * 16 * 4);
+    assert_eq!(decoder.new_store(7).unwrap().capacity(), 7);
+}
+
+/// The tensors' way, which other devices take, against the CPU's own.
+#[test]
+fn blocks_of_tensors_compute_the_same() {
+    for name in ["qwen3", "qwen2-window"] {
+        let decoder = decoder(name);
+        let tokens: Vec<u32> = (0..90).map(|index| index * 31 % VOCABULARY).collect();
+        let all = |mut cache: KvCache| {
+            let mut logits = Vec::new();
+            for part in [&tokens[..50], &tokens[50..51], &tokens[51..]] {
+                let spans = &mut [Span {
+                    tokens: part,
+                    cache: cache.view(),
+                    rope_length: 0,
+                    logits: LogitsOf::All,
+                }];
+                let computed = decoder.forward(spans).unwrap().unwrap();
+                logits.extend(computed.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            }
+            logits
+        };
+        let own = all(decoder.new_cache().unwrap());
+        let tensors = all(decoder.new_cache_of_tensors().unwrap());
+        let largest = own.iter().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
+        for (own, tensors) in own.iter().zip(&tensors) {
+            assert!((own - tensors).abs() < 1e-4 * largest, "{name}: {own} is not {tensors}");
+        }
+    }
+}
+
+/// A beginning that two sequences share, what follows in each, and where prompts are cut.
+fn sequences() -> impl Strategy<Value = (Vec<u32>, Vec<u32>, Vec<u32>, usize, usize)> {
+    let tokens = |most| prop::collection::vec(0..VOCABULARY, 1..most);
+    (tokens(150), tokens(50), tokens(50), 1_usize..100, 1_usize..100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn logits_are_the_same_with_and_without_reuse(
+        (shared, first, second, first_part, second_part) in sequences(),
+    ) {
+        for name in ["qwen3", "qwen2-window"] {
+            let model = paged(name, 2 * CONTEXT / BLOCK);
+            let pool = BlockPool::new(model.blocks());
+            let first: Vec<u32> = shared.iter().chain(&first).copied().collect();
+            let second: Vec<u32> = shared.iter().chain(&second).copied().collect();
+            let without = computed(&model, &mut pool.table(), &second, second_part);
+            // Another pool over the same memory: what stands there is overwritten.
+            let pool = BlockPool::new(model.blocks());
+            computed(&model, &mut pool.table(), &first, first_part);
+            let mut table = pool.table();
+            prop_assert!(table.adopt(&second) >= (shared.len() - 1) / BLOCK * BLOCK);
+            let with = computed(&model, &mut table, &second, first_part);
+            let largest = without.iter().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
+            for (with, without) in with.iter().zip(&without) {
+                prop_assert!((with - without).abs() < 1e-5 * largest, "{} is not {}", with, without);
+            }
+        }
+    }
+}
