@@ -3,9 +3,11 @@
 use futures::StreamExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use silica_engine::scripted::{ChatScript, Gate};
-use silica_engine::{ChatEventKind, Continuation, EngineError, Feature, FinishReason, Tool, ToolChoice};
+use silica_engine::{
+    ChatEventKind, Continuation, EngineError, Feature, FinishReason, Priority, Tool, ToolChoice,
+};
 use silica_gateway::GatewayError;
-use silica_platform::{ModelFeature, ModelStatus};
+use silica_platform::{AccountChanges, ModelFeature, ModelStatus, NewAccount, NewKey, UsageLevel};
 use silica_types::TokenCount;
 
 use super::support::{Fixture, Log, replica, request};
@@ -217,6 +219,35 @@ async fn features_that_the_catalogue_does_not_grant_never_reach_the_engine() {
     fixture.model("m", |model| model.features = all.to_vec()).await;
     for request in requests {
         assert!(fixture.chat_with("m", request).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn the_usage_level_of_the_account_is_the_priority_in_the_engine() {
+    let (mut fixture, engine) = Fixture::with_script(ChatScript::answer(&["a"])).await;
+    let new = NewAccount {
+        email: "ada@example.org".to_owned(),
+        name: "Ada".to_owned(),
+    };
+    let account = fixture.platform.create_account(new).await.unwrap();
+    let key = fixture
+        .platform
+        .create_key(account.id, NewKey::default())
+        .await
+        .unwrap();
+    fixture.caller = fixture.platform.identify(key.key.expose(), None).await.unwrap();
+    for (level, priority) in [(UsageLevel::L0, 0), (UsageLevel::L3, 3), (UsageLevel::L5, 5)] {
+        let changes = AccountChanges {
+            level_override: Some(Some(level)),
+            ..AccountChanges::default()
+        };
+        fixture
+            .platform
+            .update_account(account.id, changes)
+            .await
+            .unwrap();
+        drop(fixture.chat("m").await.unwrap());
+        assert_eq!(engine.requests().last().unwrap().priority, Priority(priority));
     }
 }
 

@@ -14,6 +14,7 @@ mod cancel;
 mod catalogue_file;
 mod credits;
 mod dialects;
+mod embedded;
 mod endpoints;
 mod faults_database;
 mod faults_disk;

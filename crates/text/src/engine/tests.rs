@@ -419,6 +419,26 @@ async fn the_limit_is_cut_to_the_room_in_the_context() {
 }
 
 #[tokio::test]
+async fn the_priority_reaches_every_choice() {
+    let fixture = Fixture::new();
+    for _ in 0..2 {
+        fixture
+            .tokens
+            .push(TokenScript::sequence(&[5], StopCause::Length));
+    }
+    fixture
+        .run(ChatRequest {
+            priority: Priority(4),
+            choices: 2,
+            ..request()
+        })
+        .await;
+    let submitted = fixture.tokens.requests();
+    assert_eq!(submitted.len(), 2);
+    assert!(submitted.iter().all(|request| request.priority == Priority(4)));
+}
+
+#[tokio::test]
 async fn a_prompt_without_room_is_refused_before_anything_is_queued() {
     let fixture = Fixture::new();
     let message = Message {

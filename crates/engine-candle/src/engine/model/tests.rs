@@ -45,7 +45,11 @@ fn a_cache_too_small_for_the_context_shortens_it() {
     assert_eq!(paged("qwen3", 5).context_length(), 80);
     assert_eq!(paged("qwen3", 16).context_length(), 256);
     assert_eq!(paged("qwen3", 100).context_length(), 256);
-    assert_eq!(paged("qwen3", 0).context_length(), 16, "there is always one block");
+    assert_eq!(
+        paged("qwen3", 0).context_length(),
+        16,
+        "there is always one block"
+    );
 }
 
 #[test]
@@ -78,9 +82,14 @@ fn blocks_of_tensors_compute_the_same() {
         };
         let own = all(decoder.new_cache().unwrap());
         let tensors = all(decoder.new_cache_of_tensors().unwrap());
-        let largest = own.iter().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
+        let largest = own
+            .iter()
+            .fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
         for (own, tensors) in own.iter().zip(&tensors) {
-            assert!((own - tensors).abs() < 1e-4 * largest, "{name}: {own} is not {tensors}");
+            assert!(
+                (own - tensors).abs() < 1e-4 * largest,
+                "{name}: {own} is not {tensors}"
+            );
         }
     }
 }

@@ -73,7 +73,9 @@ impl KvStore {
     #[cfg(test)]
     pub(crate) fn of_tensors(layers: usize, shape: KvShape, capacity: usize) -> Result<Self> {
         let layer = || LayerStore::on_device(shape, capacity, DType::F32, &Device::Cpu);
-        let layers = std::iter::repeat_with(layer).take(layers).collect::<Result<_>>()?;
+        let layers = std::iter::repeat_with(layer)
+            .take(layers)
+            .collect::<Result<_>>()?;
         Ok(Self { layers, capacity })
     }
 
