@@ -328,6 +328,16 @@ fn swallows_text(tokenizer: &Tokenizer) -> bool {
     }
 }
 
+/// Special tokens of common templates that are not spelled like `<|im_start|>`.
+const OTHER_SPELLINGS: [&str; 6] = [
+    "<s>",
+    "</s>",
+    "<bos>",
+    "<eos>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+];
+
 /// Refuses a template that writes tokens like `<|im_start|>` which the tokenizer does not have:
 /// they would reach the model as plain text, and it would answer nonsense.
 fn check_special_tokens(template: &TemplateSource, files: &ModelFolder) -> Result<(), TextError> {
@@ -354,7 +364,22 @@ fn check_special_tokens(template: &TemplateSource, files: &ModelFolder) -> Resul
             rest = inside;
         }
     }
-    Ok(())
+    let unnamed = OTHER_SPELLINGS
+        .into_iter()
+        .filter(|token| template.source.contains(token));
+    // The variable is only as good as the token it stands for; an empty one stands for none.
+    let begins = files.bos_token.as_deref();
+    let begins = begins.filter(|token| !token.is_empty() && template.source.contains("bos_token"));
+    match unnamed
+        .chain(begins)
+        .find(|token| files.tokenizer.token_to_id(token).is_none())
+    {
+        None => Ok(()),
+        Some(token) => Err(TextError::UnknownToken {
+            file: template.file.clone(),
+            token: token.to_owned(),
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `config.json` from the metadata of a GGUF file.
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value, json};
 
 use super::file::GgufFile;
@@ -77,7 +79,7 @@ impl<'file> Settings<'file> {
         self.size(name)?.ok_or_else(|| missing(&self.key(name)))
     }
 
-    pub(super) fn unsupported(&self, name: &str, value: impl ToString, expected: &'static str) -> GgufError {
+    pub(super) fn unsupported(&self, name: &str, value: &dyn Display, expected: &'static str) -> GgufError {
         GgufError::Unsupported {
             key: self.key(name),
             value: value.to_string(),
@@ -98,7 +100,7 @@ impl<'file> Settings<'file> {
                     problem: format!("({first}) must be 0 or more"),
                 })
             }
-            _ => Err(self.unsupported(name, "different sizes", "the same for all layers")),
+            _ => Err(self.unsupported(name, &"different sizes", "the same for all layers")),
         }
     }
 }
@@ -167,7 +169,7 @@ fn head_dim(settings: &Settings<'_>, hidden_size: u64, heads: u64) -> Result<u64
         if let Some(other) = settings.size(name)?
             && other != head_dim
         {
-            return Err(settings.unsupported(name, other, "only the width of a head's keys"));
+            return Err(settings.unsupported(name, &other, "only the width of a head's keys"));
         }
     }
     Ok(head_dim)
@@ -184,16 +186,16 @@ fn refuse_unsupported(settings: &Settings<'_>) -> Result<(), GgufError> {
         });
     }
     if let Some(experts @ 1..) = settings.size("expert_count")? {
-        return Err(settings.unsupported("expert_count", experts, "models without experts"));
+        return Err(settings.unsupported("expert_count", &experts, "models without experts"));
     }
     let window = "attention.sliding_window";
     if let Some(positions) = settings.size(window)?
         && (1..settings.needed("context_length")?).contains(&positions)
     {
-        return Err(settings.unsupported(window, positions, "attention over the whole context"));
+        return Err(settings.unsupported(window, &positions, "attention over the whole context"));
     }
     if let Some(false) = settings.file.bool(&settings.key("attention.causal"))? {
-        return Err(settings.unsupported("attention.causal", false, "models that generate text"));
+        return Err(settings.unsupported("attention.causal", &false, "models that generate text"));
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ pub(super) fn scaling(settings: &Settings<'_>, head_dim: u64) -> Result<Value, G
         "yarn" => yarn(settings, factor.unwrap_or(1.0)),
         other => Err(settings.unsupported(
             name,
-            format!("`{}`", super::value::shortened(other)),
+            &format!("`{}`", super::value::shortened(other)),
             "none, linear or yarn",
         )),
     }
@@ -49,7 +49,7 @@ fn yarn(settings: &Settings<'_>, factor: f64) -> Result<Value, GgufError> {
     if let Some(multiplier) = settings.real("rope.scaling.yarn_log_multiplier")?
         && multiplier != 0.0
     {
-        return Err(settings.unsupported("rope.scaling.yarn_log_multiplier", multiplier, "only 0"));
+        return Err(settings.unsupported("rope.scaling.yarn_log_multiplier", &multiplier, "only 0"));
     }
     let original = match settings.size("rope.scaling.original_context_length")? {
         None => settings.needed("context_length")?,

@@ -417,6 +417,14 @@ fn files_of_two_models_are_refused() {
         "tokenizer_config.json",
         json!({ "eos_token": "<|eot_id|>" }).to_string(),
     )]);
+    for template in [
+        "<s>{{ messages[0].content }}",
+        "{{ bos_token }}{{ messages[0].content }}",
+    ] {
+        let settings = json!({ "bos_token": "<s>", "chat_template": template });
+        let token = refusal(&[("tokenizer_config.json", settings.to_string())]);
+        assert!(token.contains("names the special token \"<s>\""), "{token}");
+    }
     let too_large = TextModel::load(&tiny_chat(), 2000, TokenCount(512), Arc::new(SystemClock));
     assert!(matches!(
         too_large,

@@ -1,4 +1,4 @@
-//! SentencePiece BPE (`llama`, Llama 2 and its kin), in the form that Hugging Face converts it to.
+//! `SentencePiece` BPE (`llama`, Llama 2 and its kin), in the form that Hugging Face converts it to.
 
 use std::cmp::Reverse;
 
@@ -13,8 +13,8 @@ use crate::gguf::file::GgufFile;
 const SCORES: &str = "tokenizer.ggml.scores";
 /// The letter that stands for a space in pieces.
 const SPACE: &str = "\u{2581}";
-/// The longest piece that merges make, in bytes; SentencePiece's own limit is 16 letters unless
-/// the trainer raised it. Bounds the work, which grows with the square.
+/// The longest piece that merges make, in bytes; the trainer's own limit is 16 letters unless
+/// it was raised. Bounds the work, which grows with the square.
 const MAX_PIECE_BYTES: usize = 512;
 
 pub(super) fn tokenizer(
@@ -62,7 +62,7 @@ struct Merge<'file> {
     ids: [u32; 2],
 }
 
-/// SentencePiece always joins the two neighbours whose whole has the highest score; the library
+/// `SentencePiece` always joins the two neighbours whose whole has the highest score; the library
 /// wants the joins listed in that order. Scores fall strictly from piece to piece, so ties are only
 /// between the ways to put one piece together.
 fn merges<'file>(file: &GgufFile, tokens: &Tokens<'file>) -> Result<Vec<[&'file str; 2]>, GgufError> {

@@ -25,7 +25,7 @@ const ENDINGS: [&str; 8] = [
 /// A token with a role.
 struct Role {
     key: &'static str,
-    /// Its name in tokenizer_config.json; none for tokens that only end answers.
+    /// Its name in `tokenizer_config.json`; none for tokens that only end answers.
     field: Option<&'static str>,
     ends: bool,
     id: u32,
@@ -103,7 +103,7 @@ impl SpecialTokens {
         Ok(())
     }
 
-    /// As [`SpecialTokens::find_in_tokens`] for a whole tokenizer.json, where roles are played by
+    /// As [`SpecialTokens::find_in_tokens`] for a whole `tokenizer.json`, where roles are played by
     /// added tokens.
     pub(super) fn find_in_tokenizer(&mut self, tokenizer: &Value, rows: usize) -> Result<(), GgufError> {
         let added = tokenizer.get("added_tokens").and_then(Value::as_array);
@@ -175,7 +175,7 @@ impl SpecialTokens {
     }
 }
 
-/// Reads the tokenizer.json that a file brings along.
+/// Reads the `tokenizer.json` that a file brings along.
 pub(super) fn embedded_tokenizer(text: &str) -> Result<Value, GgufError> {
     let invalid = |problem: String| GgufError::Invalid {
         key: "tokenizer.huggingface.json".to_owned(),
