@@ -60,6 +60,7 @@ async fn measure(engine: &CandleEngine) -> Result<(f64, f64), Box<dyn std::error
         logprobs: None,
         span_limit: None,
         priority: Priority::default(),
+        account: None,
     };
     let start = Instant::now();
     let mut stream = engine.generate(request)?;

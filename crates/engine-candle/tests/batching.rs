@@ -97,6 +97,7 @@ fn request(asked: &Asked) -> GenerateRequest {
         logprobs: Some(0),
         span_limit: None,
         priority: Priority::default(),
+        account: None,
     }
 }
 

@@ -130,6 +130,7 @@ impl Fixture {
             logprobs: None,
             span_limit: None,
             priority: Priority::default(),
+            account: None,
         };
         let events: Vec<_> = block_on(engine.generate(request).unwrap().collect());
         let mut expected = vec![GenerateEvent::Started {

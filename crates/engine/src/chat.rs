@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use silica_types::{TokenCount, UsageSource};
+use silica_types::{AccountId, TokenCount, UsageSource};
 
 use crate::{EngineError, Feature, Priority, Sampling, Spent, Usage, WireRequest};
 
@@ -94,6 +94,8 @@ pub struct ChatRequest {
     pub demands: Vec<Feature>,
     /// How soon its turn comes when others wait too.
     pub priority: Priority,
+    /// Whose request it is. What an engine keeps of one account's requests serves no other's.
+    pub account: Option<AccountId>,
     /// The request as it came, if it came in OpenAI's dialect.
     pub wire: Option<WireRequest>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::Stream;
-use silica_types::TokenCount;
+use silica_types::{AccountId, TokenCount};
 use tokio::sync::mpsc;
 
 use crate::{EngineError, Sampling};
@@ -62,6 +62,10 @@ pub struct GenerateRequest {
     pub span_limit: Option<SpanLimit>,
     /// How soon its turn comes when others wait too.
     pub priority: Priority,
+    /// Whose request it is; `None` counts as an account of its own. What was computed for one
+    /// account is reused for that account only: how soon an answer begins, and the number of cached
+    /// tokens, would tell what others have asked.
+    pub account: Option<AccountId>,
 }
 
 /// The rank of a request among those that wait: higher goes first, for a bounded time. 0, the

@@ -116,6 +116,7 @@ fn request() -> ChatRequest {
         thinking: Thinking::default(),
         demands: Vec::new(),
         priority: Priority::default(),
+        account: None,
         wire: None,
     }
 }

@@ -65,8 +65,11 @@ impl Admitted {
     /// Anything known before the engine has begun to answer. What was reserved is given back.
     pub async fn chat(self, request: ChatRequest, delivery: Delivery) -> Result<Call, GatewayError> {
         let choices = request.choices;
-        let priority = priority_of(self.entry.level());
-        let request = ChatRequest { priority, ..request };
+        let request = ChatRequest {
+            priority: priority_of(self.entry.level()),
+            account: Some(self.entry.account()),
+            ..request
+        };
         let (record, seat, (first, stream)) = self
             .run(delivery, |model| {
                 check_features(model, &request)?;

@@ -170,6 +170,7 @@ impl<E: TokenEngine> PreparedText<E> {
                 logprobs: request.logprobs,
                 span_limit: prompt.reasoning_limit.clone(),
                 priority: request.priority,
+                account: request.account,
             })?;
             answer.add(sequence, &settings);
         }

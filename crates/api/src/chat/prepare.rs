@@ -65,8 +65,9 @@ pub(super) fn engine_request(
             budget: body.thinking_budget.map(TokenCount),
         },
         demands,
-        // Set where the call is admitted, by its account's usage level.
+        // Both are set where the call is admitted.
         priority: Priority::default(),
+        account: None,
         wire: Some(original),
     })
 }

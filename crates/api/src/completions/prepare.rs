@@ -46,6 +46,7 @@ pub(super) fn engine_request(
         thinking: Thinking::default(),
         demands: Vec::new(),
         priority: Priority::default(),
+        account: None,
         wire: Some(original),
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> C
         thinking: thinking(body.thinking, model),
         demands,
         priority: Priority::default(),
+        account: None,
         wire: None,
     }
 }

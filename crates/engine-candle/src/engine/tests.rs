@@ -153,6 +153,7 @@ fn request(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
         logprobs: None,
         span_limit: None,
         priority: Priority::default(),
+        account: None,
     }
 }
 

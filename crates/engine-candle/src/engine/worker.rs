@@ -106,7 +106,8 @@ impl<M: LogitsModel> Worker<M> {
     /// Gives the first waiting request a place. False when there is none or it does not fit.
     fn admit_waiting(&mut self) -> bool {
         let taken = self.queue.take(|request| {
-            let mut table = self.pool.table();
+            let account = request.account.map(|account| account.as_uuid().as_u128());
+            let mut table = self.pool.table(account.unwrap_or_default());
             if self.sharing == Sharing::Shared {
                 table.adopt(&request.prompt);
             }

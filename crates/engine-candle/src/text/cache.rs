@@ -22,7 +22,7 @@ pub struct KvView<'sequence> {
 impl KvCache {
     /// Makes an empty cache with all blocks of a store.
     pub(crate) fn new(store: KvStore) -> Self {
-        let mut table = BlockPool::new(store.capacity()).table();
+        let mut table = BlockPool::new(store.capacity()).table(0);
         table.reserve(store.capacity() * BLOCK);
         Self { store, table }
     }

@@ -50,6 +50,7 @@ pub(crate) fn request(script: &UpstreamScript) -> ChatRequest {
         thinking: Thinking::default(),
         demands: Vec::new(),
         priority: Priority::default(),
+        account: None,
         wire: None,
     }
 }

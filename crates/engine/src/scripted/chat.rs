@@ -423,6 +423,7 @@ mod tests {
             thinking: Thinking::default(),
             demands: Vec::new(),
             priority: Priority::default(),
+            account: None,
             wire: None,
         }
     }

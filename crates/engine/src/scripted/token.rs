@@ -202,6 +202,7 @@ mod tests {
             logprobs: None,
             span_limit: None,
             priority: Priority::default(),
+            account: None,
         }
     }
 

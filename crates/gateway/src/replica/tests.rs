@@ -90,6 +90,7 @@ fn chat(texts: &[&str]) -> ChatRequest {
         thinking: Thinking::default(),
         demands: Vec::new(),
         priority: Priority::default(),
+        account: None,
         wire: None,
     }
 }

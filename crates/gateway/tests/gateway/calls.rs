@@ -247,7 +247,9 @@ async fn the_usage_level_of_the_account_is_the_priority_in_the_engine() {
             .await
             .unwrap();
         drop(fixture.chat("m").await.unwrap());
-        assert_eq!(engine.requests().last().unwrap().priority, Priority(priority));
+        let asked = engine.requests().pop().unwrap();
+        assert_eq!(asked.priority, Priority(priority));
+        assert_eq!(asked.account, Some(account.id));
     }
 }
 

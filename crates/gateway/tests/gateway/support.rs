@@ -200,6 +200,7 @@ pub(crate) fn request() -> ChatRequest {
         thinking: Thinking::default(),
         demands: Vec::new(),
         priority: Priority::default(),
+        account: None,
         wire: None,
     }
 }

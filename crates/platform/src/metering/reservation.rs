@@ -6,7 +6,7 @@ use silica_billing::{
     UsageEvent, UsageLevel,
 };
 use silica_journal::Commit;
-use silica_types::{ModelName, Money, RequestId, TraceId, UsageSource};
+use silica_types::{AccountId, ModelName, Money, RequestId, TraceId, UsageSource};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Entry, Meter, Refusal, Standings};
@@ -55,6 +55,11 @@ struct Open {
 }
 
 impl Entry {
+    /// The account that is limited and billed.
+    pub const fn account(&self) -> AccountId {
+        self.caller.account
+    }
+
     /// The usage level of the caller's account as it is now.
     pub fn level(&self) -> UsageLevel {
         self.meter.0.platform.level_of(&self.caller)

@@ -52,6 +52,7 @@ fn request(text: &str) -> ChatRequest {
         thinking: Thinking::default(),
         demands: Vec::new(),
         priority: Priority::default(),
+        account: None,
         wire: None,
     }
 }

@@ -40,6 +40,7 @@ fn the_engine_serves_every_number_format() {
             logprobs: None,
             span_limit: None,
             priority: Priority::default(),
+            account: None,
         };
         let events: Vec<_> = block_on(engine.generate(request).unwrap().collect());
         assert_eq!(events.len(), 7, "{dtype:?}");

@@ -111,11 +111,11 @@ proptest! {
             let pool = BlockPool::new(model.blocks());
             let first: Vec<u32> = shared.iter().chain(&first).copied().collect();
             let second: Vec<u32> = shared.iter().chain(&second).copied().collect();
-            let without = computed(&model, &mut pool.table(), &second, second_part);
+            let without = computed(&model, &mut pool.table(0), &second, second_part);
             // Another pool over the same memory: what stands there is overwritten.
             let pool = BlockPool::new(model.blocks());
-            computed(&model, &mut pool.table(), &first, first_part);
-            let mut table = pool.table();
+            computed(&model, &mut pool.table(0), &first, first_part);
+            let mut table = pool.table(0);
             prop_assert!(table.adopt(&second) >= (shared.len() - 1) / BLOCK * BLOCK);
             let with = computed(&model, &mut table, &second, first_part);
             let largest = without.iter().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use proptest::prelude::*;
+use silica_types::{AccountId, SystemClock};
 
 use super::*;
 use crate::text::cache::blocks::BLOCK;
@@ -243,6 +244,24 @@ fn a_prompt_that_begins_like_an_earlier_sequence_is_computed_from_there() {
         cached, 128,
         "the last token of the answer was drawn and not computed"
     );
+}
+
+#[test]
+fn what_one_account_asked_is_not_found_by_another() {
+    let engine = remembering(1000, 100, 4);
+    let ask = |account| {
+        let mut request = unstopped(&prompt(100, 1), 5);
+        request.account = account;
+        answered(engine.generate(request).unwrap())
+    };
+    let accounts = [(); 2].map(|()| Some(AccountId::new(&SystemClock)));
+    let expected = expected(&prompt(100, 1), 5);
+    for account in [None, accounts[0], accounts[1]] {
+        assert_eq!(ask(account), (expected.clone(), 0));
+    }
+    for account in [None, accounts[0], accounts[1]] {
+        assert_eq!(ask(account), (expected.clone(), 96));
+    }
 }
 
 #[test]

@@ -16,9 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Positions in a block.
 pub(crate) const BLOCK: usize = 16;
 
-/// The name that stands for "no blocks before this one".
-const ROOT: u64 = 0;
-
 /// The number of a block in the store.
 pub(crate) type BlockId = u32;
 
@@ -46,8 +43,22 @@ pub(crate) struct BlockTable {
     length: usize,
     /// So many of the first blocks are named.
     named: usize,
-    /// The name of the last named block.
-    last_name: u64,
+    /// Who may share its blocks.
+    scope: Scope,
+    /// What the next block to be named follows.
+    before: Before,
+}
+
+/// Sequences share blocks with those of the same scope only.
+pub(crate) type Scope = u128;
+
+/// What comes before a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Before {
+    /// Nothing: it begins the sequences of a scope.
+    Nothing(Scope),
+    /// The block of this name. Names are never given out twice.
+    Block(u64),
 }
 
 #[derive(Debug)]
@@ -71,12 +82,11 @@ struct BlockState {
     name: Option<(u64, Content)>,
 }
 
-/// What a named block holds: the block before it, by a name that is never given out twice, and its
-/// own tokens. Compared in full, so that no collision of hashes can show one request another's
-/// data.
+/// What a named block holds: what comes before it and its own tokens. Compared in full, so that no
+/// collision of hashes can show one request another's data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Content {
-    before: u64,
+    before: Before,
     tokens: [u32; BLOCK],
 }
 
@@ -89,18 +99,19 @@ impl BlockPool {
             free: Vec::new(),
             idle: BTreeMap::new(),
             known: HashMap::new(),
-            last: ROOT,
+            last: 0,
         })))
     }
 
     /// Makes a table without blocks.
-    pub(crate) fn table(&self) -> BlockTable {
+    pub(crate) fn table(&self, scope: Scope) -> BlockTable {
         BlockTable {
             pool: self.clone(),
             blocks: Vec::new(),
             length: 0,
             named: 0,
-            last_name: ROOT,
+            scope,
+            before: Before::Nothing(scope),
         }
     }
 
@@ -150,7 +161,7 @@ impl BlockTable {
         let (chunks, _) = tokens.as_chunks::<BLOCK>();
         for tokens in chunks.iter().take(last).skip(self.named) {
             let content = Content {
-                before: self.last_name,
+                before: self.before,
                 tokens: *tokens,
             };
             let Some((id, name)) = pool.find(&content) else {
@@ -158,7 +169,7 @@ impl BlockTable {
             };
             pool.hold(id);
             self.blocks.push(id);
-            self.last_name = name;
+            self.before = Before::Block(name);
             self.named += 1;
             self.length += BLOCK;
         }
@@ -204,16 +215,16 @@ impl BlockTable {
         let unnamed = self.blocks.iter_mut().zip(chunks).take(full).skip(self.named);
         for (id, tokens) in unnamed {
             let content = Content {
-                before: self.last_name,
+                before: self.before,
                 tokens: *tokens,
             };
             if let Some((other, name)) = pool.find(&content) {
                 pool.hold(other);
                 pool.release(*id);
                 *id = other;
-                self.last_name = name;
+                self.before = Before::Block(name);
             } else {
-                self.last_name = pool.name(*id, content);
+                self.before = Before::Block(pool.name(*id, content));
             }
             self.named += 1;
         }
@@ -229,7 +240,7 @@ impl BlockTable {
         }
         self.length = 0;
         self.named = 0;
-        self.last_name = ROOT;
+        self.before = Before::Nothing(self.scope);
     }
 }
 

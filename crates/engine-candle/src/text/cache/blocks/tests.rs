@@ -10,7 +10,7 @@ fn tokens(count: usize) -> Vec<u32> {
 
 /// A table with the state of these tokens, computed by itself.
 fn computed(pool: &BlockPool, tokens: &[u32]) -> BlockTable {
-    let mut table = pool.table();
+    let mut table = pool.table(0);
     assert!(table.reserve(tokens.len()));
     table.advance(tokens.len());
     table.name(tokens);
@@ -21,17 +21,17 @@ fn computed(pool: &BlockPool, tokens: &[u32]) -> BlockTable {
 fn a_beginning_that_is_there_is_taken_over_but_for_the_last_token() {
     let pool = BlockPool::new(10);
     let first = computed(&pool, &tokens(40));
-    let mut second = pool.table();
+    let mut second = pool.table(0);
     assert_eq!(second.adopt(&tokens(32)), 16, "its last token has to be computed");
-    let mut third = pool.table();
+    let mut third = pool.table(0);
     assert_eq!(third.adopt(&tokens(33)), 32);
     assert_eq!(third.blocks(), &first.blocks()[..2]);
     assert_eq!(third.len(), 32);
     let mut other = tokens(40);
     other[17] = 99;
-    assert_eq!(pool.table().adopt(&other), 16, "up to the first difference");
+    assert_eq!(pool.table(0).adopt(&other), 16, "up to the first difference");
     other[0] = 99;
-    assert_eq!(pool.table().adopt(&other), 0);
+    assert_eq!(pool.table(0).adopt(&other), 0);
 }
 
 #[test]
@@ -41,7 +41,17 @@ fn the_same_tokens_after_other_ones_are_something_else() {
     let _first = computed(&pool, &twice);
     let mut shifted: Vec<u32> = vec![7; 16];
     shifted.extend(tokens(17));
-    assert_eq!(pool.table().adopt(&shifted), 0);
+    assert_eq!(pool.table(0).adopt(&shifted), 0);
+}
+
+#[test]
+fn nothing_is_found_from_another_scope() {
+    let pool = BlockPool::new(10);
+    let _first = computed(&pool, &tokens(40));
+    let mut other = pool.table(1);
+    assert_eq!(other.adopt(&tokens(40)), 0);
+    other.clear();
+    assert_eq!(other.adopt(&tokens(40)), 0, "also when it begins anew");
 }
 
 #[test]
@@ -60,16 +70,16 @@ fn blocks_are_found_until_they_are_needed_and_the_least_recently_used_go_first()
         }
     );
     drop({
-        let mut table = pool.table();
+        let mut table = pool.table(0);
         assert_eq!(table.adopt(&old), 16);
         table
     });
-    let mut large = pool.table();
+    let mut large = pool.table(0);
     assert!(large.reserve(3 * BLOCK));
-    assert_eq!(pool.table().adopt(&new), 0, "evicted: the other was used later");
-    assert_eq!(pool.table().adopt(&old), 16);
+    assert_eq!(pool.table(0).adopt(&new), 0, "evicted: the other was used later");
+    assert_eq!(pool.table(0).adopt(&old), 16);
     assert!(large.reserve(4 * BLOCK));
-    assert_eq!(pool.table().adopt(&old), 0);
+    assert_eq!(pool.table(0).adopt(&old), 0);
     assert!(!large.reserve(5 * BLOCK), "there are four");
     assert_eq!(large.blocks().len(), 4, "all or nothing");
 }
@@ -78,15 +88,15 @@ fn blocks_are_found_until_they_are_needed_and_the_least_recently_used_go_first()
 fn the_end_of_a_sequence_is_evicted_before_its_beginning() {
     let pool = BlockPool::new(4);
     drop(computed(&pool, &tokens(64)));
-    let mut other = pool.table();
+    let mut other = pool.table(0);
     assert!(other.reserve(1));
-    assert_eq!(pool.table().adopt(&tokens(65)), 48);
+    assert_eq!(pool.table(0).adopt(&tokens(65)), 48);
 }
 
 #[test]
 fn content_that_two_sequences_computed_is_kept_once() {
     let pool = BlockPool::new(10);
-    let mut tables: Vec<_> = (0..2).map(|_| pool.table()).collect();
+    let mut tables: Vec<_> = (0..2).map(|_| pool.table(0)).collect();
     for table in &mut tables {
         assert!(table.reserve(20));
         table.advance(20);
@@ -105,7 +115,7 @@ fn nothing_is_taken_over_in_the_middle_of_a_block() {
     let _there = computed(&pool, &tokens(64));
     let mut table = computed(&pool, &tokens(20));
     assert_eq!(table.adopt(&tokens(64)), 0);
-    let mut reserved = pool.table();
+    let mut reserved = pool.table(0);
     assert!(reserved.reserve(1));
     assert_eq!(reserved.adopt(&tokens(64)), 0, "it has a block to write into");
 }
@@ -142,7 +152,7 @@ struct World {
 impl World {
     fn new(capacity: usize) -> Self {
         let pool = BlockPool::new(capacity);
-        let tables = (0..4).map(|_| (pool.table(), Vec::new())).collect();
+        let tables = (0..4).map(|_| (pool.table(0), Vec::new())).collect();
         Self {
             pool,
             tables,
