@@ -78,7 +78,7 @@ pub enum GgufError {
     },
     /// A tensor's quantisation is not one that this engine computes with.
     #[error(
-        "tensor {tensor} has the quantisation {format}; supported are F32, F16, BF16, Q4_0, Q8_0, Q4_K and Q6_K"
+        "tensor {tensor} has the quantisation {format}; supported are F32, F16, BF16, Q4_0, Q5_0, Q8_0, Q4_K and Q6_K"
     )]
     Quantisation {
         /// The tensor's name.

@@ -7,6 +7,9 @@ pub(crate) enum TensorFormat {
     F16,
     Bf16,
     Q4_0,
+    /// What llama.cpp writes into `Q4_K_M` files where a row is no multiple of 256 values, as in
+    /// Qwen2.5-0.5B.
+    Q5_0,
     Q8_0,
     Q4K,
     Q6K,
@@ -30,11 +33,12 @@ pub(crate) struct GgufTensor {
 
 impl TensorFormat {
     /// All of them.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::F32,
         Self::F16,
         Self::Bf16,
         Self::Q4_0,
+        Self::Q5_0,
         Self::Q8_0,
         Self::Q4K,
         Self::Q6K,
@@ -47,6 +51,7 @@ impl TensorFormat {
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
             Self::Q4_0 => "Q4_0",
+            Self::Q5_0 => "Q5_0",
             Self::Q8_0 => "Q8_0",
             Self::Q4K => "Q4_K",
             Self::Q6K => "Q6_K",
@@ -59,6 +64,7 @@ impl TensorFormat {
             0 => Some(Self::F32),
             1 => Some(Self::F16),
             2 => Some(Self::Q4_0),
+            6 => Some(Self::Q5_0),
             8 => Some(Self::Q8_0),
             12 => Some(Self::Q4K),
             14 => Some(Self::Q6K),
@@ -71,7 +77,7 @@ impl TensorFormat {
     pub(crate) fn block_values(self) -> u64 {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 1,
-            Self::Q4_0 | Self::Q8_0 => 32,
+            Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => 32,
             Self::Q4K | Self::Q6K => 256,
         }
     }
@@ -84,6 +90,8 @@ impl TensorFormat {
             // A scale of two bytes and 32 values of 4 or 8 bits.
             Self::Q4_0 => 2 + 16,
             Self::Q8_0 => 2 + 32,
+            // A scale, the fifth bits, the low four.
+            Self::Q5_0 => 2 + 4 + 16,
             // Scale and minimum, the packed scales of 8 sub-blocks, values of 4 bits.
             Self::Q4K => 2 + 2 + 12 + 128,
             // Low 4 bits, high 2 bits, the scales of 16 sub-blocks, a scale.
