@@ -20,8 +20,8 @@ pub(crate) struct EngineConfig {
     /// The most sequences that one model computes at the same time.
     pub(crate) max_sequences: u32,
     /// Memory for the keys and values of all sequences of one model, in MiB, taken as it is used.
-    /// What running sequences leave of it keeps earlier prompts, so that requests that begin alike
-    /// start sooner. Too little for one sequence of the model's context shortens the context.
+    /// What running sequences leave of it keeps earlier prompts, so that requests of one
+    /// account that begin alike start sooner. Too little for one sequence of the model's context shortens the context.
     pub(crate) kv_cache_mb: u32,
     /// The most sequences that may wait for a place; further requests are refused with 503.
     pub(crate) max_waiting: u32,
