@@ -6,6 +6,8 @@ For each family a folder in `crates/engine-candle/tests/fixtures/gguf/`:
     model-f16.gguf (-q8_0, -q4_0)    the same weights, written by the package `gguf`
     tokens.json                      texts, and the ids that the original tokenizer makes of them
 
+and `tiny-chat-text.gguf`, the metadata of the demo model with the original tokenizer.json in it.
+
 The original tokenizers are trained here on a few sentences. What splits texts is not ours: for
 Qwen the class in `transformers`, for Llama 3 the pattern of its converter, for Llama 2
 SentencePiece itself.
@@ -212,6 +214,20 @@ def write_fixture(
     (folder / "tokens.json").write_text(content + "\n")
 
 
+def write_demo() -> None:
+    """The text side of the demo model; its weights would be too large, so one column stands in."""
+    folder = FIXTURES.parents[4] / "models/tiny-chat"
+    config = json.loads((folder / "config.json").read_text())
+    writer = gguf.GGUFWriter(FIXTURES / "tiny-chat-text.gguf", "qwen3")
+    convert.add_settings(writer, config, config["head_dim"])
+    convert.folder_tokenizer(folder, None)(writer)
+    writer.add_tensor("token_embd.weight", np.zeros((config["vocab_size"], 1), np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main() -> None:
     qwen, llama3, pieces = qwen_tokenizer(), llama3_tokenizer(), piece_model()
     ids = lambda tokenizer: lambda text: tokenizer.encode(text, add_special_tokens=False).ids
@@ -231,6 +247,7 @@ def main() -> None:
     encode = lambda text: pieces.EncodeAsIds(text)
     untied = {"tie_word_embeddings": False}
     write_fixture("llama2", "llama", untied, piece_adder(pieces), encode, 4, f16)
+    write_demo()
 
 
 if __name__ == "__main__":

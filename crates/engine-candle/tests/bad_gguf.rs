@@ -24,6 +24,12 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(fixtures.join(name).join("model-f16.gguf")).unwrap()
 }
 
+/// The metadata of the demo model, with a whole tokenizer.json in it.
+fn demo() -> Vec<u8> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
+    fs::read(fixtures.join("tiny-chat-text.gguf")).unwrap()
+}
+
 fn open(bytes: &[u8]) -> (PathBuf, Result<GgufModel, LoadError>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("some.gguf");
@@ -93,8 +99,11 @@ fn tensor(name: &str, sizes: &[u64], kind: u32, offset: u64) -> Vec<u8> {
 
 /// The fixture with the first occurrence of some bytes replaced by others of the same length.
 fn replaced(name: &str, old: &[u8], new: &[u8]) -> Vec<u8> {
+    replaced_in(fixture(name), old, new)
+}
+
+fn replaced_in(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     assert_eq!(old.len(), new.len());
-    let mut bytes = fixture(name);
     let mut windows = bytes.windows(old.len());
     let start = windows.position(|window| window == old).unwrap();
     bytes[start..start + old.len()].copy_from_slice(new);
@@ -267,6 +276,16 @@ fn a_tokenizer_that_cannot_be_converted() {
     assert_refused(&no_scores, "the setting tokenizer.ggml.scores is missing");
     let twice = replaced("llama2", &text("<0x00>"), &text("<0x01>"));
     assert_refused(&twice, "has `<0x01>` twice, as 3 and 4");
+}
+
+#[test]
+fn a_tokenizer_brought_along_that_is_damaged() {
+    let cut = replaced_in(demo(), b"\"version\": \"1.0\"", b"\"version\"; \"1.0\"");
+    assert_refused(&cut, "tokenizer.huggingface.json is not valid JSON");
+    let no_model = replaced_in(demo(), b"\"model\": {", b"\"MODEL\": {");
+    assert_refused(&no_model, "tokenizer.huggingface.json has no `model`");
+    let no_end = replaced_in(demo(), b"\"id\": 3002", b"\"id\": 9002");
+    assert_refused(&no_end, "tokenizer.ggml.eos_token_id (3002) is none");
 }
 
 #[test]

@@ -134,3 +134,25 @@ fn files_that_are_there_stay() {
     assert_eq!(kept, "{}");
     assert!(folder.path().join("tokenizer.json").is_file());
 }
+
+#[test]
+fn a_tokenizer_that_the_file_brings_along_is_taken_as_it_is() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = fixtures.join("tests/fixtures/gguf/tiny-chat-text.gguf");
+    let original = fixtures.join("../../models/tiny-chat");
+    let folder = tempfile::tempdir().unwrap();
+    GgufModel::open(&file)
+        .unwrap()
+        .write_files(folder.path())
+        .unwrap();
+    let pair = |name: &str| (json(&folder.path().join(name)), json(&original.join(name)));
+    let (tokenizer, expected) = pair("tokenizer.json");
+    assert_eq!(tokenizer, expected);
+    let (settings, expected) = pair("tokenizer_config.json");
+    assert_eq!(settings["eos_token"], expected["eos_token"]);
+    assert_eq!(settings["chat_template"], expected["chat_template"]);
+    let (generation, expected) = pair("generation_config.json");
+    assert_eq!(generation["eos_token_id"], expected["eos_token_id"]);
+    let (config, expected) = (ModelConfig::read(folder.path()), ModelConfig::read(&original));
+    assert_eq!(config.unwrap(), expected.unwrap());
+}
