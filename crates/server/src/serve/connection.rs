@@ -189,7 +189,7 @@ mod tests {
         let mut silence = pin!(activity.idle_for(limit));
         tokio::select! {
             () = silence.as_mut() => panic!("a request is in progress"),
-            () = tokio::time::sleep(limit * 5) => {}
+            () = sleep(limit * 5) => {}
         }
         drop(running);
         let before = tokio::time::Instant::now();
