@@ -121,7 +121,7 @@ async fn an_answer_of_many_log_probabilities_is_whole() {
 async fn the_defaults_are_those_of_february_2025() {
     let app = App::new().await;
     app.chat(&chat("silica/plain", &json!({}))).await;
-    insta::assert_debug_snapshot!(app.engine.requests());
+    insta::assert_debug_snapshot!(app.requests());
 }
 
 #[tokio::test]

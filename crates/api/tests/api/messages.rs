@@ -150,7 +150,7 @@ async fn blocks_become_messages_of_a_chat() {
     });
     let answer = send(&app, "full", fields).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    insta::assert_debug_snapshot!(app.engine.requests());
+    insta::assert_debug_snapshot!(app.requests());
 }
 
 #[tokio::test]

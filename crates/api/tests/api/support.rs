@@ -14,8 +14,8 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use silica_api::{ApiConfig, ApiState};
-use silica_engine::Engines;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
+use silica_engine::{ChatRequest, Engines};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
 use silica_platform::{
     AccountChanges, AccountStatus, Bucket, BucketKind, DatabaseUrl, Deployment, Meter, ModelFeature,
@@ -46,6 +46,18 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// What the engine was asked, without the account, whose id is new in each run.
+    pub(crate) fn requests(&self) -> Vec<ChatRequest> {
+        let mut requests = self.engine.requests();
+        for request in &mut requests {
+            assert!(
+                request.account.take().is_some(),
+                "the engine knows whose prompt it is"
+            );
+        }
+        requests
+    }
+
     pub(crate) async fn new() -> Self {
         Self::with_config(ApiConfig::default()).await
     }
