@@ -6,6 +6,7 @@
 //! sequence's answer is the same bit for bit, alone or in a batch, computed or reused.
 
 mod kernel;
+mod numbers;
 
 use std::sync::Mutex;
 
