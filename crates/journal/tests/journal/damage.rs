@@ -25,7 +25,7 @@ pub(crate) fn damage_of(error: JournalError) -> Damage {
     }
 }
 
-/// Rows that a page has room for: an event takes 190 bytes or more.
+/// Rows that a page holds: 41 were the most seen, which is 200 bytes a row, and two are allowed beside.
 const MOST_ROWS: u64 = 43;
 
 #[tokio::test]
