@@ -27,7 +27,8 @@ pub use self::import::GgufModel;
     unused_imports,
     reason = "read by the weights, which take tensors from either format"
 )]
-pub(crate) use self::tensor::{GgufTensor, TensorFormat};
+pub(crate) use self::tensor::GgufTensor;
+pub(crate) use self::tensor::TensorFormat;
 
 /// The name of the weight file in a model folder whose weights are a GGUF.
 pub const GGUF_WEIGHTS: &str = "model.gguf";

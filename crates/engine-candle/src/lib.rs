@@ -21,6 +21,11 @@
 mod engine;
 mod error;
 mod gguf;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the layers of the text models move to it next")
+)]
+mod kernels;
 mod options;
 mod text;
 

@@ -33,7 +33,7 @@ pub(crate) struct GgufTensor {
 
 impl TensorFormat {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::F32,
         Self::F16,
         Self::Bf16,

@@ -1,0 +1,125 @@
+//! ggml's blocks of quantised values: what is in them, and how values are rounded into them.
+//!
+//! The definitions are those of `ggml-quants.c`: `dequantize_row_*` and `quantize_row_*_ref`.
+
+use half::f16;
+
+use super::ShapeError;
+use crate::gguf::TensorFormat;
+
+/// Values in the smallest group with a scale of its own for activations, and in most blocks.
+pub(super) const BLOCK: usize = 32;
+
+/// Rounds `values` (whole blocks) into blocks of `format` and appends their bytes.
+///
+/// # Errors
+/// [`ShapeError::NoRounding`] for the formats whose rounding is a search (Q4_K, Q6_K): they are
+/// read, and not made.
+pub(super) fn quantise(format: TensorFormat, values: &[f32], bytes: &mut Vec<u8>) -> Result<(), ShapeError> {
+    match format {
+        TensorFormat::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+        TensorFormat::F16 => bytes.extend(
+            values
+                .iter()
+                .flat_map(|value| f16::from_f32(*value).to_le_bytes()),
+        ),
+        TensorFormat::Bf16 => bytes.extend(
+            values
+                .iter()
+                .flat_map(|value| half::bf16::from_f32(*value).to_le_bytes()),
+        ),
+        TensorFormat::Q4_0 => each_block(values, |block| quantise_q4_0(block, bytes)),
+        TensorFormat::Q5_0 => each_block(values, |block| quantise_q5_0(block, bytes)),
+        TensorFormat::Q8_0 => each_block(values, |block| quantise_q8_0(block, bytes)),
+        TensorFormat::Q4K | TensorFormat::Q6K => return Err(ShapeError::NoRounding { format }),
+    }
+    Ok(())
+}
+
+fn each_block(values: &[f32], mut round: impl FnMut(&[f32; BLOCK])) {
+    for block in values.as_chunks::<BLOCK>().0 {
+        round(block);
+    }
+}
+
+/// The value that is furthest from zero, with its sign; the first of several.
+fn furthest(block: &[f32; BLOCK]) -> f32 {
+    block.iter().fold(
+        0.0,
+        |found: f32, value| if value.abs() > found.abs() { *value } else { found },
+    )
+}
+
+/// One over a scale, or 0 for a block of zeros.
+fn inverse(scale: f32) -> f32 {
+    if scale == 0.0 { 0.0 } else { 1.0 / scale }
+}
+
+/// Cuts `value + middle` to an unsigned code of at most `largest`; a middle and a half rounds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts of floats saturate, and the result is bounded by `largest`"
+)]
+fn code(value: f32, middle: f32, largest: u8) -> u8 {
+    ((value + middle) as u8).min(largest)
+}
+
+fn quantise_q4_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+    let scale = furthest(block) / -8.0;
+    let inverse = inverse(scale);
+    bytes.extend(f16::from_f32(scale).to_le_bytes());
+    let (low, high) = block.split_at(BLOCK / 2);
+    bytes.extend(
+        low.iter()
+            .zip(high)
+            .map(|(low, high)| code(low * inverse, 8.5, 15) | code(high * inverse, 8.5, 15) << 4),
+    );
+}
+
+fn quantise_q5_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+    let scale = furthest(block) / -16.0;
+    let inverse = inverse(scale);
+    bytes.extend(f16::from_f32(scale).to_le_bytes());
+    let codes = block.map(|value| code(value * inverse, 16.5, 31));
+    let fifth = codes
+        .iter()
+        .rev()
+        .fold(0_u32, |bits, code| bits << 1 | u32::from(code >> 4));
+    bytes.extend(fifth.to_le_bytes());
+    let (low, high) = codes.split_at(BLOCK / 2);
+    bytes.extend(
+        low.iter()
+            .zip(high)
+            .map(|(low, high)| (low & 15) | (high & 15) << 4),
+    );
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "at most 127 after the division by the scale"
+)]
+fn quantise_q8_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+    let scale = furthest(block).abs() / 127.0;
+    let inverse = inverse(scale);
+    bytes.extend(f16::from_f32(scale).to_le_bytes());
+    bytes.extend(
+        block
+            .iter()
+            .map(|value| ((value * inverse).round() as i8).to_le_bytes()[0]),
+    );
+}
+
+/// The scale and the minimum, of 6 bits each, of sub-block `index` of a Q4_K block; `packed` are
+/// its 12 bytes of them (`get_scale_min_k4`).
+pub(super) fn q4_k_scale(packed: &[u8], index: usize) -> (u8, u8) {
+    if index < 4 {
+        (packed[index] & 63, packed[index + 4] & 63)
+    } else {
+        let (low, high) = (packed[index + 4], index - 4);
+        (
+            (low & 15) | packed[high] >> 6 << 4,
+            low >> 4 | packed[high + 4] >> 6 << 4,
+        )
+    }
+}

@@ -1,0 +1,218 @@
+//! The rows of activations that a product takes.
+
+use std::cell::OnceCell;
+
+use rayon::prelude::*;
+
+use super::blocks::BLOCK;
+
+/// Values below which rounding is not worth the other threads' wake-up.
+const MIN_PARALLEL_VALUES: usize = 1 << 15;
+/// Below this a block counts as zeros: one over its scale would not be a finite f32.
+const SMALLEST: f32 = 1e-35;
+
+/// Rows of activations, row-major. Rounded to int8 blocks at most once, when the first quantised
+/// matrix asks for it; several matrices share the result.
+///
+/// It cannot be shared between threads: a thread that waits for others' work inside the rounding
+/// could otherwise be given work that waits for the rounding.
+pub(crate) struct Input<'data> {
+    values: &'data [f32],
+    rows: usize,
+    columns: usize,
+    rounded: OnceCell<Rounded>,
+    widened: OnceCell<Vec<i16>>,
+}
+
+impl<'data> Input<'data> {
+    /// `values` are `rows` times `columns`.
+    pub(crate) fn new(values: &'data [f32], rows: usize, columns: usize) -> Self {
+        debug_assert_eq!(values.len(), rows * columns, "rows of activations");
+        Self {
+            values,
+            rows,
+            columns,
+            rounded: OnceCell::new(),
+            widened: OnceCell::new(),
+        }
+    }
+
+    /// How many rows there are.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many values a row has.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn values(&self) -> &'data [f32] {
+        self.values
+    }
+
+    /// The rows in int8; the columns are whole blocks.
+    pub(super) fn rounded(&self) -> &Rounded {
+        self.rounded
+            .get_or_init(|| Rounded::of(self.values, self.rows, self.columns))
+    }
+
+    /// The values of [`Self::rounded`] in i16.
+    pub(super) fn widened(&self) -> &[i16] {
+        self.widened.get_or_init(|| {
+            self.rounded()
+                .values
+                .iter()
+                .map(|value| i16::from(*value))
+                .collect()
+        })
+    }
+}
+
+/// Activations in blocks of 32 columns: int8 times a scale, as ggml's Q8_0 with a scale in f32.
+///
+/// All rows of the first block come first, then all rows of the second, so that a product which
+/// has one block of weights at hand reads forward. What a row becomes depends on that row alone.
+pub(super) struct Rounded {
+    pub(super) rows: usize,
+    /// 32 values for each block and row.
+    pub(super) values: Vec<i8>,
+    /// For each block and row.
+    pub(super) scales: Vec<f32>,
+    /// For each block and row the sums of the values of its first and its second half.
+    pub(super) sums: Vec<[i16; 2]>,
+}
+
+impl Rounded {
+    fn of(values: &[f32], rows: usize, columns: usize) -> Self {
+        let blocks = columns / BLOCK;
+        let count = blocks * rows;
+        let mut rounded = Self {
+            rows,
+            values: vec![0; count * BLOCK],
+            scales: vec![0.0; count],
+            sums: vec![[0; 2]; count],
+        };
+        if count == 0 {
+            return rounded;
+        }
+        let outputs = rounded
+            .values
+            .par_chunks_mut(rows * BLOCK)
+            .zip(rounded.scales.par_chunks_mut(rows))
+            .zip(rounded.sums.par_chunks_mut(rows))
+            .enumerate();
+        let sequential = values.len() < MIN_PARALLEL_VALUES;
+        outputs
+            .with_min_len(if sequential { blocks } else { 1 })
+            .for_each(|(block, ((values_out, scales), sums))| {
+                let places = values_out.as_chunks_mut().0.iter_mut().zip(scales).zip(sums);
+                let sources = values.chunks_exact(columns);
+                for (source, ((place, scale), sum)) in sources.zip(places) {
+                    if let Some(source) = source[block * BLOCK..].first_chunk() {
+                        (*scale, *sum) = round(source, place);
+                    }
+                }
+            });
+        rounded
+    }
+
+    /// The values of all rows in one block.
+    pub(super) fn block(&self, block: usize) -> &[[i8; BLOCK]] {
+        self.values[block * self.rows * BLOCK..][..self.rows * BLOCK]
+            .as_chunks()
+            .0
+    }
+
+    /// The scales of all rows in one block.
+    pub(super) fn scales(&self, block: usize) -> &[f32] {
+        &self.scales[block * self.rows..][..self.rows]
+    }
+
+    /// The sums of all rows in one block.
+    pub(super) fn sums(&self, block: usize) -> &[[i16; 2]] {
+        &self.sums[block * self.rows..][..self.rows]
+    }
+}
+
+/// The larger one; not `max`, which would drop a value that is no number.
+fn further(found: f32, value: f32) -> f32 {
+    if value > found || value.is_nan() {
+        value
+    } else {
+        found
+    }
+}
+
+/// Rounds one block; returns its scale and the sums of its halves. A value that is no number, or
+/// infinite, makes the scale infinite or no number, and so every product with the row.
+fn round(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]) {
+    /// Adding it rounds to a whole number, half to even, which then stands in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let mut lanes = [0.0_f32; 8];
+    for eight in source.as_chunks::<8>().0 {
+        for (lane, value) in lanes.iter_mut().zip(eight) {
+            *lane = further(*lane, value.abs());
+        }
+    }
+    let largest = lanes.into_iter().fold(0.0, further);
+    if largest < SMALLEST {
+        target.fill(0);
+        return (0.0, [0; 2]);
+    }
+    let inverse = 127.0 / largest;
+    let mut sums = [0_i16; 2];
+    for half in 0..2 {
+        for k in half * BLOCK / 2..(half + 1) * BLOCK / 2 {
+            let bits = (source[k] * inverse + ROUND).to_bits();
+            let rounded = i8::from_le_bytes([bits.to_le_bytes()[0]]);
+            target[k] = rounded;
+            sums[half] += i16::from(rounded);
+        }
+    }
+    (largest / 127.0, sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounded(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32, [i16; 2]) {
+        let mut target = [99; BLOCK];
+        let (scale, sums) = round(values, &mut target);
+        (target, scale, sums)
+    }
+
+    #[test]
+    fn the_furthest_value_becomes_127_and_halves_go_to_the_even_neighbour() {
+        let mut values = [0.0; BLOCK];
+        (values[0], values[1], values[20], values[31]) = (-254.0, 1.0, 3.0, 127.0);
+        let (codes, scale, sums) = rounded(&values);
+        assert_eq!((codes[0], codes[1], codes[20], codes[31]), (-127, 0, 2, 64));
+        assert_eq!(scale.to_bits(), 2.0_f32.to_bits());
+        assert_eq!(sums, [-127, 66]);
+    }
+
+    #[test]
+    fn values_too_small_for_a_scale_are_zeros() {
+        for tiny in [0.0, f32::from_bits(1), 9e-36] {
+            assert_eq!(rounded(&[tiny; BLOCK]), ([0; BLOCK], 0.0, [0; 2]), "{tiny}");
+        }
+    }
+
+    #[test]
+    fn the_largest_values_keep_a_finite_scale() {
+        let (codes, scale, _) = rounded(&[f32::MAX; BLOCK]);
+        assert_eq!(codes, [127; BLOCK]);
+        assert!(scale.is_finite());
+    }
+
+    #[test]
+    fn a_value_that_is_no_number_spoils_the_scale() {
+        let mut values = [1.0; BLOCK];
+        values[3] = f32::NAN;
+        assert!(rounded(&values).1.is_nan());
+        values[3] = f32::INFINITY;
+        assert!(rounded(&values).1.is_infinite());
+    }
+}

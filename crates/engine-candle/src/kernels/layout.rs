@@ -1,0 +1,213 @@
+//! Where the values of a weight matrix lie once it is packed for products.
+//!
+//! Rows are taken in groups of [`lanes`]. A group is a sequence of chunks; each chunk holds one
+//! block (of floats: one value) of every row of the group, so that a product reads memory strictly
+//! forward and one vector instruction works on several rows. Within a chunk:
+//!
+//! | format | chunk |
+//! |---|---|
+//! | floats | 16 values, one a row |
+//! | Q8_0 | 16 scales; for each pair of columns 16 times 2 values |
+//! | Q4_0 | 8 scales; quads 0 to 3 in the low and 4 to 7 in the high half of each byte |
+//! | Q5_0 | 8 scales; a quad of fifth bits (bit `q` belongs to quad `q`); as Q4_0 |
+//! | Q4_K | 8 scales, 8 scales of minima; for each of 8 parts 8 scales and 8 minima of a byte; for each pair of parts 8 quads, the first part in the low and the second in the high half |
+//! | Q6_K | 8 scales; for each of 8 parts 8 pairs of scales of a byte; for each half 16 quads of low bits and 8 of high bits |
+//!
+//! A **quad** is 32 bytes: four consecutive columns of 8 rows, row by row. A **part** is 32 columns.
+//! Scales are f16. Every format but Q4_K (whose scales of 6 bits become bytes) keeps its size.
+
+use half::f16;
+
+use super::blocks::{BLOCK, q4_k_scale};
+use crate::gguf::TensorFormat;
+
+/// The most rows in a group.
+pub(super) const MOST_LANES: usize = 16;
+/// Bytes of four columns of 8 rows.
+pub(super) const QUAD: usize = 32;
+/// Parts of 32 columns in the blocks of 256.
+pub(super) const PARTS: usize = 8;
+
+/// Rows in a group.
+pub(super) fn lanes(format: TensorFormat) -> usize {
+    match format {
+        TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 | TensorFormat::Q8_0 => 16,
+        TensorFormat::Q4_0 | TensorFormat::Q5_0 | TensorFormat::Q4K | TensorFormat::Q6K => 8,
+    }
+}
+
+/// Columns in a chunk: the values of a block.
+pub(super) fn block_values(format: TensorFormat) -> usize {
+    match format {
+        TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => 1,
+        TensorFormat::Q4_0 | TensorFormat::Q5_0 | TensorFormat::Q8_0 => BLOCK,
+        TensorFormat::Q4K | TensorFormat::Q6K => PARTS * BLOCK,
+    }
+}
+
+/// Bytes of a block in a weight file.
+pub(super) fn block_bytes(format: TensorFormat) -> usize {
+    match format {
+        TensorFormat::F32 => 4,
+        TensorFormat::F16 | TensorFormat::Bf16 => 2,
+        TensorFormat::Q4_0 => 18,
+        TensorFormat::Q5_0 => 22,
+        TensorFormat::Q8_0 => 34,
+        TensorFormat::Q4K => 144,
+        TensorFormat::Q6K => 210,
+    }
+}
+
+/// Bytes of a chunk.
+pub(super) fn chunk_bytes(format: TensorFormat) -> usize {
+    match format {
+        TensorFormat::Q4K => 8 * (2 + 2 + 2 * PARTS + 128),
+        other => lanes(other) * block_bytes(other),
+    }
+}
+
+/// Whether activations are rounded to int8 for products with this format.
+pub(super) fn is_quantised(format: TensorFormat) -> bool {
+    block_values(format) > 1
+}
+
+/// Where column `i` (below 4) of row `lane` is in quad `index`.
+fn quad(index: usize, lane: usize, i: usize) -> usize {
+    index * QUAD + lane * 4 + i
+}
+
+/// Puts one block of a weight file, which belongs to row `lane` of the group, into its chunk.
+pub(super) fn write_block(format: TensorFormat, block: &[u8], lane: usize, chunk: &mut [u8]) {
+    match format {
+        TensorFormat::F32 => chunk[lane * 4..][..4].copy_from_slice(block),
+        TensorFormat::F16 | TensorFormat::Bf16 => chunk[lane * 2..][..2].copy_from_slice(block),
+        TensorFormat::Q8_0 => {
+            chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
+            for (pair, values) in block[2..].as_chunks::<2>().0.iter().enumerate() {
+                chunk[32 + pair * 32 + lane * 2..][..2].copy_from_slice(values);
+            }
+        }
+        TensorFormat::Q4_0 => {
+            chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
+            write_quads(&block[2..], lane, &mut chunk[16..]);
+        }
+        TensorFormat::Q5_0 => {
+            chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
+            write_fifth_bits(&block[2..6], lane, &mut chunk[16..]);
+            write_quads(&block[6..], lane, &mut chunk[16 + QUAD..]);
+        }
+        TensorFormat::Q4K => {
+            chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
+            chunk[16 + lane * 2..][..2].copy_from_slice(&block[2..4]);
+            for part in 0..PARTS {
+                let (scale, minimum) = q4_k_scale(&block[4..16], part);
+                chunk[32 + part * 16 + lane] = scale;
+                chunk[32 + part * 16 + 8 + lane] = minimum;
+            }
+            write_quads(&block[16..], lane, &mut chunk[160..]);
+        }
+        TensorFormat::Q6K => {
+            chunk[lane * 2..][..2].copy_from_slice(&block[208..]);
+            for (part, scales) in block[192..208].as_chunks::<2>().0.iter().enumerate() {
+                chunk[16 + part * 16 + lane * 2..][..2].copy_from_slice(scales);
+            }
+            for half in 0..2 {
+                let target = &mut chunk[144 + half * 24 * QUAD..];
+                write_quads(&block[half * 64..][..64], lane, target);
+                write_quads(&block[128 + half * 32..][..32], lane, &mut target[16 * QUAD..]);
+            }
+        }
+    }
+}
+
+/// Writes four bytes of the row into each quad.
+fn write_quads(bytes: &[u8], lane: usize, quads: &mut [u8]) {
+    for (index, values) in bytes.as_chunks::<4>().0.iter().enumerate() {
+        quads[quad(index, lane, 0)..][..4].copy_from_slice(values);
+    }
+}
+
+fn write_fifth_bits(bits: &[u8], lane: usize, quads: &mut [u8]) {
+    for i in 0..4 {
+        let bit = |q: usize| (bits[q / 2] >> (q % 2 * 4 + i) & 1) << q;
+        quads[quad(0, lane, i)] = (0..8).map(bit).fold(0, |all, bit| all | bit);
+    }
+}
+
+/// 32 columns of one row: each value is `values[i] * scale - minimum`, in f32.
+pub(super) struct Part {
+    pub(super) values: [i16; BLOCK],
+    pub(super) scale: f32,
+    pub(super) minimum: f32,
+}
+
+/// Reads part `part` of row `lane` from a chunk of a quantised format.
+pub(super) fn part(format: TensorFormat, chunk: &[u8], lane: usize, part: usize) -> Part {
+    let scale = half_at(chunk, lane);
+    let signed = |byte: u8| i16::from(i8::from_le_bytes([byte]));
+    let byte = |offset: usize, index: usize, i: usize| i16::from(chunk[offset + quad(index, lane, i)]);
+    let nibble = |byte: i16, high: bool| if high { byte >> 4 } else { byte & 15 };
+    let (values, scale, minimum): ([i16; BLOCK], f32, f32) = match format {
+        TensorFormat::Q8_0 => {
+            let value = |k: usize| signed(chunk[32 + k / 2 * 32 + lane * 2 + k % 2]);
+            (std::array::from_fn(value), scale, 0.0)
+        }
+        TensorFormat::Q4_0 => {
+            let value = |k: usize| nibble(byte(16, k / 4 % 4, k % 4), k >= 16) - 8;
+            (std::array::from_fn(value), scale, 0.0)
+        }
+        TensorFormat::Q5_0 => {
+            let value = |k: usize| {
+                let fifth = byte(16, 0, k % 4) >> (k / 4) & 1;
+                nibble(byte(16 + QUAD, k / 4 % 4, k % 4), k >= 16) + (fifth << 4) - 16
+            };
+            (std::array::from_fn(value), scale, 0.0)
+        }
+        TensorFormat::Q4K => {
+            let value = |k: usize| nibble(byte(160, part / 2 * 8 + k / 4, k % 4), part % 2 == 1);
+            let scales = &chunk[32 + part * 16..];
+            (
+                std::array::from_fn(value),
+                scale * f32::from(scales[lane]),
+                half_at(chunk, 8 + lane) * f32::from(scales[8 + lane]),
+            )
+        }
+        TensorFormat::Q6K => {
+            let (half, quarter) = (144 + part / 4 * 24 * QUAD, part % 4);
+            let value = |k: usize| {
+                let low = nibble(byte(half, quarter % 2 * 8 + k / 4, k % 4), quarter >= 2);
+                let high = byte(half, 16 + k / 4, k % 4) >> (2 * quarter) & 3;
+                let scale = signed(chunk[16 + part * 16 + lane * 2 + k / 16]);
+                (low + (high << 4) - 32) * scale
+            };
+            (std::array::from_fn(value), scale, 0.0)
+        }
+        // One value, which is never asked for as a part.
+        TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => ([0; BLOCK], 0.0, 0.0),
+    };
+    Part {
+        values,
+        scale,
+        minimum,
+    }
+}
+
+/// The f16 at `index`, widened.
+fn half_at(chunk: &[u8], index: usize) -> f32 {
+    f16::from_le_bytes([chunk[index * 2], chunk[index * 2 + 1]]).to_f32()
+}
+
+/// Reads row `lane`'s value from a chunk of floats.
+#[inline]
+pub(super) fn float(format: TensorFormat, chunk: &[u8], lane: usize) -> f32 {
+    match format {
+        TensorFormat::F16 => half_at(chunk, lane),
+        TensorFormat::Bf16 => {
+            f32::from_bits(u32::from(chunk[lane * 2]) << 16 | u32::from(chunk[lane * 2 + 1]) << 24)
+        }
+        _ => {
+            let bytes = &chunk[lane * 4..][..4];
+            f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! One product: its work cut into tiles and shared among threads.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::input::{Input, Rounded};
+use super::layout::{MOST_LANES, is_quantised, lanes};
+use super::{PackedMatrix, scalar};
+
+/// Input rows that are multiplied while a group of weight rows is at hand. With wide inputs (4864
+/// columns in int8) as many fit the second-level cache, and their sums the first.
+const TILE_ROWS: usize = 64;
+/// Multiplications below which handing work to other threads costs more than it saves.
+const MIN_PARALLEL_WORK: usize = 1 << 16;
+/// Pieces of work for each thread: enough that one that is interrupted does not hold up the rest.
+const PIECES_PER_THREAD: usize = 4;
+
+/// Where a product goes: element `n` of row `r` is `data[r * stride + offset + n]`. The parts of one
+/// layer write side by side.
+pub(crate) struct OutputColumns<'data> {
+    pub(crate) data: &'data mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) offset: usize,
+}
+
+impl<'data> OutputColumns<'data> {
+    /// Rows of `columns` elements and nothing between them.
+    pub(crate) fn whole(data: &'data mut [f32], columns: usize) -> Self {
+        Self {
+            data,
+            stride: columns,
+            offset: 0,
+        }
+    }
+}
+
+/// The instructions that products are computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    /// None but the compiler's. `FUSED` is as on 64-bit ARM, which always has fused additions.
+    Scalar { fused: bool },
+}
+
+impl Path {
+    /// The best one that this processor has.
+    pub(super) fn best() -> Self {
+        Self::Scalar {
+            fused: cfg!(target_arch = "aarch64"),
+        }
+    }
+}
+
+/// The input in the form that a path reads.
+#[derive(Clone, Copy)]
+enum Operand<'data> {
+    Floats(&'data [f32]),
+    Rounded(&'data Rounded),
+}
+
+impl PackedMatrix {
+    /// Computes `output[r][n] = input row r . weight row n` for all rows, on the threads of the rayon
+    /// pool that the calling thread belongs to.
+    ///
+    /// # Panics
+    /// When the input's rows are not as long as the weight's, or the output is too small.
+    pub(crate) fn multiply(&self, input: &Input<'_>, output: OutputColumns<'_>) {
+        self.multiply_with(Path::best(), input, output);
+    }
+
+    pub(super) fn multiply_with(&self, path: Path, input: &Input<'_>, output: OutputColumns<'_>) {
+        assert_eq!(input.columns(), self.columns, "inner dimensions");
+        if input.rows() == 0 || self.rows == 0 {
+            return;
+        }
+        let operand = if is_quantised(self.format) {
+            Operand::Rounded(input.rounded())
+        } else {
+            Operand::Floats(input.values())
+        };
+        let target = Target::new(output, input.rows(), self.rows);
+        let groups = self.groups();
+        let threads = rayon::current_num_threads();
+        for start in (0..input.rows()).step_by(TILE_ROWS) {
+            let rows = start..input.rows().min(start + TILE_ROWS);
+            if threads == 1 || rows.len() * self.rows * self.columns < MIN_PARALLEL_WORK {
+                self.multiply_tile(path, operand, 0..groups, rows, &target);
+                continue;
+            }
+            let pieces = groups.min(threads * PIECES_PER_THREAD);
+            (0..pieces).into_par_iter().with_max_len(1).for_each(|piece| {
+                let groups = piece * groups / pieces..(piece + 1) * groups / pieces;
+                self.multiply_tile(path, operand, groups, rows.clone(), &target);
+            });
+        }
+    }
+
+    /// Multiplies a tile of input rows with some groups of weight rows.
+    fn multiply_tile(
+        &self,
+        path: Path,
+        operand: Operand<'_>,
+        groups: Range<usize>,
+        rows: Range<usize>,
+        target: &Target<'_>,
+    ) {
+        let lanes = lanes(self.format);
+        let mut sums = [0.0; TILE_ROWS * MOST_LANES];
+        let sums = &mut sums[..rows.len() * lanes];
+        for index in groups {
+            self.multiply_group(path, operand, self.group(index), rows.clone(), sums);
+            let columns = index * lanes..self.rows.min((index + 1) * lanes);
+            for (row, sums) in rows.clone().zip(sums.chunks_exact(lanes)) {
+                // SAFETY: the row is one of the input's and the columns are those of this group,
+                // which no other thread has.
+                #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
+                unsafe {
+                    target.write(row, columns.start, &sums[..columns.len()]);
+                }
+            }
+        }
+    }
+
+    fn multiply_group(
+        &self,
+        path: Path,
+        operand: Operand<'_>,
+        group: &[u8],
+        rows: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        match (path, operand) {
+            (Path::Scalar { fused: false }, Operand::Floats(input)) => {
+                scalar::floats::<false>(self.format, group, input, rows, sums);
+            }
+            (Path::Scalar { fused: true }, Operand::Floats(input)) => {
+                scalar::floats::<true>(self.format, group, input, rows, sums);
+            }
+            (Path::Scalar { fused: false }, Operand::Rounded(input)) => {
+                scalar::quantised::<false>(self.format, group, input, rows, sums);
+            }
+            (Path::Scalar { fused: true }, Operand::Rounded(input)) => {
+                scalar::quantised::<true>(self.format, group, input, rows, sums);
+            }
+        }
+    }
+}
+
+/// An output that several threads write, each to columns of its own.
+struct Target<'data> {
+    data: *mut f32,
+    rows: usize,
+    columns: usize,
+    stride: usize,
+    borrow: PhantomData<&'data mut [f32]>,
+}
+
+// SAFETY: `write` asks its callers to keep the threads' columns apart.
+#[expect(unsafe_code, reason = "threads write different columns of the same rows")]
+unsafe impl Sync for Target<'_> {}
+
+impl<'data> Target<'data> {
+    fn new(output: OutputColumns<'data>, rows: usize, columns: usize) -> Self {
+        let OutputColumns { data, stride, offset } = output;
+        assert!(
+            offset + columns <= stride && (rows - 1) * stride + offset + columns <= data.len(),
+            "the product of {rows} rows and {columns} columns lies inside the output"
+        );
+        Self {
+            data: data[offset..].as_mut_ptr(),
+            rows,
+            columns,
+            stride,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Writes a part of a row, from column `start`.
+    ///
+    /// # Safety
+    /// No other thread writes these columns of this row.
+    #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
+    unsafe fn write(&self, row: usize, start: usize, values: &[f32]) {
+        assert!(
+            row < self.rows && start + values.len() <= self.columns,
+            "a part of the product"
+        );
+        // SAFETY: `new` checked that all rows and columns lie inside the borrowed output, and the
+        // assertion that these are among them; the caller sees to it that no one else writes there.
+        unsafe {
+            let place = self.data.add(row * self.stride + start);
+            std::ptr::copy_nonoverlapping(values.as_ptr(), place, values.len());
+        }
+    }
+}
