@@ -13,6 +13,8 @@
 //! of additions in the order of the columns (of the blocks of 32 columns, within which int8 products
 //! are added exactly), in every instruction set.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod blocks;
 mod buffer;
 mod builder;

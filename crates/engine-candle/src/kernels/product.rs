@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::input::{Input, Rounded};
 use super::layout::{MOST_LANES, is_quantised, lanes};
 use super::{PackedMatrix, scalar};
@@ -39,13 +41,21 @@ impl<'data> OutputColumns<'data> {
 /// The instructions that products are computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
-    /// None but the compiler's. `FUSED` is as on 64-bit ARM, which always has fused additions.
+    /// None but the compiler's; with fused additions where these are an instruction, as on 64-bit
+    /// ARM.
     Scalar { fused: bool },
+    /// AVX2, FMA and F16C; only of a processor that has them.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
 }
 
 impl Path {
     /// The best one that this processor has.
     pub(super) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::is_available() {
+            return Self::Avx2;
+        }
         Self::Scalar {
             fused: cfg!(target_arch = "aarch64"),
         }
@@ -56,7 +66,8 @@ impl Path {
 #[derive(Clone, Copy)]
 enum Operand<'data> {
     Floats(&'data [f32]),
-    Rounded(&'data Rounded),
+    /// With the same values in i16 where the path reads those, else none.
+    Rounded(&'data Rounded, &'data [i16]),
 }
 
 impl PackedMatrix {
@@ -74,11 +85,7 @@ impl PackedMatrix {
         if input.rows() == 0 || self.rows == 0 {
             return;
         }
-        let operand = if is_quantised(self.format) {
-            Operand::Rounded(input.rounded())
-        } else {
-            Operand::Floats(input.values())
-        };
+        let operand = self.operand(path, input);
         let target = Target::new(output, input.rows(), self.rows);
         let groups = self.groups();
         let threads = rayon::current_num_threads();
@@ -93,6 +100,19 @@ impl PackedMatrix {
                 let groups = piece * groups / pieces..(piece + 1) * groups / pieces;
                 self.multiply_tile(path, operand, groups, rows.clone(), &target);
             });
+        }
+    }
+
+    fn operand<'data>(&self, path: Path, input: &'data Input<'_>) -> Operand<'data> {
+        if !is_quantised(self.format) {
+            return Operand::Floats(input.values());
+        }
+        match path {
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 if avx2::reads_words(self.format) => {
+                Operand::Rounded(input.rounded(), input.widened())
+            }
+            _ => Operand::Rounded(input.rounded(), &[]),
         }
     }
 
@@ -130,19 +150,33 @@ impl PackedMatrix {
         rows: Range<usize>,
         sums: &mut [f32],
     ) {
+        let format = self.format;
         match (path, operand) {
             (Path::Scalar { fused: false }, Operand::Floats(input)) => {
-                scalar::floats::<false>(self.format, group, input, rows, sums);
+                scalar::floats::<false>(format, group, input, rows, sums);
             }
             (Path::Scalar { fused: true }, Operand::Floats(input)) => {
-                scalar::floats::<true>(self.format, group, input, rows, sums);
+                scalar::floats::<true>(format, group, input, rows, sums);
             }
-            (Path::Scalar { fused: false }, Operand::Rounded(input)) => {
-                scalar::quantised::<false>(self.format, group, input, rows, sums);
+            (Path::Scalar { fused: false }, Operand::Rounded(input, _)) => {
+                scalar::quantised::<false>(format, group, input, rows, sums);
             }
-            (Path::Scalar { fused: true }, Operand::Rounded(input)) => {
-                scalar::quantised::<true>(self.format, group, input, rows, sums);
+            (Path::Scalar { fused: true }, Operand::Rounded(input, _)) => {
+                scalar::quantised::<true>(format, group, input, rows, sums);
             }
+            // SAFETY: the path is only taken on processors that have the instructions; the shapes
+            // were checked at the beginning of the product.
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "vector instructions")]
+            (Path::Avx2, Operand::Floats(input)) => unsafe {
+                avx2::floats(format, group, input, rows, sums);
+            },
+            // SAFETY: as above; the input's values are there in i16 if the format asks for them.
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "vector instructions")]
+            (Path::Avx2, Operand::Rounded(input, words)) => unsafe {
+                avx2::quantised(format, group, input, words, rows, sums);
+            },
         }
     }
 }

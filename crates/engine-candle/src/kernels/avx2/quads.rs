@@ -1,0 +1,178 @@
+//! Formats of 4 to 6 bits: weights unpack to unsigned bytes, whose products with int8 are added in
+//! i16 as far as these cannot overflow.
+
+mod formats;
+
+use std::arch::x86_64::{
+    __m256, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_cvtepi32_ps, _mm256_cvtph_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_storeu_ps,
+};
+use std::ops::Range;
+
+pub(super) use self::formats::{Q4_0, Q4K, Q5_0, Q6K};
+use super::super::blocks::BLOCK;
+use super::super::input::Rounded;
+
+/// Weight rows in a group.
+const LANES: usize = 8;
+/// Quads in a part.
+const QUADS: usize = 8;
+/// How far ahead of the product a few rows ask for weights, in bytes.
+const AHEAD: usize = 2048;
+
+/// How a format's parts are unpacked and multiplied.
+pub(super) trait Format {
+    /// Bytes of a chunk, and parts of 32 columns in it.
+    const CHUNK: usize;
+    const PARTS: usize;
+
+    /// Unpacks a part.
+    ///
+    /// # Safety
+    /// AVX2, FMA and F16C, a chunk, and one of its parts.
+    unsafe fn unpack(chunk: *const u8, part: usize) -> Self;
+
+    /// Adds the products of the part and of an input row's block.
+    ///
+    /// # Safety
+    /// AVX2, FMA and F16C.
+    unsafe fn add(&self, row: &Row, total: __m256) -> __m256;
+}
+
+/// A block of an input row.
+pub(super) struct Row {
+    /// Its 32 values.
+    values: *const i8,
+    /// Its scale, in every lane.
+    scale: __m256,
+    /// The sums of its halves, side by side in every lane.
+    sums: __m256i,
+}
+
+impl Row {
+    /// Four values, in every lane.
+    ///
+    /// # Safety
+    /// AVX2; `quad` is below 8.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn quad(&self, quad: usize) -> __m256i {
+        // SAFETY: the row has 8 quads.
+        _mm256_set1_epi32(unsafe { self.values.cast::<i32>().add(quad).read_unaligned() })
+    }
+
+    /// Adds the integers `dots`, times the scale of the weights and of the row.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn scaled(&self, dots: __m256i, scales: __m256, total: __m256) -> __m256 {
+        _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), _mm256_mul_ps(scales, self.scale), total)
+    }
+}
+
+/// # Safety
+/// As [`super::quantised`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn products<F: Format>(
+    group: &[u8],
+    input: &Rounded,
+    rows: Range<usize>,
+    sums: &mut [f32],
+) {
+    // SAFETY: as the caller promises; the number of rows is the one named.
+    unsafe {
+        match rows.len() {
+            1 => few::<F, 1>(group, input, rows.start, sums),
+            2 => few::<F, 2>(group, input, rows.start, sums),
+            3 => few::<F, 3>(group, input, rows.start, sums),
+            4 => few::<F, 4>(group, input, rows.start, sums),
+            _ => many::<F>(group, input, rows, sums),
+        }
+    }
+}
+
+/// A few rows, whose sums stay in registers.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn few<F: Format, const ROWS: usize>(group: &[u8], input: &Rounded, start: usize, sums: &mut [f32]) {
+    debug_assert_eq!(sums.len(), ROWS * LANES, "sums of a tile");
+    let mut totals = [_mm256_setzero_ps(); ROWS];
+    for (index, chunk) in group.chunks_exact(F::CHUNK).enumerate() {
+        let chunk = chunk.as_ptr();
+        for line in 0..F::CHUNK.div_ceil(64) {
+            _mm_prefetch::<_MM_HINT_T0>(chunk.wrapping_add(AHEAD + line * 64).cast());
+        }
+        for part in 0..F::PARTS {
+            // SAFETY: the chunk has this part.
+            let unpacked = unsafe { F::unpack(chunk, part) };
+            let rows = rows(input, index * F::PARTS + part, start..start + ROWS);
+            for (total, row) in totals.iter_mut().zip(rows) {
+                // SAFETY: the caller promises the instructions.
+                *total = unsafe { unpacked.add(&row, *total) };
+            }
+        }
+    }
+    for (sums, total) in sums.chunks_exact_mut(LANES).zip(totals) {
+        // SAFETY: there are eight values.
+        unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), total) };
+    }
+}
+
+/// Many rows, whose sums stay in the first-level cache.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn many<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, sums: &mut [f32]) {
+    sums.fill(0.0);
+    for (index, chunk) in group.chunks_exact(F::CHUNK).enumerate() {
+        for part in 0..F::PARTS {
+            // SAFETY: the chunk has this part.
+            let unpacked = unsafe { F::unpack(chunk.as_ptr(), part) };
+            let rows = rows(input, index * F::PARTS + part, range.clone());
+            for (sums, row) in sums.chunks_exact_mut(LANES).zip(rows) {
+                // SAFETY: there are eight values; the caller promises the instructions.
+                unsafe {
+                    let total = unpacked.add(&row, _mm256_loadu_ps(sums.as_ptr()));
+                    _mm256_storeu_ps(sums.as_mut_ptr(), total);
+                }
+            }
+        }
+    }
+}
+
+/// The rows of the input in one block.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rows(input: &Rounded, block: usize, rows: Range<usize>) -> impl Iterator<Item = Row> {
+    let values: &[[i8; BLOCK]] = &input.block(block)[rows.clone()];
+    let scales = &input.scales(block)[rows.clone()];
+    let sums = &input.sums(block)[rows];
+    let all = values.iter().zip(scales).zip(sums);
+    all.map(|((values, scale), sums)| {
+        let [first, second] = sums.map(i16::to_le_bytes);
+        Row {
+            values: values.as_ptr(),
+            scale: _mm256_set1_ps(*scale),
+            sums: _mm256_set1_epi32(i32::from_le_bytes([first[0], first[1], second[0], second[1]])),
+        }
+    })
+}
+
+/// The 32 bytes of a quad.
+///
+/// # Safety
+/// AVX2, and 32 bytes at `place`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn load(place: *const u8) -> __m256i {
+    // SAFETY: 32 bytes are there.
+    unsafe { _mm256_loadu_si256(place.cast()) }
+}
+
+/// Eight scales in f16.
+///
+/// # Safety
+/// AVX2 and F16C, and 16 bytes at `place`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn scales(place: *const u8) -> __m256 {
+    // SAFETY: 16 bytes are there.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(place.cast()) })
+}

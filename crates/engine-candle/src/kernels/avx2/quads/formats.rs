@@ -1,0 +1,246 @@
+//! The formats, as `layout.rs` puts them into chunks.
+
+use std::arch::x86_64::{
+    __m256, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32,
+    _mm256_and_si256, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_fnmadd_ps,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi8,
+    _mm256_set1_epi16, _mm256_setzero_si256, _mm256_shufflehi_epi16, _mm256_shufflelo_epi16,
+    _mm256_slli_epi16, _mm256_slli_epi32, _mm256_srl_epi16, _mm256_srli_epi16, _mm256_sub_epi32,
+};
+
+use super::super::super::layout::{PARTS, QUAD};
+use super::{Format, LANES, QUADS, Row, load, scales};
+
+/// Codes of 4 bits, less 8.
+pub(in super::super) struct Q4_0 {
+    quads: [__m256i; QUADS],
+    scales: __m256,
+}
+
+impl Format for Q4_0 {
+    const CHUNK: usize = LANES * 18;
+    const PARTS: usize = 1;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, _: usize) -> Self {
+        // SAFETY: a chunk has 16 bytes of scales and four quads.
+        unsafe {
+            Self {
+                quads: nibbles(chunk.add(16)),
+                scales: scales(chunk),
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+        // 8 times two products of at most 15 * 128 are at most 30720.
+        let dots = _mm256_madd_epi16(dot(&self.quads, row), _mm256_set1_epi16(1));
+        let offset = _mm256_madd_epi16(row.sums, _mm256_set1_epi16(8));
+        row.scaled(_mm256_sub_epi32(dots, offset), self.scales, total)
+    }
+}
+
+/// Codes of 5 bits, less 16.
+pub(in super::super) struct Q5_0 {
+    quads: [__m256i; QUADS],
+    scales: __m256,
+}
+
+impl Format for Q5_0 {
+    const CHUNK: usize = LANES * 22;
+    const PARTS: usize = 1;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, _: usize) -> Self {
+        // SAFETY: a chunk has 16 bytes of scales, a quad of fifth bits and four quads.
+        unsafe {
+            let fifth = load(chunk.add(16));
+            let mut quads = nibbles(chunk.add(16 + QUAD));
+            let bit = |code: i8| _mm256_and_si256(fifth, _mm256_set1_epi8(code));
+            let fifths = [
+                _mm256_slli_epi16::<4>(bit(1)),
+                _mm256_slli_epi16::<3>(bit(2)),
+                _mm256_slli_epi16::<2>(bit(4)),
+                _mm256_slli_epi16::<1>(bit(8)),
+                bit(16),
+                _mm256_srli_epi16::<1>(bit(32)),
+                _mm256_srli_epi16::<2>(bit(64)),
+                _mm256_srli_epi16::<3>(bit(i8::MIN)),
+            ];
+            for (quad, fifth) in quads.iter_mut().zip(fifths) {
+                *quad = _mm256_or_si256(*quad, fifth);
+            }
+            Self {
+                quads,
+                scales: scales(chunk),
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+        // 4 times two products of at most 31 * 128 are at most 31744.
+        let ones = _mm256_set1_epi16(1);
+        let (low, high) = halves(&self.quads, row);
+        let dots = _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones));
+        let offset = _mm256_madd_epi16(row.sums, _mm256_set1_epi16(16));
+        row.scaled(_mm256_sub_epi32(dots, offset), self.scales, total)
+    }
+}
+
+/// Codes of 4 bits, times a scale of 6 bits and less a minimum of 6 bits for each part.
+pub(in super::super) struct Q4K {
+    quads: [__m256i; QUADS],
+    scales: __m256,
+    minima: __m256,
+}
+
+impl Format for Q4K {
+    const CHUNK: usize = LANES * (4 + 2 * PARTS + 128);
+    const PARTS: usize = PARTS;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, part: usize) -> Self {
+        // SAFETY: a chunk has twice 16 bytes of scales, 16 for each part, and 8 quads for each pair
+        // of parts.
+        unsafe {
+            let bytes = |offset: usize| {
+                let bytes = _mm_loadl_epi64(chunk.add(32 + part * 16 + offset).cast());
+                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))
+            };
+            let shift = _mm_cvtsi32_si128(if part % 2 == 0 { 0 } else { 4 });
+            let first = chunk.add(160 + part / 2 * QUADS * QUAD);
+            let nibble = |quad: usize| {
+                let both = load(first.add(quad * QUAD));
+                _mm256_and_si256(_mm256_srl_epi16(both, shift), _mm256_set1_epi8(15))
+            };
+            Self {
+                quads: std::array::from_fn(nibble),
+                scales: _mm256_mul_ps(scales(chunk), bytes(0)),
+                minima: _mm256_mul_ps(scales(chunk.add(16)), bytes(8)),
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+        let ones = _mm256_set1_epi16(1);
+        // As for Q4_0.
+        let dots = _mm256_madd_epi16(dot(&self.quads, row), ones);
+        let total = row.scaled(dots, self.scales, total);
+        let sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(row.sums, ones));
+        _mm256_fnmadd_ps(sum, _mm256_mul_ps(self.minima, row.scale), total)
+    }
+}
+
+/// Codes of 6 bits, less 32, times a scale of 8 bits for each half of a part.
+pub(in super::super) struct Q6K {
+    quads: [__m256i; QUADS],
+    /// The scales of both halves, side by side.
+    halves: __m256i,
+    scales: __m256,
+}
+
+impl Format for Q6K {
+    const CHUNK: usize = LANES * 210;
+    const PARTS: usize = PARTS;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, part: usize) -> Self {
+        let quarter = part % 4;
+        let shift = |bits: i32| _mm_cvtsi32_si128(bits);
+        let low_shift = shift(if quarter < 2 { 0 } else { 4 });
+        let high_shift = shift(match quarter {
+            0 => 0,
+            1 => 2,
+            2 => 4,
+            _ => 6,
+        });
+        // SAFETY: a chunk has 16 bytes of scales, 16 for each part, and for each half of the parts
+        // 16 quads of low and 8 of high bits.
+        unsafe {
+            let first = chunk.add(16 * (1 + PARTS) + part / 4 * 24 * QUAD);
+            let code = |quad: usize| {
+                let low = load(first.add((quarter % 2 * QUADS + quad) * QUAD));
+                let low = _mm256_and_si256(_mm256_srl_epi16(low, low_shift), _mm256_set1_epi8(15));
+                let high = load(first.add((2 * QUADS + quad) * QUAD));
+                let high = _mm256_and_si256(_mm256_srl_epi16(high, high_shift), _mm256_set1_epi8(3));
+                _mm256_or_si256(low, _mm256_slli_epi16::<4>(high))
+            };
+            Self {
+                quads: std::array::from_fn(code),
+                halves: _mm256_cvtepi8_epi16(_mm_loadu_si128(chunk.add(16 + part * 16).cast())),
+                scales: scales(chunk),
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+        // Two times two products of at most 63 * 128 are at most 32256; 16 of them, times a scale of
+        // at most 128, stay below 2^24.
+        let first = _mm256_shufflehi_epi16::<0b1010_0000>(_mm256_shufflelo_epi16::<0b1010_0000>(self.halves));
+        let second =
+            _mm256_shufflehi_epi16::<0b1111_0101>(_mm256_shufflelo_epi16::<0b1111_0101>(self.halves));
+        let mut dots = _mm256_setzero_si256();
+        for pair in 0..QUADS / 2 {
+            // SAFETY: there are 8 quads.
+            let products = |quad: usize| unsafe { _mm256_maddubs_epi16(self.quads[quad], row.quad(quad)) };
+            let sums = _mm256_add_epi16(products(2 * pair), products(2 * pair + 1));
+            let scale = if pair < QUADS / 4 { first } else { second };
+            dots = _mm256_add_epi32(dots, _mm256_madd_epi16(sums, scale));
+        }
+        let offset = _mm256_slli_epi32::<5>(_mm256_madd_epi16(row.sums, self.halves));
+        row.scaled(_mm256_sub_epi32(dots, offset), self.scales, total)
+    }
+}
+
+/// Four quads whose low halves are the first four of a part, and whose high halves the others.
+///
+/// # Safety
+/// AVX2, and four quads at `place`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn nibbles(place: *const u8) -> [__m256i; QUADS] {
+    let low = _mm256_set1_epi8(15);
+    std::array::from_fn(|quad| {
+        // SAFETY: there are four quads.
+        let both = unsafe { load(place.add(quad % 4 * QUAD)) };
+        if quad < 4 {
+            _mm256_and_si256(both, low)
+        } else {
+            _mm256_and_si256(_mm256_srli_epi16::<4>(both), low)
+        }
+    })
+}
+
+/// The products of the first and of the second half of a part, added in i16.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn halves(quads: &[__m256i; QUADS], row: &Row) -> (__m256i, __m256i) {
+    // SAFETY: there are 8 quads.
+    let products = |quad: usize| unsafe { _mm256_maddubs_epi16(quads[quad], row.quad(quad)) };
+    let mut sums = (products(0), products(QUADS / 2));
+    for quad in 1..QUADS / 2 {
+        sums.0 = _mm256_add_epi16(sums.0, products(quad));
+        sums.1 = _mm256_add_epi16(sums.1, products(QUADS / 2 + quad));
+    }
+    sums
+}
+
+/// The products of a part, added in i16.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot(quads: &[__m256i; QUADS], row: &Row) -> __m256i {
+    let (low, high) = halves(quads, row);
+    _mm256_add_epi16(low, high)
+}
