@@ -18,6 +18,8 @@
 //!
 //! What it computes is compared with the reference implementation in `tests/parity.rs`.
 
+#[doc(hidden)]
+pub mod bench;
 mod engine;
 mod error;
 mod gguf;

@@ -1,0 +1,144 @@
+//! Measures the matrix products of the embedded engine: how fast weights are read and values are
+//! multiplied, for each number format and some batch sizes, beside the crate `gemm` in f32.
+//!
+//! `cargo run --release -p silica-engine-candle --example kernels -- [THREADS] [FORMAT]`
+
+use std::time::{Duration, Instant};
+
+use gemm::Parallelism;
+use silica_engine_candle::bench::{Weights, formats};
+
+/// Outputs and inputs of the largest layers of Qwen2.5-0.5B, padded to what blocks of 256 allow.
+const SHAPES: [(usize, usize); 2] = [(4864, 896), (896, 4864)];
+const BATCHES: [usize; 4] = [1, 8, 64, 256];
+/// Time for each figure; the best of the runs in it counts, because the machine may be busy.
+const TIME: Duration = Duration::from_millis(300);
+/// Copies of the weights that take turns, so that they come from memory as in a model.
+const MEMORY: usize = 256 << 20;
+
+#[expect(clippy::print_stdout, reason = "printing is what this program does")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let threads = arguments
+        .next()
+        .map(|count| count.parse())
+        .transpose()?
+        .unwrap_or(2);
+    let only = arguments.next();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    println!("{threads} threads; weights read in GB/s, and multiplications and additions in G/s");
+    println!(
+        "{:8} {:>12} {:>5} {:>10} {:>8} {:>8}",
+        "format", "shape", "rows", "ms", "GB/s", "Gop/s"
+    );
+    for (outputs, inputs) in SHAPES {
+        for format in formats().filter(|name| only.as_deref().is_none_or(|only| only == *name)) {
+            let Some(weights) = Weights::random(format, outputs, inputs) else {
+                // Blocks of 256 do not fit 896 columns.
+                continue;
+            };
+            let copies: Vec<Weights> = (1..MEMORY.div_ceil(weights.bytes()))
+                .filter_map(|_| Weights::random(format, outputs, inputs))
+                .collect();
+            for rows in BATCHES {
+                let input = activations(rows * inputs);
+                let mut output = vec![0.0; rows * outputs];
+                let mut turn = copies.iter().cycle();
+                let time = best(&pool, || {
+                    turn.next()
+                        .unwrap_or(&weights)
+                        .multiply(&input, rows, &mut output);
+                });
+                print(format, (outputs, inputs), rows, time, weights.bytes());
+            }
+        }
+        if only.is_none() {
+            for rows in BATCHES {
+                let time = gemm_time(&pool, threads, (outputs, inputs), rows);
+                print("gemm f32", (outputs, inputs), rows, time, outputs * inputs * 4);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures of three digits")]
+#[expect(clippy::print_stdout, reason = "printing is what this program does")]
+fn print(format: &str, (outputs, inputs): (usize, usize), rows: usize, time: Duration, bytes: usize) {
+    let seconds = time.as_secs_f64();
+    let operations = 2 * rows * outputs * inputs;
+    println!(
+        "{format:8} {:>12} {rows:5} {:10.3} {:8.1} {:8.1}",
+        format!("{outputs}x{inputs}"),
+        seconds * 1e3,
+        bytes as f64 / seconds / 1e9,
+        operations as f64 / seconds / 1e9,
+    );
+}
+
+/// The shortest run within [`TIME`].
+fn best(pool: &rayon::ThreadPool, mut work: impl FnMut() + Send) -> Duration {
+    pool.install(|| {
+        work();
+        let begin = Instant::now();
+        let mut best = Duration::MAX;
+        while begin.elapsed() < TIME {
+            let start = Instant::now();
+            work();
+            best = best.min(start.elapsed());
+        }
+        best
+    })
+}
+
+/// Values around 0.
+fn activations(count: usize) -> Vec<f32> {
+    let value = |index: usize| {
+        let mixed = index.wrapping_mul(0x9e37_79b9) >> 9;
+        f32::from(mixed.to_le_bytes()[0]) / 128.0 - 1.0
+    };
+    (0..count).map(value).collect()
+}
+
+fn gemm_time(
+    pool: &rayon::ThreadPool,
+    threads: usize,
+    (outputs, inputs): (usize, usize),
+    rows: usize,
+) -> Duration {
+    let (weights, input) = (activations(outputs * inputs), activations(rows * inputs));
+    let mut output = vec![0.0_f32; rows * outputs];
+    let stride = |length: usize| isize::try_from(length).unwrap_or(isize::MAX);
+    let parallelism = if threads == 1 {
+        Parallelism::None
+    } else {
+        Parallelism::Rayon(threads)
+    };
+    best(pool, || {
+        // SAFETY: the three matrices have the sizes and strides that are named.
+        #[expect(unsafe_code, reason = "gemm takes raw pointers")]
+        unsafe {
+            gemm::gemm(
+                rows,
+                outputs,
+                inputs,
+                output.as_mut_ptr(),
+                1,
+                stride(outputs),
+                false,
+                input.as_ptr(),
+                1,
+                stride(inputs),
+                weights.as_ptr(),
+                stride(inputs),
+                1,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                parallelism,
+            );
+        }
+    })
+}

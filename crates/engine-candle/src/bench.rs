@@ -1,0 +1,51 @@
+//! A seam for `examples/kernels.rs`, which measures the matrix products; no part of the interface.
+
+use crate::gguf::TensorFormat;
+use crate::kernels::{Input, OutputColumns, PackedMatrix};
+
+/// A weight matrix of pseudo-random values.
+pub struct Weights(PackedMatrix);
+
+/// The names of the number formats that products are computed in.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    TensorFormat::ALL.into_iter().map(TensorFormat::name)
+}
+
+impl Weights {
+    /// A matrix in the format of this name; `None` when there is no such format, or the columns are
+    /// no whole blocks of it.
+    pub fn random(format: &str, rows: usize, columns: usize) -> Option<Self> {
+        let format = TensorFormat::ALL
+            .into_iter()
+            .find(|known| known.name() == format)?;
+        let block = usize::try_from(format.block_values()).ok()?;
+        let bytes = usize::try_from(format.block_bytes()).ok()?;
+        // Any bytes are weights; a pattern that keeps the highest bit of every second byte clear and
+        // its lower ones set keeps all floats, and the scales of all blocks, finite.
+        let pattern = (0..rows * columns / block * bytes).map(|index| {
+            let mixed = index.wrapping_mul(0x9e37_79b9) >> 7;
+            if index % 2 == 1 {
+                0x2c
+            } else {
+                mixed.to_le_bytes()[0]
+            }
+        });
+        let bytes: Vec<u8> = pattern.collect();
+        PackedMatrix::from_bytes(format, rows, columns, &bytes)
+            .ok()
+            .map(Self)
+    }
+
+    /// How much memory the weights take, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    /// Multiplies `rows` rows of activations with the weights, on the threads of the calling thread's
+    /// rayon pool; `output` has a value for each of them and each weight row.
+    pub fn multiply(&self, input: &[f32], rows: usize, output: &mut [f32]) {
+        let input = Input::new(input, rows, self.0.columns());
+        self.0
+            .multiply(&input, OutputColumns::whole(output, self.0.rows()));
+    }
+}
