@@ -1,5 +1,10 @@
 //! The rows of activations that a product takes.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the inner loops must be compiled with their caller's instructions"
+)]
+
 use std::cell::OnceCell;
 
 use rayon::prelude::*;
@@ -105,13 +110,13 @@ impl Rounded {
         let sequential = values.len() < MIN_PARALLEL_VALUES;
         outputs
             .with_min_len(if sequential { blocks } else { 1 })
-            .for_each(|(block, ((values_out, scales), sums))| {
-                let places = values_out.as_chunks_mut().0.iter_mut().zip(scales).zip(sums);
-                let sources = values.chunks_exact(columns);
-                for (source, ((place, scale), sum)) in sources.zip(places) {
-                    if let Some(source) = source[block * BLOCK..].first_chunk() {
-                        (*scale, *sum) = round(source, place);
-                    }
+            .for_each(|(block, ((places, scales), sums))| {
+                let sources = values
+                    .chunks_exact(columns)
+                    .filter_map(|row| row[block * BLOCK..].first_chunk());
+                let places = places.as_chunks_mut().0.iter_mut();
+                for (source, (place, (scale, sum))) in sources.zip(places.zip(scales.iter_mut().zip(sums))) {
+                    (*scale, *sum) = round(source, place);
                 }
             });
         rounded
@@ -136,6 +141,7 @@ impl Rounded {
 }
 
 /// The larger one; not `max`, which would drop a value that is no number.
+#[inline(always)]
 fn further(found: f32, value: f32) -> f32 {
     if value > found || value.is_nan() {
         value
@@ -147,6 +153,24 @@ fn further(found: f32, value: f32) -> f32 {
 /// Rounds one block; returns its scale and the sums of its halves. A value that is no number, or
 /// infinite, makes the scale infinite or no number, and so every product with the row.
 fn round(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instructions that the function is compiled for.
+        #[expect(unsafe_code, reason = "the instructions were checked for in the line above")]
+        return unsafe { round_avx2(source, target) };
+    }
+    round_with(source, target)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn round_avx2(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]) {
+    round_with(source, target)
+}
+
+/// Written so that the compiler turns it into vector code of whatever it is compiled for.
+#[inline(always)]
+fn round_with(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]) {
     /// Adding it rounds to a whole number, half to even, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let mut lanes = [0.0_f32; 8];

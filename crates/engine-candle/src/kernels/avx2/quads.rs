@@ -22,22 +22,75 @@ const QUADS: usize = 8;
 const AHEAD: usize = 2048;
 
 /// How a format's parts are unpacked and multiplied.
-pub(super) trait Format {
+pub(super) trait Format: Sized {
     /// Bytes of a chunk, and parts of 32 columns in it.
     const CHUNK: usize;
     const PARTS: usize;
+    /// What all parts of a chunk need.
+    type Head;
+
+    /// Reads what all parts need.
+    ///
+    /// # Safety
+    /// AVX2, FMA and F16C, and a chunk.
+    unsafe fn head(chunk: *const u8) -> Self::Head;
 
     /// Unpacks a part.
     ///
     /// # Safety
     /// AVX2, FMA and F16C, a chunk, and one of its parts.
-    unsafe fn unpack(chunk: *const u8, part: usize) -> Self;
+    unsafe fn unpack(chunk: *const u8, head: &Self::Head, part: usize) -> Self;
 
     /// Adds the products of the part and of an input row's block.
     ///
     /// # Safety
     /// AVX2, FMA and F16C.
     unsafe fn add(&self, row: &Row, total: __m256) -> __m256;
+}
+
+/// One block of consecutive input rows.
+struct Rows {
+    values: *const [i8; BLOCK],
+    scales: *const f32,
+    sums: *const i32,
+}
+
+impl Rows {
+    /// # Safety
+    /// The input has `rows`, and `block`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn of(input: &Rounded, block: usize, rows: Range<usize>) -> Self {
+        debug_assert!(rows.end <= input.rows, "rows of the input");
+        debug_assert!(
+            (block + 1) * input.rows <= input.scales.len(),
+            "blocks of the input"
+        );
+        let first = block * input.rows + rows.start;
+        // SAFETY: there is a place of each kind for every block and row.
+        unsafe {
+            Self {
+                values: input.values.as_ptr().cast::<[i8; BLOCK]>().add(first),
+                scales: input.scales.as_ptr().add(first),
+                sums: input.sums.as_ptr().cast::<i32>().add(first),
+            }
+        }
+    }
+
+    /// # Safety
+    /// There is such a row.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn row(&self, index: usize) -> Row {
+        // SAFETY: as the caller promises; two i16 are read as one i32 that may not be aligned.
+        unsafe {
+            Row {
+                values: self.values.add(index).cast(),
+                scale: _mm256_set1_ps(*self.scales.add(index)),
+                sums: _mm256_set1_epi32(self.sums.add(index).read_unaligned()),
+            }
+        }
+    }
 }
 
 /// A block of an input row.
@@ -54,7 +107,7 @@ impl Row {
     /// Four values, in every lane.
     ///
     /// # Safety
-    /// AVX2; `quad` is below 8.
+    /// `quad` is below 8.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn quad(&self, quad: usize) -> __m256i {
@@ -101,13 +154,15 @@ unsafe fn few<F: Format, const ROWS: usize>(group: &[u8], input: &Rounded, start
         for line in 0..F::CHUNK.div_ceil(64) {
             _mm_prefetch::<_MM_HINT_T0>(chunk.wrapping_add(AHEAD + line * 64).cast());
         }
-        for part in 0..F::PARTS {
-            // SAFETY: the chunk has this part.
-            let unpacked = unsafe { F::unpack(chunk, part) };
-            let rows = rows(input, index * F::PARTS + part, start..start + ROWS);
-            for (total, row) in totals.iter_mut().zip(rows) {
-                // SAFETY: the caller promises the instructions.
-                *total = unsafe { unpacked.add(&row, *total) };
+        // SAFETY: the chunk is whole, and the input has a block for each of its parts.
+        unsafe {
+            let head = F::head(chunk);
+            for part in 0..F::PARTS {
+                let unpacked = F::unpack(chunk, &head, part);
+                let rows = Rows::of(input, index * F::PARTS + part, start..start + ROWS);
+                for (row, total) in totals.iter_mut().enumerate() {
+                    *total = unpacked.add(&rows.row(row), *total);
+                }
             }
         }
     }
@@ -122,37 +177,21 @@ unsafe fn few<F: Format, const ROWS: usize>(group: &[u8], input: &Rounded, start
 unsafe fn many<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, sums: &mut [f32]) {
     sums.fill(0.0);
     for (index, chunk) in group.chunks_exact(F::CHUNK).enumerate() {
-        for part in 0..F::PARTS {
-            // SAFETY: the chunk has this part.
-            let unpacked = unsafe { F::unpack(chunk.as_ptr(), part) };
-            let rows = rows(input, index * F::PARTS + part, range.clone());
-            for (sums, row) in sums.chunks_exact_mut(LANES).zip(rows) {
-                // SAFETY: there are eight values; the caller promises the instructions.
-                unsafe {
-                    let total = unpacked.add(&row, _mm256_loadu_ps(sums.as_ptr()));
+        let chunk = chunk.as_ptr();
+        // SAFETY: the chunk is whole, the input has a block for each of its parts, and `sums` has
+        // eight values for each row.
+        unsafe {
+            let head = F::head(chunk);
+            for part in 0..F::PARTS {
+                let unpacked = F::unpack(chunk, &head, part);
+                let rows = Rows::of(input, index * F::PARTS + part, range.clone());
+                for (row, sums) in sums.chunks_exact_mut(LANES).enumerate() {
+                    let total = unpacked.add(&rows.row(row), _mm256_loadu_ps(sums.as_ptr()));
                     _mm256_storeu_ps(sums.as_mut_ptr(), total);
                 }
             }
         }
     }
-}
-
-/// The rows of the input in one block.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn rows(input: &Rounded, block: usize, rows: Range<usize>) -> impl Iterator<Item = Row> {
-    let values: &[[i8; BLOCK]] = &input.block(block)[rows.clone()];
-    let scales = &input.scales(block)[rows.clone()];
-    let sums = &input.sums(block)[rows];
-    let all = values.iter().zip(scales).zip(sums);
-    all.map(|((values, scale), sums)| {
-        let [first, second] = sums.map(i16::to_le_bytes);
-        Row {
-            values: values.as_ptr(),
-            scale: _mm256_set1_ps(*scale),
-            sums: _mm256_set1_epi32(i32::from_le_bytes([first[0], first[1], second[0], second[1]])),
-        }
-    })
 }
 
 /// The 32 bytes of a quad.

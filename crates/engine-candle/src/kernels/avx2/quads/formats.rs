@@ -1,11 +1,11 @@
 //! The formats, as `layout.rs` puts them into chunks.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32,
-    _mm256_and_si256, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_fnmadd_ps,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_setzero_si256, _mm256_shufflehi_epi16, _mm256_shufflelo_epi16,
-    _mm256_slli_epi16, _mm256_slli_epi32, _mm256_srl_epi16, _mm256_srli_epi16, _mm256_sub_epi32,
+    __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256,
+    _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_fnmadd_ps, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_setzero_si256, _mm256_shufflehi_epi16, _mm256_shufflelo_epi16, _mm256_slli_epi16,
+    _mm256_slli_epi32, _mm256_srli_epi16, _mm256_sub_epi32,
 };
 
 use super::super::super::layout::{PARTS, QUAD};
@@ -20,15 +20,23 @@ pub(in super::super) struct Q4_0 {
 impl Format for Q4_0 {
     const CHUNK: usize = LANES * 18;
     const PARTS: usize = 1;
+    type Head = __m256;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, _: usize) -> Self {
+    unsafe fn head(chunk: *const u8) -> __m256 {
+        // SAFETY: a chunk begins with 16 bytes of scales.
+        unsafe { scales(chunk) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, head: &__m256, _: usize) -> Self {
         // SAFETY: a chunk has 16 bytes of scales and four quads.
         unsafe {
             Self {
                 quads: nibbles(chunk.add(16)),
-                scales: scales(chunk),
+                scales: *head,
             }
         }
     }
@@ -52,10 +60,18 @@ pub(in super::super) struct Q5_0 {
 impl Format for Q5_0 {
     const CHUNK: usize = LANES * 22;
     const PARTS: usize = 1;
+    type Head = __m256;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, _: usize) -> Self {
+    unsafe fn head(chunk: *const u8) -> __m256 {
+        // SAFETY: a chunk begins with 16 bytes of scales.
+        unsafe { scales(chunk) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, head: &__m256, _: usize) -> Self {
         // SAFETY: a chunk has 16 bytes of scales, a quad of fifth bits and four quads.
         unsafe {
             let fifth = load(chunk.add(16));
@@ -74,10 +90,7 @@ impl Format for Q5_0 {
             for (quad, fifth) in quads.iter_mut().zip(fifths) {
                 *quad = _mm256_or_si256(*quad, fifth);
             }
-            Self {
-                quads,
-                scales: scales(chunk),
-            }
+            Self { quads, scales: *head }
         }
     }
 
@@ -103,27 +116,34 @@ pub(in super::super) struct Q4K {
 impl Format for Q4K {
     const CHUNK: usize = LANES * (4 + 2 * PARTS + 128);
     const PARTS: usize = PARTS;
+    type Head = [__m256; 2];
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, part: usize) -> Self {
-        // SAFETY: a chunk has twice 16 bytes of scales, 16 for each part, and 8 quads for each pair
-        // of parts.
+    unsafe fn head(chunk: *const u8) -> [__m256; 2] {
+        // SAFETY: a chunk begins with twice 16 bytes of scales.
+        unsafe { [scales(chunk), scales(chunk.add(16))] }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, head: &[__m256; 2], part: usize) -> Self {
+        // SAFETY: after the scales a chunk has 16 bytes for each part, and 8 quads for each pair of
+        // parts.
         unsafe {
             let bytes = |offset: usize| {
                 let bytes = _mm_loadl_epi64(chunk.add(32 + part * 16 + offset).cast());
                 _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))
             };
-            let shift = _mm_cvtsi32_si128(if part % 2 == 0 { 0 } else { 4 });
             let first = chunk.add(160 + part / 2 * QUADS * QUAD);
-            let nibble = |quad: usize| {
-                let both = load(first.add(quad * QUAD));
-                _mm256_and_si256(_mm256_srl_epi16(both, shift), _mm256_set1_epi8(15))
-            };
             Self {
-                quads: std::array::from_fn(nibble),
-                scales: _mm256_mul_ps(scales(chunk), bytes(0)),
-                minima: _mm256_mul_ps(scales(chunk.add(16)), bytes(8)),
+                quads: if part % 2 == 0 {
+                    codes::<0>(first)
+                } else {
+                    codes::<4>(first)
+                },
+                scales: _mm256_mul_ps(head[0], bytes(0)),
+                minima: _mm256_mul_ps(head[1], bytes(8)),
             }
         }
     }
@@ -151,34 +171,41 @@ pub(in super::super) struct Q6K {
 impl Format for Q6K {
     const CHUNK: usize = LANES * 210;
     const PARTS: usize = PARTS;
+    type Head = __m256;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, part: usize) -> Self {
-        let quarter = part % 4;
-        let shift = |bits: i32| _mm_cvtsi32_si128(bits);
-        let low_shift = shift(if quarter < 2 { 0 } else { 4 });
-        let high_shift = shift(match quarter {
-            0 => 0,
-            1 => 2,
-            2 => 4,
-            _ => 6,
-        });
-        // SAFETY: a chunk has 16 bytes of scales, 16 for each part, and for each half of the parts
+    unsafe fn head(chunk: *const u8) -> __m256 {
+        // SAFETY: a chunk begins with 16 bytes of scales.
+        unsafe { scales(chunk) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn unpack(chunk: *const u8, head: &__m256, part: usize) -> Self {
+        // SAFETY: after the scales a chunk has 16 bytes for each part, and for each half of the parts
         // 16 quads of low and 8 of high bits.
         unsafe {
             let first = chunk.add(16 * (1 + PARTS) + part / 4 * 24 * QUAD);
-            let code = |quad: usize| {
-                let low = load(first.add((quarter % 2 * QUADS + quad) * QUAD));
-                let low = _mm256_and_si256(_mm256_srl_epi16(low, low_shift), _mm256_set1_epi8(15));
-                let high = load(first.add((2 * QUADS + quad) * QUAD));
-                let high = _mm256_and_si256(_mm256_srl_epi16(high, high_shift), _mm256_set1_epi8(3));
-                _mm256_or_si256(low, _mm256_slli_epi16::<4>(high))
-            };
+            let second = first.add(QUADS * QUAD);
+            let high = first.add(2 * QUADS * QUAD);
             Self {
-                quads: std::array::from_fn(code),
+                quads: match part % 4 {
+                    0 => with_high_bits(codes::<0>(first), high, |bits| {
+                        _mm256_slli_epi16::<4>(_mm256_and_si256(bits, _mm256_set1_epi8(0x03)))
+                    }),
+                    1 => with_high_bits(codes::<0>(second), high, |bits| {
+                        _mm256_slli_epi16::<2>(_mm256_and_si256(bits, _mm256_set1_epi8(0x0c)))
+                    }),
+                    2 => with_high_bits(codes::<4>(first), high, |bits| {
+                        _mm256_and_si256(bits, _mm256_set1_epi8(0x30))
+                    }),
+                    _ => with_high_bits(codes::<4>(second), high, |bits| {
+                        _mm256_and_si256(_mm256_srli_epi16::<2>(bits), _mm256_set1_epi8(0x30))
+                    }),
+                },
                 halves: _mm256_cvtepi8_epi16(_mm_loadu_si128(chunk.add(16 + part * 16).cast())),
-                scales: scales(chunk),
+                scales: *head,
             }
         }
     }
@@ -221,6 +248,44 @@ unsafe fn nibbles(place: *const u8) -> [__m256i; QUADS] {
             _mm256_and_si256(_mm256_srli_epi16::<4>(both), low)
         }
     })
+}
+
+/// Eight quads of four bits of each byte: the low ones, or those from bit 4 on.
+///
+/// # Safety
+/// AVX2, and eight quads at `place`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn codes<const SHIFT: i32>(place: *const u8) -> [__m256i; QUADS] {
+    std::array::from_fn(|quad| {
+        // SAFETY: there are eight quads.
+        let both = unsafe { load(place.add(quad * QUAD)) };
+        let shifted = if SHIFT == 0 {
+            both
+        } else {
+            _mm256_srli_epi16::<SHIFT>(both)
+        };
+        _mm256_and_si256(shifted, _mm256_set1_epi8(15))
+    })
+}
+
+/// Adds to each quad what `select` makes of the one of high bits.
+///
+/// # Safety
+/// AVX2, and eight quads at `place`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn with_high_bits(
+    mut quads: [__m256i; QUADS],
+    place: *const u8,
+    select: impl Fn(__m256i) -> __m256i,
+) -> [__m256i; QUADS] {
+    for (index, quad) in quads.iter_mut().enumerate() {
+        // SAFETY: there are eight quads.
+        let bits = unsafe { load(place.add(index * QUAD)) };
+        *quad = _mm256_or_si256(*quad, select(bits));
+    }
+    quads
 }
 
 /// The products of the first and of the second half of a part, added in i16.
