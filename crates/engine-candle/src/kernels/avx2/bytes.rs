@@ -22,7 +22,7 @@ const PAIRS: usize = BLOCK / 2;
 const CHUNK: usize = LANES * (2 + BLOCK);
 /// Input rows in a tile: 8 registers of sums, and enough products for each weight that is loaded.
 const TILE: usize = 4;
-/// How far ahead of the product a few rows ask for weights, in bytes.
+/// How far ahead of the product weights are asked for, in bytes.
 const AHEAD: usize = 8 * CHUNK;
 
 /// # Safety
@@ -59,14 +59,12 @@ impl Words<'_> {
     unsafe fn few<const ROWS: usize>(&self, group: &[u8], start: usize, sums: &mut [f32]) {
         debug_assert_eq!(sums.len(), ROWS * LANES, "sums of a tile");
         // SAFETY: every pointer is into the chunk at hand, which has 32 bytes of scales and for each
-        // pair 32 bytes of weights, or into `sums`; prefetching touches nothing.
+        // pair 32 bytes of weights, or into `sums`.
         unsafe {
             let mut totals = [[_mm256_setzero_ps(); 2]; ROWS];
             for (block, chunk) in group.chunks_exact(CHUNK).enumerate() {
                 let chunk = chunk.as_ptr();
-                for line in 0..CHUNK.div_ceil(64) {
-                    _mm_prefetch::<_MM_HINT_T0>(chunk.wrapping_add(AHEAD + line * 64).cast());
-                }
+                prefetch(chunk);
                 let scales = scales(chunk);
                 let weight = |index: usize| widen(chunk.add(2 * LANES + index * 16));
                 self.block::<ROWS>(block, start, scales, weight, &mut totals);
@@ -84,6 +82,7 @@ impl Words<'_> {
         sums.fill(0.0);
         for (block, chunk) in group.chunks_exact(CHUNK).enumerate() {
             let chunk = chunk.as_ptr();
+            prefetch(chunk);
             // SAFETY: as in `few`; the tiles together are `rows`.
             unsafe {
                 let scales = scales(chunk);
@@ -168,6 +167,15 @@ impl Words<'_> {
                 totals[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[half]), scale, totals[half]);
             }
         }
+    }
+}
+
+/// Asks for the weights that come a few chunks later.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn prefetch(chunk: *const u8) {
+    for line in 0..CHUNK.div_ceil(64) {
+        _mm_prefetch::<_MM_HINT_T0>(chunk.wrapping_add(AHEAD + line * 64).cast());
     }
 }
 

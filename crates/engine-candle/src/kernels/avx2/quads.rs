@@ -18,7 +18,7 @@ use super::super::input::Rounded;
 const LANES: usize = 8;
 /// Quads in a part.
 const QUADS: usize = 8;
-/// How far ahead of the product a few rows ask for weights, in bytes.
+/// How far ahead of the product weights are asked for, in bytes.
 const AHEAD: usize = 2048;
 
 /// How a format's parts are unpacked and multiplied.
@@ -151,9 +151,7 @@ unsafe fn few<F: Format, const ROWS: usize>(group: &[u8], input: &Rounded, start
     let mut totals = [_mm256_setzero_ps(); ROWS];
     for (index, chunk) in group.chunks_exact(F::CHUNK).enumerate() {
         let chunk = chunk.as_ptr();
-        for line in 0..F::CHUNK.div_ceil(64) {
-            _mm_prefetch::<_MM_HINT_T0>(chunk.wrapping_add(AHEAD + line * 64).cast());
-        }
+        prefetch::<F>(chunk);
         // SAFETY: the chunk is whole, and the input has a block for each of its parts.
         unsafe {
             let head = F::head(chunk);
@@ -178,6 +176,7 @@ unsafe fn many<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, su
     sums.fill(0.0);
     for (index, chunk) in group.chunks_exact(F::CHUNK).enumerate() {
         let chunk = chunk.as_ptr();
+        prefetch::<F>(chunk);
         // SAFETY: the chunk is whole, the input has a block for each of its parts, and `sums` has
         // eight values for each row.
         unsafe {
@@ -191,6 +190,15 @@ unsafe fn many<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, su
                 }
             }
         }
+    }
+}
+
+/// Asks for the weights that come a few chunks later.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn prefetch<F: Format>(chunk: *const u8) {
+    for line in 0..F::CHUNK.div_ceil(64) {
+        _mm_prefetch::<_MM_HINT_T0>(chunk.wrapping_add(AHEAD + line * 64).cast());
     }
 }
 
