@@ -185,16 +185,13 @@ fn round_with(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]
         return (0.0, [0; 2]);
     }
     let inverse = 127.0 / largest;
-    let mut sums = [0_i16; 2];
-    for half in 0..2 {
-        for k in half * BLOCK / 2..(half + 1) * BLOCK / 2 {
-            let bits = (source[k] * inverse + ROUND).to_bits();
-            let rounded = i8::from_le_bytes([bits.to_le_bytes()[0]]);
-            target[k] = rounded;
-            sums[half] += i16::from(rounded);
-        }
+    for (value, target) in source.iter().zip(target.iter_mut()) {
+        let bits = (value * inverse + ROUND).to_bits();
+        *target = i8::from_le_bytes([bits.to_le_bytes()[0]]);
     }
-    (largest / 127.0, sums)
+    let (first, second) = target.split_at(BLOCK / 2);
+    let sum = |half: &[i8]| half.iter().map(|value| i16::from(*value)).sum();
+    (largest / 127.0, [sum(first), sum(second)])
 }
 
 #[cfg(test)]

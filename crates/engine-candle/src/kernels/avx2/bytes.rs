@@ -148,13 +148,14 @@ impl Words<'_> {
         let first = block * self.input.rows + start;
         let words = self.words[first * BLOCK..(first + ROWS) * BLOCK]
             .as_ptr()
-            .cast::<i32>();
+            .cast::<[u8; 4]>();
         let mut dots = [[_mm256_setzero_si256(); 2]; ROWS];
         for pair in 0..PAIRS {
             let weights = [weight(2 * pair), weight(2 * pair + 1)];
             for (row, dots) in dots.iter_mut().enumerate() {
                 // SAFETY: `words` has 16 pairs for each of the rows.
-                let value = _mm256_set1_epi32(unsafe { words.add(row * PAIRS + pair).read_unaligned() });
+                let value = unsafe { words.add(row * PAIRS + pair).read() };
+                let value = _mm256_set1_epi32(i32::from_ne_bytes(value));
                 dots[0] = _mm256_add_epi32(dots[0], _mm256_madd_epi16(weights[0], value));
                 dots[1] = _mm256_add_epi32(dots[1], _mm256_madd_epi16(weights[1], value));
             }

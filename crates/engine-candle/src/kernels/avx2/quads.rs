@@ -52,7 +52,7 @@ pub(super) trait Format: Sized {
 struct Rows {
     values: *const [i8; BLOCK],
     scales: *const f32,
-    sums: *const i32,
+    sums: *const [u8; 4],
 }
 
 impl Rows {
@@ -72,7 +72,7 @@ impl Rows {
             Self {
                 values: input.values.as_ptr().cast::<[i8; BLOCK]>().add(first),
                 scales: input.scales.as_ptr().add(first),
-                sums: input.sums.as_ptr().cast::<i32>().add(first),
+                sums: input.sums.as_ptr().cast::<[u8; 4]>().add(first),
             }
         }
     }
@@ -82,12 +82,12 @@ impl Rows {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn row(&self, index: usize) -> Row {
-        // SAFETY: as the caller promises; two i16 are read as one i32 that may not be aligned.
+        // SAFETY: as the caller promises; two i16 are read as four bytes.
         unsafe {
             Row {
                 values: self.values.add(index).cast(),
                 scale: _mm256_set1_ps(*self.scales.add(index)),
-                sums: _mm256_set1_epi32(self.sums.add(index).read_unaligned()),
+                sums: _mm256_set1_epi32(i32::from_ne_bytes(self.sums.add(index).read())),
             }
         }
     }
@@ -112,7 +112,8 @@ impl Row {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn quad(&self, quad: usize) -> __m256i {
         // SAFETY: the row has 8 quads.
-        _mm256_set1_epi32(unsafe { self.values.cast::<i32>().add(quad).read_unaligned() })
+        let values = unsafe { self.values.cast::<[u8; 4]>().add(quad).read() };
+        _mm256_set1_epi32(i32::from_ne_bytes(values))
     }
 
     /// Adds the integers `dots`, times the scale of the weights and of the row.

@@ -116,7 +116,7 @@ proptest! {
 fn extremes(count: usize) -> Vec<f32> {
     let kinds = [0.0, -0.0, 1e-40, -1e-30, 1.0, -1.0, 1e4, -6e4, 3e4, 1e-3];
     // Every third block is zeros.
-    let kind = |index: usize| if index / 32 % 3 == 0 { 0 } else { index * 7 % 10 };
+    let kind = |index: usize| if (index / 32).is_multiple_of(3) { 0 } else { index * 7 % 10 };
     (0..count).map(|index| kinds[kind(index)]).collect()
 }
 

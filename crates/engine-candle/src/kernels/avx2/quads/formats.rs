@@ -137,7 +137,7 @@ impl Format for Q4K {
             };
             let first = chunk.add(160 + part / 2 * QUADS * QUAD);
             Self {
-                quads: if part % 2 == 0 {
+                quads: if part.is_multiple_of(2) {
                     codes::<0>(first)
                 } else {
                     codes::<4>(first)
