@@ -13,8 +13,8 @@ pub(super) const BLOCK: usize = 32;
 /// Rounds `values` (whole blocks) into blocks of `format` and appends their bytes.
 ///
 /// # Errors
-/// [`ShapeError::NoRounding`] for the formats whose rounding is a search (Q4_K, Q6_K): they are
-/// read, and not made.
+/// [`ShapeError::NoRounding`] for Q4_K and Q6_K, whose rounding is a search: they are read, and not
+/// made.
 pub(super) fn quantise(format: TensorFormat, values: &[f32], bytes: &mut Vec<u8>) -> Result<(), ShapeError> {
     match format {
         TensorFormat::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
@@ -95,10 +95,6 @@ fn quantise_q5_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
     );
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "at most 127 after the division by the scale"
-)]
 fn quantise_q8_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
     let scale = furthest(block).abs() / 127.0;
     let inverse = inverse(scale);
@@ -106,8 +102,21 @@ fn quantise_q8_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
     bytes.extend(
         block
             .iter()
-            .map(|value| ((value * inverse).round() as i8).to_le_bytes()[0]),
+            .map(|value| rounded(value * inverse).to_le_bytes()[0]),
     );
+}
+
+/// To the nearest whole number, and from the middle away from zero; the library's function is a call
+/// for each value.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "below 128, after the division by the scale"
+)]
+#[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
+fn rounded(value: f32) -> i32 {
+    let whole = value as i32;
+    let rest = value - whole as f32;
+    whole + i32::from(rest >= 0.5) - i32::from(rest <= -0.5)
 }
 
 /// The scale and the minimum, of 6 bits each, of sub-block `index` of a Q4_K block; `packed` are

@@ -116,7 +116,13 @@ proptest! {
 fn extremes(count: usize) -> Vec<f32> {
     let kinds = [0.0, -0.0, 1e-40, -1e-30, 1.0, -1.0, 1e4, -6e4, 3e4, 1e-3];
     // Every third block is zeros.
-    let kind = |index: usize| if (index / 32).is_multiple_of(3) { 0 } else { index * 7 % 10 };
+    let kind = |index: usize| {
+        if (index / 32).is_multiple_of(3) {
+            0
+        } else {
+            index * 7 % 10
+        }
+    };
     (0..count).map(|index| kinds[kind(index)]).collect()
 }
 
@@ -223,4 +229,64 @@ fn an_output_that_is_too_small_is_refused() {
         );
     });
     assert!(refused.is_err());
+}
+
+/// The squares of what products are off, summed: ours, and those of activations that `rounding`
+/// rounds.
+fn errors(format: TensorFormat, rounding: impl Fn(&mut [f32])) -> (f64, f64) {
+    let (rows, outputs, columns) = (8, 48, 1024);
+    let matrix = matrix(format, outputs, columns, 7);
+    let weights = widened(&matrix);
+    // A few large values among small ones, as activations are.
+    let mut input = values(rows * columns, 8);
+    for (index, value) in input.iter_mut().enumerate() {
+        *value *= value.abs() * if index % 61 == 0 { 8.0 } else { 1.0 };
+    }
+    let mut rounded = input.clone();
+    rounded.chunks_mut(columns).for_each(rounding);
+    let dot = |values: &[f32], weights: &[f32]| -> f64 {
+        let products = values.iter().zip(weights);
+        products
+            .map(|(value, weight)| f64::from(*value) * f64::from(*weight))
+            .sum()
+    };
+    let ours = product(Path::best(), 1, &matrix, &input);
+    let mut errors = (0.0, 0.0);
+    for (index, ours) in ours.iter().enumerate() {
+        let row = index / outputs * columns..(index / outputs + 1) * columns;
+        let weights = &weights[index % outputs * columns..][..columns];
+        let exact = dot(&input[row.clone()], weights);
+        errors.0 += (f64::from(*ours) - exact).powi(2);
+        errors.1 += (dot(&rounded[row], weights) - exact).powi(2);
+    }
+    errors
+}
+
+/// As ggml rounds: int8 times a scale, in f16 for blocks of 32 (Q8_0) and in f32 for 256 (Q8_K).
+fn ggml_rounding(row: &mut [f32], block: usize) {
+    for block in row.chunks_mut(block) {
+        let largest = block
+            .iter()
+            .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let scale = if block.len() == 32 {
+            half::f16::from_f32(largest / 127.0).to_f32()
+        } else {
+            largest / 127.0
+        };
+        for value in block {
+            *value = (*value * (127.0 / largest)).round() * scale;
+        }
+    }
+}
+
+#[test]
+fn products_are_no_further_from_the_exact_ones_than_with_ggml_s_rounding_of_activations() {
+    for format in [TensorFormat::Q8_0, TensorFormat::Q4_0, TensorFormat::Q5_0] {
+        let (ours, ggml) = errors(format, |row| ggml_rounding(row, 32));
+        assert!(ours <= ggml * 1.01, "{}: {ours} and {ggml}", format.name());
+    }
+    for format in [TensorFormat::Q4K, TensorFormat::Q6K] {
+        let (ours, ggml) = errors(format, |row| ggml_rounding(row, 256));
+        assert!(ours <= ggml / 2.0, "{}: {ours} and {ggml}", format.name());
+    }
 }
