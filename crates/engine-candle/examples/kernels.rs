@@ -1,14 +1,14 @@
 //! Measures the matrix products of the embedded engine: how fast weights are read and values are
-//! multiplied, for each number format and some batch sizes, beside the crate `gemm` in f32.
+//! multiplied, for each number format and some batch sizes, beside candle's own in f32.
 //!
 //! `cargo run --release -p silica-engine-candle --example kernels -- [THREADS] [FORMAT]`
 
 use std::time::{Duration, Instant};
 
-use gemm::Parallelism;
+use candle_core::{Device, Tensor};
 use silica_engine_candle::bench::{Weights, formats};
 
-/// Outputs and inputs of the largest layers of Qwen2.5-0.5B, padded to what blocks of 256 allow.
+/// Outputs and inputs of the largest layers of Qwen2.5-0.5B.
 const SHAPES: [(usize, usize); 2] = [(4864, 896), (896, 4864)];
 const BATCHES: [usize; 4] = [1, 8, 64, 256];
 /// Time for each figure; the best of the runs in it counts, because the machine may be busy.
@@ -54,8 +54,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         if only.is_none() {
             for rows in BATCHES {
-                let time = gemm_time(&pool, threads, (outputs, inputs), rows);
-                print("gemm f32", (outputs, inputs), rows, time, outputs * inputs * 4);
+                let time = candle_time(&pool, (outputs, inputs), rows)?;
+                print("candle", (outputs, inputs), rows, time, outputs * inputs * 4);
             }
         }
     }
@@ -100,45 +100,20 @@ fn activations(count: usize) -> Vec<f32> {
     (0..count).map(value).collect()
 }
 
-fn gemm_time(
+/// candle's product in f32, which takes the threads of the pool too.
+fn candle_time(
     pool: &rayon::ThreadPool,
-    threads: usize,
     (outputs, inputs): (usize, usize),
     rows: usize,
-) -> Duration {
-    let (weights, input) = (activations(outputs * inputs), activations(rows * inputs));
-    let mut output = vec![0.0_f32; rows * outputs];
-    let stride = |length: usize| isize::try_from(length).unwrap_or(isize::MAX);
-    let parallelism = if threads == 1 {
-        Parallelism::None
-    } else {
-        Parallelism::Rayon(threads)
-    };
-    best(pool, || {
-        // SAFETY: the three matrices have the sizes and strides that are named.
-        #[expect(unsafe_code, reason = "gemm takes raw pointers")]
-        unsafe {
-            gemm::gemm(
-                rows,
-                outputs,
-                inputs,
-                output.as_mut_ptr(),
-                1,
-                stride(outputs),
-                false,
-                input.as_ptr(),
-                1,
-                stride(inputs),
-                weights.as_ptr(),
-                stride(inputs),
-                1,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                parallelism,
-            );
+) -> candle_core::Result<Duration> {
+    let weights = Tensor::from_vec(activations(outputs * inputs), (outputs, inputs), &Device::Cpu)?;
+    let input = Tensor::from_vec(activations(rows * inputs), (rows, inputs), &Device::Cpu)?;
+    let weights = weights.t()?;
+    let mut result = Ok(());
+    let time = best(pool, || {
+        if let Err(error) = input.matmul(&weights) {
+            result = Err(error);
         }
-    })
+    });
+    result.map(|()| time)
 }

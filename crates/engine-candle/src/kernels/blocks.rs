@@ -50,9 +50,10 @@ fn furthest(block: &[f32; BLOCK]) -> f32 {
     )
 }
 
-/// One over a scale, or 0 for a block of zeros.
+/// One over a scale; 0 for blocks of zeros, and of values so small that it would not be finite.
 fn inverse(scale: f32) -> f32 {
-    if scale == 0.0 { 0.0 } else { 1.0 / scale }
+    let inverse = 1.0 / scale;
+    if inverse.is_finite() { inverse } else { 0.0 }
 }
 
 /// Cuts `value + middle` to an unsigned code of at most `largest`; a middle and a half rounds.

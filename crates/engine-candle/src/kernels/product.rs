@@ -15,7 +15,7 @@ use super::{PackedMatrix, scalar};
 /// columns in int8) as many fit the second-level cache, and their sums the first.
 const TILE_ROWS: usize = 64;
 /// Multiplications below which handing work to other threads costs more than it saves.
-const MIN_PARALLEL_WORK: usize = 1 << 16;
+const MIN_PARALLEL_WORK: usize = 1 << 18;
 /// Pieces of work for each thread: enough that one that is interrupted does not hold up the rest.
 const PIECES_PER_THREAD: usize = 4;
 

@@ -99,3 +99,14 @@ fn values_that_make_no_matrix_of_the_shape_are_refused() {
     let rounded = PackedMatrix::quantize(format, 1, 256, &[0.0; 256]).err();
     assert_eq!(rounded, Some(ShapeError::NoRounding { format }));
 }
+
+#[test]
+fn values_that_no_block_can_hold_are_rounded_without_a_panic() {
+    for format in ROUNDED {
+        for value in [f32::from_bits(1), 1e-39, f32::MAX, f32::INFINITY, f32::NAN] {
+            let mut block = [0.0; 32];
+            (block[3], block[20]) = (value, -value);
+            assert!(PackedMatrix::quantize(format, 1, 32, &block).is_ok());
+        }
+    }
+}
