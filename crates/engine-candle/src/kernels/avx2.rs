@@ -70,6 +70,30 @@ pub(super) unsafe fn quantised(
     }
 }
 
+/// As [`quantised`], for two groups of a format with 8 rows in a group; `sums` has all values of the
+/// first group before those of the second.
+///
+/// # Safety
+/// As [`quantised`].
+pub(super) unsafe fn quantised_pair(
+    format: TensorFormat,
+    groups: [&[u8]; 2],
+    input: &Rounded,
+    rows: Range<usize>,
+    sums: &mut [f32],
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match format {
+            TensorFormat::Q4_0 => quads::pair::<quads::Q4_0>(groups, input, rows, sums),
+            TensorFormat::Q5_0 => quads::pair::<quads::Q5_0>(groups, input, rows, sums),
+            TensorFormat::Q4K => quads::pair::<quads::Q4K>(groups, input, rows, sums),
+            TensorFormat::Q6K => quads::pair::<quads::Q6K>(groups, input, rows, sums),
+            TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 | TensorFormat::Q8_0 => {}
+        }
+    }
+}
+
 /// Whether products with a format read the input's values in i16.
 pub(super) fn reads_words(format: TensorFormat) -> bool {
     format == TensorFormat::Q8_0

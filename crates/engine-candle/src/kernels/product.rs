@@ -126,19 +126,49 @@ impl PackedMatrix {
         target: &Target<'_>,
     ) {
         let lanes = lanes(self.format);
+        // Two groups of 8 rows share what is read of the input.
+        let step = MOST_LANES / lanes;
         let mut sums = [0.0; TILE_ROWS * MOST_LANES];
-        let sums = &mut sums[..rows.len() * lanes];
-        for index in groups {
-            self.multiply_group(path, operand, self.group(index), rows.clone(), sums);
-            let columns = index * lanes..self.rows.min((index + 1) * lanes);
-            for (row, sums) in rows.clone().zip(sums.chunks_exact(lanes)) {
-                // SAFETY: the row is one of the input's and the columns are those of this group,
-                // which no other thread has.
-                #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
-                unsafe {
-                    target.write(row, columns.start, &sums[..columns.len()]);
+        for first in groups.clone().step_by(step) {
+            let indices = first..groups.end.min(first + step);
+            let sums = &mut sums[..indices.len() * rows.len() * lanes];
+            self.multiply_groups(path, operand, indices.clone(), rows.clone(), sums);
+            for (index, sums) in indices.zip(sums.chunks_exact(rows.len() * lanes)) {
+                let columns = index * lanes..self.rows.min((index + 1) * lanes);
+                for (row, sums) in rows.clone().zip(sums.chunks_exact(lanes)) {
+                    // SAFETY: the row is one of the input's and the columns are those of this group,
+                    // which no other thread has.
+                    #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
+                    unsafe {
+                        target.write(row, columns.start, &sums[..columns.len()]);
+                    }
                 }
             }
+        }
+    }
+
+    /// Multiplies one or two groups; `sums` has a value for each group, row and lane.
+    fn multiply_groups(
+        &self,
+        path: Path,
+        operand: Operand<'_>,
+        groups: Range<usize>,
+        rows: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if let (Path::Avx2, Operand::Rounded(input, _), 2) = (path, operand, groups.len()) {
+            let pair = [self.group(groups.start), self.group(groups.start + 1)];
+            // SAFETY: as in `multiply_group`.
+            #[expect(unsafe_code, reason = "vector instructions")]
+            unsafe {
+                avx2::quantised_pair(self.format, pair, input, rows, sums);
+            }
+            return;
+        }
+        let lanes = lanes(self.format);
+        for (index, sums) in groups.zip(sums.chunks_exact_mut(rows.len() * lanes)) {
+            self.multiply_group(path, operand, self.group(index), rows.clone(), sums);
         }
     }
 

@@ -6,7 +6,7 @@ mod formats;
 use std::arch::x86_64::{
     __m256, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_cvtepi32_ps, _mm256_cvtph_ps,
     _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_storeu_ps,
+    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps,
 };
 use std::ops::Range;
 
@@ -18,6 +18,10 @@ use super::super::input::Rounded;
 const LANES: usize = 8;
 /// Quads in a part.
 const QUADS: usize = 8;
+/// The most rows whose sums stay in registers.
+const FEW: usize = 4;
+/// The most rows in a tile of [`pair`].
+const MOST_ROWS: usize = 64;
 /// How far ahead of the product weights are asked for, in bytes.
 const AHEAD: usize = 2048;
 
@@ -41,11 +45,17 @@ pub(super) trait Format: Sized {
     /// AVX2, FMA and F16C, a chunk, and one of its parts.
     unsafe fn unpack(chunk: *const u8, head: &Self::Head, part: usize) -> Self;
 
-    /// Adds the products of the part and of an input row's block.
+    /// The products of one half of the part and of an input row's block, as far as they can be added.
     ///
     /// # Safety
     /// AVX2, FMA and F16C.
-    unsafe fn add(&self, row: &Row, total: __m256) -> __m256;
+    unsafe fn half<const HALF: usize>(&self, row: &Row) -> __m256i;
+
+    /// Adds the products of both halves, scaled.
+    ///
+    /// # Safety
+    /// AVX2, FMA and F16C.
+    unsafe fn add(&self, halves: [__m256i; 2], row: &Row, total: __m256) -> __m256;
 }
 
 /// One block of consecutive input rows.
@@ -160,7 +170,9 @@ unsafe fn few<F: Format, const ROWS: usize>(group: &[u8], input: &Rounded, start
                 let unpacked = F::unpack(chunk, &head, part);
                 let rows = Rows::of(input, index * F::PARTS + part, start..start + ROWS);
                 for (row, total) in totals.iter_mut().enumerate() {
-                    *total = unpacked.add(&rows.row(row), *total);
+                    let row = rows.row(row);
+                    let halves = [unpacked.half::<0>(&row), unpacked.half::<1>(&row)];
+                    *total = unpacked.add(halves, &row, *total);
                 }
             }
         }
@@ -186,8 +198,70 @@ unsafe fn many<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, su
                 let unpacked = F::unpack(chunk, &head, part);
                 let rows = Rows::of(input, index * F::PARTS + part, range.clone());
                 for (row, sums) in sums.chunks_exact_mut(LANES).enumerate() {
-                    let total = unpacked.add(&rows.row(row), _mm256_loadu_ps(sums.as_ptr()));
+                    let row = rows.row(row);
+                    let halves = [unpacked.half::<0>(&row), unpacked.half::<1>(&row)];
+                    let total = unpacked.add(halves, &row, _mm256_loadu_ps(sums.as_ptr()));
                     _mm256_storeu_ps(sums.as_mut_ptr(), total);
+                }
+            }
+        }
+    }
+}
+
+/// Two groups at once: as many of their quads as registers hold, which are those of half a part, share
+/// what is read of the input.
+///
+/// # Safety
+/// As [`super::quantised_pair`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn pair<F: Format>(
+    groups: [&[u8]; 2],
+    input: &Rounded,
+    range: Range<usize>,
+    sums: &mut [f32],
+) {
+    let (first, second) = sums.split_at_mut(range.len() * LANES);
+    if range.len() <= FEW || range.len() > MOST_ROWS {
+        // SAFETY: as the caller promises.
+        unsafe {
+            products::<F>(groups[0], input, range.clone(), first);
+            products::<F>(groups[1], input, range, second);
+        }
+        return;
+    }
+    first.fill(0.0);
+    second.fill(0.0);
+    let mut partial = [[_mm256_setzero_si256(); 2]; MOST_ROWS];
+    let partial = &mut partial[..range.len()];
+    let chunks = groups[0]
+        .chunks_exact(F::CHUNK)
+        .zip(groups[1].chunks_exact(F::CHUNK));
+    for (index, chunks) in chunks.enumerate() {
+        let chunks = [chunks.0.as_ptr(), chunks.1.as_ptr()];
+        prefetch::<F>(chunks[0]);
+        prefetch::<F>(chunks[1]);
+        // SAFETY: the chunks are whole, the input has a block for each of their parts, and there are
+        // eight sums of each group for each row.
+        unsafe {
+            let heads = chunks.map(|chunk| F::head(chunk));
+            for part in 0..F::PARTS {
+                let unpacked = [
+                    F::unpack(chunks[0], &heads[0], part),
+                    F::unpack(chunks[1], &heads[1], part),
+                ];
+                let rows = Rows::of(input, index * F::PARTS + part, range.clone());
+                for (row, partial) in partial.iter_mut().enumerate() {
+                    let row = rows.row(row);
+                    *partial = [unpacked[0].half::<0>(&row), unpacked[1].half::<0>(&row)];
+                }
+                let sums = first.chunks_exact_mut(LANES).zip(second.chunks_exact_mut(LANES));
+                for (row, (partial, sums)) in partial.iter().zip(sums).enumerate() {
+                    let row = rows.row(row);
+                    for (group, sums) in [sums.0, sums.1].into_iter().enumerate() {
+                        let halves = [partial[group], unpacked[group].half::<1>(&row)];
+                        let total = unpacked[group].add(halves, &row, _mm256_loadu_ps(sums.as_ptr()));
+                        _mm256_storeu_ps(sums.as_mut_ptr(), total);
+                    }
                 }
             }
         }

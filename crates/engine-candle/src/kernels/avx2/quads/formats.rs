@@ -43,9 +43,16 @@ impl Format for Q4_0 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+    unsafe fn half<const HALF: usize>(&self, row: &Row) -> __m256i {
+        products::<HALF>(&self.quads, row)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, halves: [__m256i; 2], row: &Row, total: __m256) -> __m256 {
         // 8 times two products of at most 15 * 128 are at most 30720.
-        let dots = _mm256_madd_epi16(dot(&self.quads, row), _mm256_set1_epi16(1));
+        let sums = _mm256_add_epi16(halves[0], halves[1]);
+        let dots = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
         let offset = _mm256_madd_epi16(row.sums, _mm256_set1_epi16(8));
         row.scaled(_mm256_sub_epi32(dots, offset), self.scales, total)
     }
@@ -96,13 +103,18 @@ impl Format for Q5_0 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+    unsafe fn half<const HALF: usize>(&self, row: &Row) -> __m256i {
+        products::<HALF>(&self.quads, row)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, halves: [__m256i; 2], row: &Row, total: __m256) -> __m256 {
         // 4 times two products of at most 31 * 128 are at most 31744.
-        let ones = _mm256_set1_epi16(1);
-        let (low, high) = halves(&self.quads, row);
-        let dots = _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones));
+        let [first, second] = halves.map(|sums| _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
         let offset = _mm256_madd_epi16(row.sums, _mm256_set1_epi16(16));
-        row.scaled(_mm256_sub_epi32(dots, offset), self.scales, total)
+        let dots = _mm256_sub_epi32(_mm256_add_epi32(first, second), offset);
+        row.scaled(dots, self.scales, total)
     }
 }
 
@@ -150,10 +162,16 @@ impl Format for Q4K {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+    unsafe fn half<const HALF: usize>(&self, row: &Row) -> __m256i {
+        products::<HALF>(&self.quads, row)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, halves: [__m256i; 2], row: &Row, total: __m256) -> __m256 {
         let ones = _mm256_set1_epi16(1);
         // As for Q4_0.
-        let dots = _mm256_madd_epi16(dot(&self.quads, row), ones);
+        let dots = _mm256_madd_epi16(_mm256_add_epi16(halves[0], halves[1]), ones);
         let total = row.scaled(dots, self.scales, total);
         let sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(row.sums, ones));
         _mm256_fnmadd_ps(sum, _mm256_mul_ps(self.minima, row.scale), total)
@@ -212,22 +230,28 @@ impl Format for Q6K {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn add(&self, row: &Row, total: __m256) -> __m256 {
+    unsafe fn half<const HALF: usize>(&self, row: &Row) -> __m256i {
         // Two times two products of at most 63 * 128 are at most 32256; 16 of them, times a scale of
         // at most 128, stay below 2^24.
-        let first = _mm256_shufflehi_epi16::<0b1010_0000>(_mm256_shufflelo_epi16::<0b1010_0000>(self.halves));
-        let second =
-            _mm256_shufflehi_epi16::<0b1111_0101>(_mm256_shufflelo_epi16::<0b1111_0101>(self.halves));
-        let mut dots = _mm256_setzero_si256();
-        for pair in 0..QUADS / 2 {
-            // SAFETY: there are 8 quads.
-            let products = |quad: usize| unsafe { _mm256_maddubs_epi16(self.quads[quad], row.quad(quad)) };
-            let sums = _mm256_add_epi16(products(2 * pair), products(2 * pair + 1));
-            let scale = if pair < QUADS / 4 { first } else { second };
-            dots = _mm256_add_epi32(dots, _mm256_madd_epi16(sums, scale));
-        }
+        let scale = if HALF == 0 {
+            _mm256_shufflehi_epi16::<0b1010_0000>(_mm256_shufflelo_epi16::<0b1010_0000>(self.halves))
+        } else {
+            _mm256_shufflehi_epi16::<0b1111_0101>(_mm256_shufflelo_epi16::<0b1111_0101>(self.halves))
+        };
+        let first = HALF * QUADS / 2;
+        // SAFETY: there are 8 quads.
+        let products = |quad: usize| unsafe { _mm256_maddubs_epi16(self.quads[quad], row.quad(quad)) };
+        let low = _mm256_add_epi16(products(first), products(first + 1));
+        let high = _mm256_add_epi16(products(first + 2), products(first + 3));
+        _mm256_add_epi32(_mm256_madd_epi16(low, scale), _mm256_madd_epi16(high, scale))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add(&self, halves: [__m256i; 2], row: &Row, total: __m256) -> __m256 {
         let offset = _mm256_slli_epi32::<5>(_mm256_madd_epi16(row.sums, self.halves));
-        row.scaled(_mm256_sub_epi32(dots, offset), self.scales, total)
+        let dots = _mm256_sub_epi32(_mm256_add_epi32(halves[0], halves[1]), offset);
+        row.scaled(dots, self.scales, total)
     }
 }
 
@@ -288,24 +312,15 @@ unsafe fn with_high_bits(
     quads
 }
 
-/// The products of the first and of the second half of a part, added in i16.
+/// The products of one half of a part, added in i16.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn halves(quads: &[__m256i; QUADS], row: &Row) -> (__m256i, __m256i) {
+fn products<const HALF: usize>(quads: &[__m256i; QUADS], row: &Row) -> __m256i {
+    let first = HALF * QUADS / 2;
     // SAFETY: there are 8 quads.
     let products = |quad: usize| unsafe { _mm256_maddubs_epi16(quads[quad], row.quad(quad)) };
-    let mut sums = (products(0), products(QUADS / 2));
-    for quad in 1..QUADS / 2 {
-        sums.0 = _mm256_add_epi16(sums.0, products(quad));
-        sums.1 = _mm256_add_epi16(sums.1, products(QUADS / 2 + quad));
-    }
-    sums
-}
-
-/// The products of a part, added in i16.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot(quads: &[__m256i; QUADS], row: &Row) -> __m256i {
-    let (low, high) = halves(quads, row);
-    _mm256_add_epi16(low, high)
+    _mm256_add_epi16(
+        _mm256_add_epi16(products(first), products(first + 1)),
+        _mm256_add_epi16(products(first + 2), products(first + 3)),
+    )
 }
