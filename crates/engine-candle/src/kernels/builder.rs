@@ -1,7 +1,8 @@
 //! Packing a matrix row by row.
 
 use super::buffer::Buffer;
-use super::layout::{block_bytes, block_values, chunk_bytes, lanes, write_block};
+use super::layout::chunk_bytes;
+use super::layout::{block_bytes, block_values, lanes, write_row};
 use super::{PackedMatrix, ShapeError, blocks};
 use crate::gguf::TensorFormat;
 
@@ -53,10 +54,7 @@ impl PackedBuilder {
         for row in bytes.chunks_exact(row_bytes) {
             let group =
                 &mut self.matrix.data.bytes_mut()[self.next_row / lanes * group_bytes..][..group_bytes];
-            let chunks = group.chunks_exact_mut(chunk_bytes(format));
-            for (block, chunk) in row.chunks_exact(block_bytes(format)).zip(chunks) {
-                write_block(format, block, self.next_row % lanes, chunk);
-            }
+            write_row(format, row, self.next_row % lanes, group);
             self.next_row += 1;
         }
         Ok(())

@@ -26,6 +26,7 @@ pub(crate) struct Input<'data> {
     rows: usize,
     columns: usize,
     rounded: OnceCell<Rounded>,
+    #[cfg(target_arch = "x86_64")]
     widened: OnceCell<Vec<i16>>,
 }
 
@@ -38,6 +39,7 @@ impl<'data> Input<'data> {
             rows,
             columns,
             rounded: OnceCell::new(),
+            #[cfg(target_arch = "x86_64")]
             widened: OnceCell::new(),
         }
     }
@@ -63,6 +65,7 @@ impl<'data> Input<'data> {
     }
 
     /// The values of [`Self::rounded`] in i16.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn widened(&self) -> &[i16] {
         self.widened.get_or_init(|| {
             self.rounded()

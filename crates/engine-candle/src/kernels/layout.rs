@@ -76,11 +76,33 @@ fn quad(index: usize, lane: usize, i: usize) -> usize {
     index * QUAD + lane * 4 + i
 }
 
-/// Puts one block of a weight file, which belongs to row `lane` of the group, into its chunk.
-pub(super) fn write_block(format: TensorFormat, block: &[u8], lane: usize, chunk: &mut [u8]) {
+/// Puts the bytes of one row of a weight file, which is row `lane` of the group, into its chunks.
+pub(super) fn write_row(format: TensorFormat, row: &[u8], lane: usize, group: &mut [u8]) {
     match format {
-        TensorFormat::F32 => chunk[lane * 4..][..4].copy_from_slice(block),
-        TensorFormat::F16 | TensorFormat::Bf16 => chunk[lane * 2..][..2].copy_from_slice(block),
+        TensorFormat::F32 => write_values::<4>(row, lane, group),
+        TensorFormat::F16 | TensorFormat::Bf16 => write_values::<2>(row, lane, group),
+        _ => {
+            let chunks = group.chunks_exact_mut(chunk_bytes(format));
+            for (block, chunk) in row.chunks_exact(block_bytes(format)).zip(chunks) {
+                write_block(format, block, lane, chunk);
+            }
+        }
+    }
+}
+
+/// Writes a value of the row into each chunk of 16.
+fn write_values<const BYTES: usize>(row: &[u8], lane: usize, group: &mut [u8]) {
+    let chunks = group.as_chunks_mut::<BYTES>().0.chunks_exact_mut(MOST_LANES);
+    for (value, chunk) in row.as_chunks::<BYTES>().0.iter().zip(chunks) {
+        chunk[lane] = *value;
+    }
+}
+
+/// Puts one block of a quantised row into its chunk.
+fn write_block(format: TensorFormat, block: &[u8], lane: usize, chunk: &mut [u8]) {
+    match format {
+        // Not in blocks.
+        TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => {}
         TensorFormat::Q8_0 => {
             chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
             for (pair, values) in block[2..].as_chunks::<2>().0.iter().enumerate() {
