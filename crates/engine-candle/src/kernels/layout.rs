@@ -165,53 +165,82 @@ pub(super) struct Part {
 
 /// Reads part `part` of row `lane` from a chunk of a quantised format.
 pub(super) fn part(format: TensorFormat, chunk: &[u8], lane: usize, part: usize) -> Part {
-    let scale = half_at(chunk, lane);
-    let signed = |byte: u8| i16::from(i8::from_le_bytes([byte]));
-    let byte = |offset: usize, index: usize, i: usize| i16::from(chunk[offset + quad(index, lane, i)]);
-    let nibble = |byte: i16, high: bool| if high { byte >> 4 } else { byte & 15 };
-    let (values, scale, minimum): ([i16; BLOCK], f32, f32) = match format {
+    let mut values = [0; BLOCK];
+    let mut scale = half_at(chunk, lane);
+    let mut minimum = 0.0;
+    let (low, high) = values.split_at_mut(BLOCK / 2);
+    let halves = low
+        .as_chunks_mut::<4>()
+        .0
+        .iter_mut()
+        .zip(high.as_chunks_mut::<4>().0);
+    match format {
         TensorFormat::Q8_0 => {
-            let value = |k: usize| signed(chunk[32 + k / 2 * 32 + lane * 2 + k % 2]);
-            (std::array::from_fn(value), scale, 0.0)
+            for (pair, values) in values.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                let bytes = &chunk[32 + pair * 32 + lane * 2..][..2];
+                *values = [signed(bytes[0]), signed(bytes[1])];
+            }
         }
         TensorFormat::Q4_0 => {
-            let value = |k: usize| nibble(byte(16, k / 4 % 4, k % 4), k >= 16) - 8;
-            (std::array::from_fn(value), scale, 0.0)
+            for (index, (low, high)) in halves.enumerate() {
+                let bytes = four(&chunk[16..], index, lane);
+                (*low, *high) = (
+                    bytes.map(|byte| (byte & 15) - 8),
+                    bytes.map(|byte| (byte >> 4) - 8),
+                );
+            }
         }
         TensorFormat::Q5_0 => {
-            let value = |k: usize| {
-                let fifth = byte(16, 0, k % 4) >> (k / 4) & 1;
-                nibble(byte(16 + QUAD, k / 4 % 4, k % 4), k >= 16) + (fifth << 4) - 16
-            };
-            (std::array::from_fn(value), scale, 0.0)
+            let fifth = four(&chunk[16..], 0, lane);
+            for (index, (low, high)) in halves.enumerate() {
+                let bytes = four(&chunk[16 + QUAD..], index, lane);
+                for i in 0..4 {
+                    low[i] = (bytes[i] & 15) + (fifth[i] >> index & 1) * 16 - 16;
+                    high[i] = (bytes[i] >> 4) + (fifth[i] >> (index + 4) & 1) * 16 - 16;
+                }
+            }
         }
         TensorFormat::Q4K => {
-            let value = |k: usize| nibble(byte(160, part / 2 * 8 + k / 4, k % 4), part % 2 == 1);
+            let shift = part % 2 * 4;
+            let quads = &chunk[160 + part / 2 * 8 * QUAD..];
+            for (index, values) in values.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                *values = four(quads, index, lane).map(|byte| byte >> shift & 15);
+            }
             let scales = &chunk[32 + part * 16..];
-            (
-                std::array::from_fn(value),
-                scale * f32::from(scales[lane]),
-                half_at(chunk, 8 + lane) * f32::from(scales[8 + lane]),
-            )
+            scale *= f32::from(scales[lane]);
+            minimum = half_at(chunk, 8 + lane) * f32::from(scales[8 + lane]);
         }
         TensorFormat::Q6K => {
-            let (half, quarter) = (144 + part / 4 * 24 * QUAD, part % 4);
-            let value = |k: usize| {
-                let low = nibble(byte(half, quarter % 2 * 8 + k / 4, k % 4), quarter >= 2);
-                let high = byte(half, 16 + k / 4, k % 4) >> (2 * quarter) & 3;
-                let scale = signed(chunk[16 + part * 16 + lane * 2 + k / 16]);
-                (low + (high << 4) - 32) * scale
-            };
-            (std::array::from_fn(value), scale, 0.0)
+            let (quads, quarter) = (&chunk[144 + part / 4 * 24 * QUAD..], part % 4);
+            let scales = &chunk[16 + part * 16 + lane * 2..];
+            for (index, values) in values.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                let low = four(quads, quarter % 2 * 8 + index, lane);
+                let high = four(quads, 16 + index, lane);
+                let scale = signed(scales[index / 4]);
+                for i in 0..4 {
+                    let code = (low[i] >> (quarter / 2 * 4) & 15) + (high[i] >> (2 * quarter) & 3) * 16;
+                    values[i] = (code - 32) * scale;
+                }
+            }
         }
-        // One value, which is never asked for as a part.
-        TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => ([0; BLOCK], 0.0, 0.0),
-    };
+        // Not in parts.
+        TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => {}
+    }
     Part {
         values,
         scale,
         minimum,
     }
+}
+
+/// The four bytes of row `lane` in quad `index`.
+fn four(quads: &[u8], index: usize, lane: usize) -> [i16; 4] {
+    let bytes = &quads[quad(index, lane, 0)..][..4];
+    [bytes[0], bytes[1], bytes[2], bytes[3]].map(i16::from)
+}
+
+fn signed(byte: u8) -> i16 {
+    i16::from(i8::from_le_bytes([byte]))
 }
 
 /// The f16 at `index`, widened.
