@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::num::NonZero;
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,11 +12,11 @@ use silica_engine::{
 use silica_types::{SharedClock, SystemClock, TokenCount, UsageSource};
 use tokio::sync::Semaphore;
 
-use crate::TextError;
 use crate::answer::{ChoiceSettings, Patterns};
 use crate::model::{Prompt, TextModel};
 use crate::size::text_bytes;
 use crate::stream::Answer;
+use crate::{TextError, TextFiles};
 
 /// Requests with more text than this, more messages, or any tools are rendered and tokenized on the
 /// blocking pool, since what takes more than half a millisecond must leave the async threads.
@@ -59,16 +58,16 @@ struct PreparedText<E> {
 }
 
 impl<E: TokenEngine> TextEngine<E> {
-    /// Reads the text side of a Hugging Face folder: `tokenizer.json`, and where present
-    /// `tokenizer_config.json`, `generation_config.json`, `chat_template.jinja` or
+    /// Reads the text side of a Hugging Face folder, or of files in memory: `tokenizer.json`, and
+    /// where present `tokenizer_config.json`, `generation_config.json`, `chat_template.jinja` or
     /// `chat_template.json`, and `config.json` for its end-of-text ids. Blocks; call it off the
     /// async threads. `name` appears in logs. Reads the system's clock; see
     /// [`TextEngine::load_with_clock`].
     ///
     /// # Errors
     /// Names the file that is missing or wrong.
-    pub fn load(folder: &Path, engine: E, name: impl Into<String>) -> Result<Self, TextError> {
-        Self::load_with_clock(folder, engine, name, Arc::new(SystemClock))
+    pub fn load(files: impl Into<TextFiles>, engine: E, name: impl Into<String>) -> Result<Self, TextError> {
+        Self::load_with_clock(files, engine, name, Arc::new(SystemClock))
     }
 
     /// As [`TextEngine::load`]; templates (`strftime_now`) and the ids of tool calls take the time
@@ -77,14 +76,14 @@ impl<E: TokenEngine> TextEngine<E> {
     /// # Errors
     /// As [`TextEngine::load`].
     pub fn load_with_clock(
-        folder: &Path,
+        files: impl Into<TextFiles>,
         engine: E,
         name: impl Into<String>,
         clock: SharedClock,
     ) -> Result<Self, TextError> {
         let name = name.into();
         let (logits, context) = (engine.vocabulary_size(), engine.context_length());
-        let model = Arc::new(TextModel::load(folder, logits, context, Arc::clone(&clock))?);
+        let model = Arc::new(TextModel::load(files, logits, context, Arc::clone(&clock))?);
         if !model.has_stop_tokens() {
             tracing::warn!(
                 engine.name = name,

@@ -1,16 +1,16 @@
-//! Reads the text side of a Hugging Face model folder.
+//! Reads the text side of a model: the files of a Hugging Face folder.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokenizers::Tokenizer;
 
-use crate::TextError;
+use crate::{TextError, TextFiles};
 
 /// The file that a tokenizer stands in.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
+/// The file with the tokens that begin and end texts, and often the chat template.
+const CONFIG: &str = "tokenizer_config.json";
 
 /// What the folder says about text.
 #[derive(Debug)]
@@ -43,23 +43,22 @@ impl ModelFolder {
     ///
     /// # Errors
     /// Names the first file that is missing or wrong. Only `tokenizer.json` must be there.
-    pub(crate) fn read(folder: &Path) -> Result<Self, TextError> {
-        let tokenizer = read_tokenizer(&folder.join(TOKENIZER))?;
-        let config_file = folder.join("tokenizer_config.json");
-        let config: TokenizerConfig = read_json(&config_file)?.unwrap_or_default();
+    pub(crate) fn read(files: &TextFiles) -> Result<Self, TextError> {
+        let tokenizer = read_tokenizer(files)?;
+        let config: TokenizerConfig = files.json(CONFIG)?.unwrap_or_default();
         let bos_token = config.bos_token.map(TokenForm::into_text);
         let eos_token = config.eos_token.map(TokenForm::into_text);
-        let mut stop_tokens = read_stop_ids(folder)?;
+        let mut stop_tokens = read_stop_ids(files)?;
         if let Some(token) = &eos_token {
             let unknown = || TextError::UnknownToken {
-                file: config_file.clone(),
+                file: files.path(CONFIG),
                 token: token.clone(),
             };
             stop_tokens.push(tokenizer.token_to_id(token).ok_or_else(unknown)?);
         }
         stop_tokens.sort_unstable();
         stop_tokens.dedup();
-        let templates = read_templates(folder, config.chat_template, &config_file)?;
+        let templates = read_templates(files, config.chat_template)?;
         Ok(Self {
             tokenizer,
             bos_token,
@@ -130,14 +129,12 @@ impl StopConfig {
     }
 }
 
-fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
-    let bytes = read_bytes(file)?.ok_or_else(|| TextError::Missing {
-        file: file.to_owned(),
-    })?;
-    let invalid = |source| TextError::Tokenizer {
-        file: file.to_owned(),
-        source,
-    };
+fn read_tokenizer(files: &TextFiles) -> Result<Tokenizer, TextError> {
+    let file = || files.path(TOKENIZER);
+    let bytes = files
+        .bytes(TOKENIZER)?
+        .ok_or_else(|| TextError::Missing { file: file() })?;
+    let invalid = |source| TextError::Tokenizer { file: file(), source };
     let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(invalid)?;
     // Left over from training in some files; they would silently cut or lengthen prompts.
     tokenizer.with_truncation(None).map_err(invalid)?;
@@ -145,41 +142,40 @@ fn read_tokenizer(file: &Path) -> Result<Tokenizer, TextError> {
     Ok(tokenizer)
 }
 
-fn read_stop_ids(folder: &Path) -> Result<Vec<u32>, TextError> {
-    let generation: StopConfig = read_json(&folder.join("generation_config.json"))?.unwrap_or_default();
+fn read_stop_ids(files: &TextFiles) -> Result<Vec<u32>, TextError> {
+    let generation: StopConfig = files.json("generation_config.json")?.unwrap_or_default();
     if let Some(ids) = generation.ids() {
         return Ok(ids);
     }
-    let model: StopConfig = read_json(&folder.join("config.json"))?.unwrap_or_default();
+    let model: StopConfig = files.json("config.json")?.unwrap_or_default();
     Ok(model.ids().unwrap_or_default())
 }
 
 /// `chat_template.jinja` goes before the field of `tokenizer_config.json`, and that before
 /// `chat_template.json`, as in the transformers library.
 fn read_templates(
-    folder: &Path,
+    files: &TextFiles,
     configured: Option<TemplateForm>,
-    config_file: &Path,
 ) -> Result<Vec<TemplateSource>, TextError> {
     #[derive(Deserialize)]
     struct TemplateFile {
         chat_template: TemplateForm,
     }
-    let file = folder.join("chat_template.jinja");
-    if let Some(source) = read_text(&file)? {
+    let name = "chat_template.jinja";
+    if let Some(source) = files.text(name)? {
         return Ok(vec![TemplateSource {
             name: "default".to_owned(),
             source,
-            file,
+            file: files.path(name),
         }]);
     }
     if let Some(form) = configured {
-        return Ok(template_sources(form, config_file));
+        return Ok(template_sources(form, &files.path(CONFIG)));
     }
-    let file = folder.join("chat_template.json");
-    let form: Option<TemplateFile> = read_json(&file)?;
+    let name = "chat_template.json";
+    let form: Option<TemplateFile> = files.json(name)?;
     Ok(form
-        .map(|form| template_sources(form.chat_template, &file))
+        .map(|form| template_sources(form.chat_template, &files.path(name)))
         .unwrap_or_default())
 }
 
@@ -195,40 +191,5 @@ fn template_sources(form: TemplateForm, file: &Path) -> Vec<TemplateSource> {
             .into_iter()
             .map(|entry| source(entry.name, entry.template))
             .collect(),
-    }
-}
-
-/// `None` when the file is not there.
-fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, TextError> {
-    let Some(bytes) = read_bytes(file)? else {
-        return Ok(None);
-    };
-    let json = |source| TextError::Json {
-        file: file.to_owned(),
-        source,
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(json)
-}
-
-fn read_text(file: &Path) -> Result<Option<String>, TextError> {
-    let Some(bytes) = read_bytes(file)? else {
-        return Ok(None);
-    };
-    let invalid = |error| std::io::Error::new(ErrorKind::InvalidData, error);
-    let text = String::from_utf8(bytes).map_err(invalid);
-    text.map(Some).map_err(|source| TextError::Read {
-        file: file.to_owned(),
-        source,
-    })
-}
-
-fn read_bytes(file: &Path) -> Result<Option<Vec<u8>>, TextError> {
-    match std::fs::read(file) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TextError::Read {
-            file: file.to_owned(),
-            source,
-        }),
     }
 }

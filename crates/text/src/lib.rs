@@ -12,6 +12,7 @@
 mod answer;
 mod engine;
 mod error;
+mod files;
 mod folder;
 mod model;
 mod prompt;
@@ -24,3 +25,4 @@ mod vocabulary;
 
 pub use engine::TextEngine;
 pub use error::{TextError, UnsupportedDecoder};
+pub use files::TextFiles;

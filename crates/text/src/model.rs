@@ -1,20 +1,19 @@
 //! A model's text side: everything about prompts, without any engine.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use silica_engine::{ChatRequest, Continuation, EngineError, Feature, Message, Role, SpanLimit, ToolChoice};
 use silica_types::{SharedClock, TokenCount};
 use tokenizers::{ModelWrapper, Tokenizer};
 
-use crate::TextError;
 use crate::answer::Opening;
 use crate::folder::{ModelFolder, TOKENIZER, TemplateSource};
 use crate::prompt::{ControlTokens, Encoder, FimTokens};
 use crate::size::{least_tokens, text_bytes};
 use crate::template::{ChatTemplate, Conversation, message_values, tool_values};
 use crate::vocabulary::Vocabulary;
+use crate::{TextError, TextFiles};
 
 /// Turns requests into prompts.
 #[derive(Debug)]
@@ -51,15 +50,16 @@ pub(crate) struct Prompt {
 }
 
 impl TextModel {
-    /// Reads the folder's text files. Blocks.
+    /// Reads the text files. Blocks.
     pub(crate) fn load(
-        folder: &Path,
+        files: impl Into<TextFiles>,
         logits: u32,
         context_length: TokenCount,
         clock: SharedClock,
     ) -> Result<Self, TextError> {
-        let files = ModelFolder::read(folder)?;
-        let file = folder.join(TOKENIZER);
+        let source = files.into();
+        let files = ModelFolder::read(&source)?;
+        let file = source.path(TOKENIZER);
         let decoder = |source| TextError::Decoder {
             file: file.clone(),
             source,
