@@ -16,11 +16,25 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from safetensors.numpy import load_file
 
+import k_quants
+
 ARCHITECTURES = {
     "Qwen2ForCausalLM": ("qwen2", gguf.MODEL_ARCH.QWEN2),
     "Qwen3ForCausalLM": ("qwen3", gguf.MODEL_ARCH.QWEN3),
     "LlamaForCausalLM": ("llama", gguf.MODEL_ARCH.LLAMA),
 }
+
+# llama.cpp's numbers for whole files (`llama_ftype`); 15 is Q4_K_M.
+FILE_TYPES = {
+    Type.F32: 0,
+    Type.F16: 1,
+    Type.Q4_0: 2,
+    Type.Q8_0: 7,
+    Type.Q5_0: 8,
+    Type.Q4_K: 15,
+    Type.BF16: 32,
+}
+K_QUANTS = {Type.Q4_K: k_quants.q4_k, Type.Q6_K: k_quants.q6_k}
 
 
 def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
@@ -75,43 +89,75 @@ def add_byte_level_tokenizer(
     writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
 
 
+def type_of(name: str, type: Type, tied: bool, width: int, layers: int) -> Type:
+    """The head keeps more bits, as in `llama-quantize` (which takes Q6_K where the width allows).
+
+    `Q4_K` stands for the mix that is called Q4_K_M, with its more precise values and `down`
+    projections, and what it falls back to where a row is no multiple of 256 values.
+    """
+    is_head = name == ("model.embed_tokens.weight" if tied else "lm_head.weight")
+    if type in (Type.Q4_0, Type.Q5_0):
+        return Type.Q8_0 if is_head else type
+    if type != Type.Q4_K:
+        return type
+    precise = is_head
+    if "v_proj" in name or "down_proj" in name:
+        layer = int(name.split(".")[2])
+        first, last = layers // 8, 7 * layers // 8
+        precise = layer < first or layer >= last or (layer - first) % 3 == 2
+    if width % 256 == 0:
+        return Type.Q6_K if precise else Type.Q4_K
+    return Type.Q8_0 if precise else Type.Q5_0
+
+
+def quantized(values: np.ndarray, type: Type) -> np.ndarray:
+    if type in K_QUANTS:
+        return k_quants.quantize(values, K_QUANTS[type])
+    return gguf.quants.quantize(values, type)
+
+
 def add_tensors(
     writer: gguf.GGUFWriter, weights: dict, config: dict, architecture: gguf.MODEL_ARCH, type: Type
 ) -> None:
-    names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
+    layers = config["num_hidden_layers"]
+    names = gguf.get_tensor_name_map(architecture, layers)
     llama = architecture == gguf.MODEL_ARCH.LLAMA
+    tied = bool(config.get("tie_word_embeddings"))
     for name, values in sorted(weights.items()):
-        if name == "lm_head.weight" and config.get("tie_word_embeddings"):
+        if name == "lm_head.weight" and tied:
             continue
         if llama and "q_proj" in name:
             values = permuted(values, config["num_attention_heads"])
         if llama and "k_proj" in name:
             values = permuted(values, config["num_key_value_heads"])
-        own = type if values.ndim > 1 else Type.F32
+        matrix = values.ndim > 1
+        own = type_of(name, type, tied, values.shape[-1], layers) if matrix else Type.F32
         values = np.ascontiguousarray(values, dtype=np.float32)
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if target is None:
             raise ValueError(f"{name} has no name in llama.cpp")
-        writer.add_tensor(target, gguf.quants.quantize(values, own), raw_dtype=own)
+        writer.add_tensor(target, quantized(values, own), raw_dtype=own)
 
 
-def write(folder: Path, output: Path, type: Type, add_tokenizer, **options) -> None:
-    """`add_tokenizer` takes the writer; `options` go to it (endianness)."""
+def write(folder: Path, output: Path, type: Type, add_tokenizer) -> None:
+    """`add_tokenizer` takes the writer."""
     config = json.loads((folder / "config.json").read_text())
+    write_model(folder.name, config, load_file(folder / "model.safetensors"), output, type, add_tokenizer)
+
+
+def write_model(name: str, config: dict, weights: dict, output: Path, type: Type, add_tokenizer) -> None:
     prefix, architecture = ARCHITECTURES[config["architectures"][0]]
     head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    writer = gguf.GGUFWriter(output, prefix, **options)
-    writer.add_name(folder.name)
-    writer.add_file_type(
-        {Type.F32: 0, Type.F16: 1, Type.Q4_0: 2, Type.Q8_0: 7, Type.BF16: 32}[type]
-    )
+    writer = gguf.GGUFWriter(output, prefix)
+    writer.add_name(name)
+    writer.add_file_type(FILE_TYPES[type])
     add_settings(writer, config, head_dim)
     add_tokenizer(writer)
     scaling = config.get("rope_scaling") or {}
     if scaling.get("rope_type") == "llama3":
         factors = llama3_factors(scaling, config["rope_theta"], head_dim)
         writer.add_tensor("rope_freqs.weight", factors)
-    add_tensors(writer, load_file(folder / "model.safetensors"), config, architecture, type)
+    add_tensors(writer, weights, config, architecture, type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -145,7 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--type", default="Q8_0", choices=["F32", "F16", "BF16", "Q8_0", "Q4_0"])
+    parser.add_argument("--type", default="Q8_0", choices=[type.name for type in FILE_TYPES])
     parser.add_argument("--pre", help="llama.cpp's name of the splitting; else the original is kept")
     arguments = parser.parse_args()
     tokenizer = folder_tokenizer(arguments.folder, arguments.pre)

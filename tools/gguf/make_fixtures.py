@@ -3,10 +3,11 @@
 For each family a folder in `crates/engine-candle/tests/fixtures/gguf/`:
 
     config.json, model.safetensors   a tiny model with random weights (f16)
-    model-f16.gguf (-q8_0, -q4_0)    the same weights, written by the package `gguf`
+    model-f16.gguf (-f32, -q8_0, ..) the same weights, written by the package `gguf`
     tokens.json                      texts, and the ids that the original tokenizer makes of them
 
-and `tiny-chat-text.gguf`, the metadata of the demo model with the original tokenizer.json in it.
+`llama-q4_k_m.gguf`, a wider model in the mix of formats that llama.cpp calls Q4_K_M, and
+`tiny-chat-text.gguf`, the metadata of the demo model with the original tokenizer.json in it.
 
 The original tokenizers are trained here on a few sentences. What splits texts is not ours: for
 Qwen the class in `transformers`, for Llama 3 the pattern of its converter, for Llama 2
@@ -214,6 +215,22 @@ def write_fixture(
     (folder / "tokens.json").write_text(content + "\n")
 
 
+def write_mix(add_tokenizer) -> None:
+    """A file of type Q4_K_M, whose tensors have formats of all kinds."""
+    config = COMMON | {
+        "architectures": ["LlamaForCausalLM"],
+        "head_dim": 32,
+        "hidden_size": 256,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": True,
+    }
+    weights = random_weights(config, "llama", 5)
+    output = FIXTURES / "llama-q4_k_m.gguf"
+    convert.write_model("llama-q4_k_m", config, weights, output, Type.Q4_K, add_tokenizer)
+
+
 def write_demo() -> None:
     """The text side of the demo model; its weights would be too large, so one column stands in."""
     folder = FIXTURES.parents[4] / "models/tiny-chat"
@@ -240,13 +257,14 @@ def main() -> None:
     }
     f16, quantised = [Type.F16], [Type.F16, Type.Q8_0, Type.Q4_0]
     add = byte_level_adder(qwen, "qwen2", None)
-    write_fixture("qwen2", "qwen2", {}, add, ids(qwen), 1, f16)
+    write_fixture("qwen2", "qwen2", {}, add, ids(qwen), 1, [*f16, Type.Q5_0])
     write_fixture("qwen3", "qwen3", {"head_dim": 32}, add, ids(qwen), 2, quantised)
     add = byte_level_adder(llama3, "llama-bpe", "<|begin_of_text|>")
     write_fixture("llama3", "llama", {"rope_scaling": scaling}, add, ids(llama3), 3, quantised)
     encode = lambda text: pieces.EncodeAsIds(text)
     untied = {"tie_word_embeddings": False}
-    write_fixture("llama2", "llama", untied, piece_adder(pieces), encode, 4, f16)
+    write_fixture("llama2", "llama", untied, piece_adder(pieces), encode, 4, [*f16, Type.BF16, Type.Q4_0])
+    write_mix(byte_level_adder(llama3, "llama-bpe", "<|begin_of_text|>"))
     write_demo()
 
 

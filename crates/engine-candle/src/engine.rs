@@ -20,7 +20,7 @@ use self::meters::Meters;
 use self::model::{LogitsModel, PagedDecoder};
 use self::queue::{Job, WaitingQueue};
 use self::worker::Worker;
-use crate::{CandleOptions, Decoder, LoadError};
+use crate::{CandleOptions, Decoder, GgufModel, LoadError};
 
 /// An embedded text engine: one model, its own threads, many sequences in flight.
 ///
@@ -35,14 +35,30 @@ pub struct CandleEngine {
 }
 
 impl CandleEngine {
-    /// Loads a Hugging Face folder and starts the engine. Blocks for as long as reading the
+    /// Loads a model folder or a GGUF file and starts the engine. Blocks for as long as reading the
     /// weights takes, so call it outside of async threads. Metrics go to the recorder that is
     /// installed at this moment.
     ///
+    /// A folder is one as on Hugging Face: `config.json` and safetensors, or
+    /// [`GGUF_WEIGHTS`](crate::GGUF_WEIGHTS) in their place.
+    ///
     /// # Errors
     /// Names the file and what is wrong with it.
-    pub fn load(folder: &Path, options: CandleOptions) -> Result<Self, LoadError> {
-        let decoder = Decoder::load(folder, options.dtype, options.context_length)?;
+    pub fn load(model: &Path, options: CandleOptions) -> Result<Self, LoadError> {
+        let decoder = Decoder::load(model, options.precision(), options.context_length)?;
+        Self::serve(model, decoder, options)
+    }
+
+    /// As [`CandleEngine::load`], of a GGUF file that is already open.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load_gguf(model: &GgufModel, options: CandleOptions) -> Result<Self, LoadError> {
+        let decoder = Decoder::load_gguf(model, options.precision(), options.context_length)?;
+        Self::serve(model.path(), decoder, options)
+    }
+
+    fn serve(place: &Path, decoder: Decoder, options: CandleOptions) -> Result<Self, LoadError> {
         let config = decoder.config();
         tracing::info!(
             engine = options.name,
@@ -50,13 +66,14 @@ impl CandleEngine {
             layers = config.layers,
             vocabulary = config.vocab_size,
             context = decoder.context_length(),
-            weights = ?options.dtype,
+            weights = ?decoder.weight_formats(),
+            weights_mb = decoder.weight_bytes() >> 20,
             threads = options.thread_count(),
             "model loaded"
         );
         let bytes = u64::from(options.kv_cache_mb) << 20;
         let model = PagedDecoder::new(decoder, bytes).map_err(|source| LoadError::Device {
-            folder: folder.to_owned(),
+            folder: place.to_owned(),
             source,
         })?;
         Self::start(model, options)

@@ -126,6 +126,17 @@ pub enum LoadError {
         /// The format, as the file names it.
         format: String,
     },
+    /// A tensor's values do not make the matrix that they should.
+    #[error("{}: tensor {name} cannot be packed", path.display())]
+    Layout {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A GGUF file is damaged, or holds something that this engine does not compute.
     #[error("{}: the GGUF file cannot be used", path.display())]
     Gguf {

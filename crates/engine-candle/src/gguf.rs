@@ -3,8 +3,8 @@
 //!
 //! - [`GgufFile`] is the header. Everything in it is bounded and checked against the file's length
 //!   before it is believed; tensors' values are read elsewhere.
-//! - [`GgufModel`] is a file that this engine can serve, and writes `config.json`,
-//!   `tokenizer.json`, `tokenizer_config.json` and `generation_config.json` beside it.
+//! - [`GgufModel`] is a file that this engine can serve, and makes `config.json`, `tokenizer.json`,
+//!   `tokenizer_config.json` and `generation_config.json` of its metadata.
 
 mod config;
 mod error;
@@ -17,17 +17,8 @@ mod tokenizer;
 mod value;
 
 pub use self::error::GgufError;
-#[expect(
-    unused_imports,
-    reason = "read by the weights, which take tensors from either format"
-)]
 pub(crate) use self::file::GgufFile;
 pub use self::import::GgufModel;
-#[expect(
-    unused_imports,
-    reason = "read by the weights, which take tensors from either format"
-)]
-pub(crate) use self::tensor::GgufTensor;
 pub(crate) use self::tensor::TensorFormat;
 
 /// The name of the weight file in a model folder whose weights are a GGUF.

@@ -79,6 +79,7 @@ impl PackedMatrix {
     ///
     /// # Errors
     /// When the values are not a matrix of this shape, and for Q4_K and Q6_K, which are only read.
+    #[cfg(test)]
     pub(crate) fn quantize(
         format: TensorFormat,
         rows: usize,

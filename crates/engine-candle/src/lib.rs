@@ -1,6 +1,6 @@
 //! Embedded text engine on candle: decoder families, caches, sampler and the engine thread.
 //!
-//! - [`CandleEngine`] is the engine: it loads a Hugging Face folder and implements
+//! - [`CandleEngine`] is the engine: it loads a model folder or a GGUF file and implements
 //!   [`silica_engine::TokenEngine`] with its own threads, a bounded queue and many sequences in
 //!   flight. It knows token ids only; templates and text are the business of `silica-text`.
 //! - [`Decoder`] is the model below it: Qwen2, Qwen3 and Llama in one forward pass, told apart by
@@ -23,10 +23,6 @@ pub mod bench;
 mod engine;
 mod error;
 mod gguf;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the layers of the text models move to it next")
-)]
 mod kernels;
 mod options;
 mod text;
@@ -34,7 +30,7 @@ mod text;
 pub use engine::CandleEngine;
 pub use error::{HeaderError, LoadError};
 pub use gguf::{GGUF_WEIGHTS, GgufError, GgufModel};
-pub use options::{CandleOptions, Dtype};
+pub use options::{CandleOptions, Dtype, Precision, Quantization};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};
 pub use text::decoder::{Decoder, LogitsOf, Span};

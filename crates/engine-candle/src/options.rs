@@ -9,6 +9,8 @@ pub struct CandleOptions {
     pub threads: Option<usize>,
     /// The number format of the weights in memory.
     pub dtype: Dtype,
+    /// What becomes of weights that are not quantised in their file; `None` leaves them in `dtype`.
+    pub quantize: Option<Quantization>,
     /// Requests that may wait for a place, at least 1; one more is refused with `QueueFull`.
     pub max_waiting: usize,
     /// How long a request may wait for a place; then it ends as `Overloaded`.
@@ -31,6 +33,7 @@ impl Default for CandleOptions {
         Self {
             threads: None,
             dtype: Dtype::default(),
+            quantize: None,
             max_waiting: 64,
             max_wait: Duration::from_mins(1),
             max_sequences: 8,
@@ -42,6 +45,14 @@ impl Default for CandleOptions {
 }
 
 impl CandleOptions {
+    /// How weights are kept in memory.
+    pub fn precision(&self) -> Precision {
+        Precision {
+            dtype: self.dtype,
+            quantize: self.quantize,
+        }
+    }
+
     /// The number of compute threads to start.
     pub fn thread_count(&self) -> usize {
         let spare_one = || std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1);
@@ -61,4 +72,37 @@ pub enum Dtype {
     /// 16 bits: half the memory and, where memory is the limit, up to twice the speed; exact for
     /// bf16 files, otherwise rounded to 8 significant bits.
     Bf16,
+}
+
+/// A quantisation of weights as they are loaded: the block formats of llama.cpp.
+///
+/// It is for the matrices of the layers, the table of embeddings and the head; norms and biases stay
+/// in f32. The head is `Q8_0` under [`Quantization::Q4_0`] as well, for it decides every token
+/// (`llama-quantize` takes `Q6_K` or `Q8_0`, by the width); with tied embeddings it is the table too.
+/// A matrix whose rows are no multiple of a block of 32 values stays in the [`Dtype`]. On CUDA nothing
+/// is quantised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantization {
+    /// 8 bits and a scale for 32 values: 8.5 bits a value.
+    Q8_0,
+    /// 4 bits and a scale for 32 values: 4.5 bits a value.
+    Q4_0,
+}
+
+/// How weights are kept in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Precision {
+    /// The format of what is not quantised.
+    pub dtype: Dtype,
+    /// What becomes of matrices that are not quantised in their file.
+    pub quantize: Option<Quantization>,
+}
+
+impl From<Dtype> for Precision {
+    fn from(dtype: Dtype) -> Self {
+        Self {
+            dtype,
+            quantize: None,
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use silica_engine_candle::{GgufModel, LoadError};
+use silica_engine_candle::{CandleEngine, CandleOptions, GGUF_WEIGHTS, GgufModel, LoadError};
 
 /// Type numbers of values.
 const U32: u32 = 4;
@@ -44,6 +44,31 @@ fn refusal(bytes: &[u8]) -> String {
     let Err(error) = opened else {
         panic!("the file was accepted")
     };
+    chain(&path, &error)
+}
+
+/// As [`refusal`], for a file whose header is good and whose tensors are not.
+fn refusal_at_load(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.gguf");
+    fs::write(&path, bytes).unwrap();
+    GgufModel::open(&path).unwrap();
+    refusal_of(&path, &path)
+}
+
+/// Loads a model that must be refused with this file named.
+fn refusal_of(model: &Path, file: &Path) -> String {
+    let options = CandleOptions {
+        threads: Some(1),
+        ..CandleOptions::default()
+    };
+    let Err(error) = CandleEngine::load(model, options) else {
+        panic!("the model was accepted")
+    };
+    chain(file, &error)
+}
+
+fn chain(path: &Path, error: &LoadError) -> String {
     let mut text = error.to_string();
     assert!(text.contains(&path.display().to_string()), "{text}");
     let mut cause = error.source();
@@ -228,6 +253,90 @@ fn tensors_that_are_malformed() {
     );
     let overlapping = [tensor("a", &[12], 0, 0), tensor("b", &[4], 0, 32)];
     refused(&overlapping, "tensor b overlaps with a");
+}
+
+/// Changes the info of one tensor: `change` gets the bytes from its sizes on.
+fn with_tensor(name: &str, change: impl Fn(&mut [u8])) -> Vec<u8> {
+    let mut bytes = fixture("qwen3");
+    let called = text(name);
+    let mut windows = bytes.windows(called.len());
+    let start = windows.position(|window| window == called).unwrap() + called.len() + 4;
+    change(&mut bytes[start..]);
+    bytes
+}
+
+#[test]
+fn a_tensor_that_the_architecture_needs_and_the_file_lacks() {
+    for name in [
+        "blk.1.ffn_up.weight",
+        "blk.0.attn_q_norm.weight",
+        "output_norm.weight",
+    ] {
+        let other = name.replace("weight", "WEIGHT");
+        let text = refusal_at_load(&replaced("qwen3", name.as_bytes(), other.as_bytes()));
+        assert!(text.contains(&format!("tensor {name} is missing")), "{text}");
+    }
+}
+
+#[test]
+fn a_tensor_of_another_shape_than_the_configuration_asks_for() {
+    // 32 of 64 rows; the sizes have the innermost first.
+    let fewer = with_tensor("blk.1.ffn_up.weight", |info| {
+        info[8..16].copy_from_slice(&32_u64.to_le_bytes());
+    });
+    let text = refusal_at_load(&fewer);
+    let expected = "tensor blk.1.ffn_up.weight has shape [32, 64], the configuration asks for [64, 64]";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn a_norm_that_is_quantised() {
+    // One size, then the number of the format.
+    let quantised = with_tensor("output_norm.weight", |info| {
+        info[8..12].copy_from_slice(&8_u32.to_le_bytes());
+    });
+    let text = refusal_at_load(&quantised);
+    let expected = "tensor output_norm.weight has the number format Q8_0; supported are F32, BF16 and F16";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn a_tensor_in_a_format_or_at_a_place_that_cannot_be() {
+    let unknown = with_tensor("blk.1.ffn_up.weight", |info| {
+        info[16..20].copy_from_slice(&10_u32.to_le_bytes());
+    });
+    assert_refused(&unknown, "tensor blk.1.ffn_up.weight has the quantisation Q2_K");
+    let uneven = with_tensor("blk.1.ffn_up.weight", |info| {
+        info[..8].copy_from_slice(&48_u64.to_le_bytes());
+        info[16..20].copy_from_slice(&2_u32.to_le_bytes());
+    });
+    assert_refused(&uneven, "rows of 48 values, no multiple of a block of 32");
+    let overlapping = with_tensor("blk.1.ffn_up.weight", |info| {
+        let offset = u64::from_le_bytes(info[20..28].try_into().unwrap()) - 32;
+        info[20..28].copy_from_slice(&offset.to_le_bytes());
+    });
+    assert_refused(&overlapping, "tensor blk.1.ffn_up.weight overlaps with");
+    let outside = with_tensor("blk.1.ffn_up.weight", |info| {
+        info[20..28].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    });
+    assert_refused(&outside, "tensor blk.1.ffn_up.weight ends at byte");
+}
+
+/// Its rows would be in another order than those of the configuration's family.
+#[test]
+fn a_file_beside_the_configuration_of_another_family() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(GGUF_WEIGHTS);
+    fs::copy(fixtures.join("qwen3/model-q8_0.gguf"), &file).unwrap();
+    fs::copy(
+        fixtures.join("llama3/config.json"),
+        folder.path().join("config.json"),
+    )
+    .unwrap();
+    let text = refusal_of(folder.path(), &file);
+    let expected = "it is a model of the family Qwen3, config.json is of Llama";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]

@@ -11,12 +11,13 @@ use std::path::PathBuf;
 use futures::StreamExt;
 use futures::executor::block_on;
 use silica_engine::{GenerateEvent, GenerateRequest, GenerateStream, Priority, Sampling, TokenEngine};
-use silica_engine_candle::{CandleEngine, CandleOptions, Decoder, Dtype, LogitsOf, Span};
+use silica_engine_candle::{CandleEngine, CandleOptions, Decoder, LogitsOf, Precision, Quantization, Span};
 use silica_types::TokenCount;
 
-/// Tokens in the vocabulary of all fixtures.
+/// Tokens that are in the vocabulary of every fixture.
 const VOCABULARY: usize = 144;
 
+/// A model folder or GGUF file.
 fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
@@ -66,7 +67,7 @@ fn greatest(logits: &[f32]) -> u32 {
 }
 
 /// What a sequence answers when the model computes nothing else: its prompt in one pass, then
-/// token by token, in a cache of its own. Each token comes with the logit it won by.
+/// token by token, in a cache of its own.
 fn alone(decoder: &Decoder, asked: &Asked) -> Vec<u32> {
     let mut cache = decoder.new_cache().unwrap();
     let mut answer = Vec::new();
@@ -120,9 +121,15 @@ fn answered(stream: GenerateStream) -> (Vec<(u32, u32)>, u32) {
     (tokens, found)
 }
 
-fn engine(name: &str, max_sequences: usize, kv_cache_mb: u32) -> CandleEngine {
+fn engine(
+    name: &str,
+    quantize: Option<Quantization>,
+    max_sequences: usize,
+    kv_cache_mb: u32,
+) -> CandleEngine {
     let options = CandleOptions {
         threads: Some(2),
+        quantize,
         max_sequences,
         max_waiting: 64,
         kv_cache_mb,
@@ -131,26 +138,27 @@ fn engine(name: &str, max_sequences: usize, kv_cache_mb: u32) -> CandleEngine {
     CandleEngine::load(&folder(name), options).unwrap()
 }
 
-fn assert_batched_is_alone(name: &str, longest: usize) {
+fn assert_batched_is_alone(name: &str, quantize: Option<Quantization>, longest: usize) {
     let asked = mixed(64, longest);
-    let decoder = Decoder::load(&folder(name), Dtype::F32, None).unwrap();
-    let one_by_one = engine(name, 1, 64);
+    let precision = Precision {
+        quantize,
+        ..Precision::default()
+    };
+    let decoder = Decoder::load(&folder(name), precision, None).unwrap();
+    let one_by_one = engine(name, quantize, 1, 64);
     // A cache for less than all sequences need at once.
-    let batched = engine(name, 64, 1);
+    let batched = engine(name, quantize, 64, 1);
     let streams: Vec<_> = asked
         .iter()
         .map(|asked| batched.generate(request(asked)).unwrap())
         .collect();
     for (index, (asked, stream)) in asked.iter().zip(streams).enumerate() {
-        let tokens = |stream| -> Vec<u32> {
-            let (tokens, _) = answered(stream);
-            tokens.into_iter().map(|(token, _)| token).collect()
-        };
-        let together = tokens(stream);
-        let single = tokens(one_by_one.generate(request(asked)).unwrap());
+        let (together, _) = answered(stream);
+        let (single, _) = answered(one_by_one.generate(request(asked)).unwrap());
         assert_eq!(together, single, "{name}: request {index}");
+        let tokens: Vec<u32> = together.into_iter().map(|(token, _)| token).collect();
         assert_eq!(
-            together,
+            tokens,
             alone(&decoder, asked),
             "{name}: request {index}, no engine"
         );
@@ -159,24 +167,39 @@ fn assert_batched_is_alone(name: &str, longest: usize) {
 
 #[test]
 fn mixed_requests_at_once_equal_one_by_one() {
-    assert_batched_is_alone("qwen3", 200);
+    assert_batched_is_alone("qwen3", None, 200);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_in_q8_0() {
+    assert_batched_is_alone("gguf/qwen3", Some(Quantization::Q8_0), 200);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_in_q4_0() {
+    assert_batched_is_alone("gguf/llama2", Some(Quantization::Q4_0), 200);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_in_a_mix_of_formats() {
+    assert_batched_is_alone("gguf/llama-q4_k_m.gguf", None, 200);
 }
 
 #[test]
 fn mixed_requests_at_once_equal_one_by_one_within_windows() {
-    assert_batched_is_alone("qwen2-window", 200);
+    assert_batched_is_alone("qwen2-window", None, 200);
 }
 
 #[test]
 fn mixed_requests_at_once_equal_one_by_one_with_all_biases() {
-    assert_batched_is_alone("llama", 200);
+    assert_batched_is_alone("llama", None, 200);
 }
 
 /// The keys of a sequence depend on its length here, so nothing may be shared, and what is computed
 /// again has to be computed as it was.
 #[test]
 fn mixed_requests_at_once_equal_one_by_one_with_dynamic_scaling() {
-    assert_batched_is_alone("llama-dynamic", 100);
+    assert_batched_is_alone("llama-dynamic", None, 100);
 }
 
 #[test]
@@ -185,7 +208,7 @@ fn a_beginning_computed_earlier_changes_no_bit_of_the_answer() {
         prompt: mixed(1, 1)[0].prompt.repeat(200),
         max_tokens: 20,
     };
-    let engine = engine("qwen3", 4, 4);
+    let engine = engine("qwen3", None, 4, 4);
     let (first, found) = answered(engine.generate(request(&asked)).unwrap());
     assert_eq!(found, 0);
     let (second, found) = answered(engine.generate(request(&asked)).unwrap());
@@ -195,7 +218,7 @@ fn a_beginning_computed_earlier_changes_no_bit_of_the_answer() {
 #[test]
 fn sequences_whose_keys_depend_on_their_length_share_nothing() {
     let asked = &mixed(3, 100)[0];
-    let engine = engine("llama-dynamic", 4, 4);
+    let engine = engine("llama-dynamic", None, 4, 4);
     for _ in 0..2 {
         assert_eq!(answered(engine.generate(request(asked)).unwrap()).1, 0);
     }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use silica_engine_candle::{Decoder, Dtype, KvCache, LogitsOf, Span};
+use silica_engine_candle::{Decoder, Dtype, KvCache, LogitsOf, Precision, Quantization, Span};
 
 /// candle keeps a pool over all cores, which spins, for operations on large tensors; nothing that
 /// we compute may start it.
@@ -14,8 +14,12 @@ use silica_engine_candle::{Decoder, Dtype, KvCache, LogitsOf, Span};
 fn large_batches_stay_off_the_pool_of_the_tensor_library() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama-sharded-bf16");
     let tokens: Vec<u32> = (0..250).map(|index| index % 144).collect();
-    for dtype in [Dtype::F32, Dtype::Bf16] {
-        let decoder = Decoder::load(&folder, dtype, None).unwrap();
+    let quantised = Precision {
+        dtype: Dtype::Bf16,
+        quantize: Some(Quantization::Q8_0),
+    };
+    for precision in [Dtype::F32.into(), Dtype::Bf16.into(), quantised] {
+        let decoder = Decoder::load(&folder, precision, None).unwrap();
         // 10 x 250 rows of 48: well above the 65,536 elements at which candle would.
         let mut caches: Vec<_> = (0..10).map(|_| decoder.new_cache().unwrap()).collect();
         let span = |cache| Span {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::file::GgufFile;
 use super::{GgufError, rope};
+use crate::Family;
 
 /// A family of models, by the name that GGUF files give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,15 @@ impl Architecture {
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
             Self::Llama => "llama",
+        }
+    }
+
+    /// The family that the engine computes it as.
+    pub(super) fn family(self) -> Family {
+        match self {
+            Self::Qwen2 => Family::Qwen2,
+            Self::Qwen3 => Family::Qwen3,
+            Self::Llama => Family::Llama,
         }
     }
 

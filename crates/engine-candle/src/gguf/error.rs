@@ -1,5 +1,7 @@
 //! What is wrong with a GGUF file.
 
+use crate::Family;
+
 /// What is wrong with a GGUF file. The file's name stands in the
 /// [`LoadError`](crate::LoadError) around it.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,14 @@ pub enum GgufError {
         tensor: String,
         /// The quantisation's name.
         format: String,
+    },
+    /// The configuration beside the file is that of another family.
+    #[error("it is a model of the family {found:?}, config.json is of {expected:?}")]
+    OtherFamily {
+        /// The file's.
+        found: Family,
+        /// The configuration's.
+        expected: Family,
     },
     /// A tensor that every model has is not there.
     #[error("tensor {0} is missing")]

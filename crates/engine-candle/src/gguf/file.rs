@@ -8,11 +8,12 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::GgufError;
+use super::config::Architecture;
 use super::read::{ReadError, Reader, setting};
 use super::tensor::{GgufTensor, TensorFormat, type_name};
 use super::value::{Array, Value, shortened};
-use crate::LoadError;
 use crate::text::config::file_error;
+use crate::{Family, LoadError};
 
 /// The most settings or tensors of a file; real ones have some dozens and some thousands.
 const MAX_ENTRIES: u64 = 1 << 16;
@@ -56,6 +57,16 @@ impl GgufFile {
     /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The family that the file's architecture belongs to.
+    ///
+    /// # Errors
+    /// Names the file and the architecture, if it is none that this engine computes.
+    pub(crate) fn family(&self) -> Result<Family, LoadError> {
+        Architecture::of(self)
+            .map(Architecture::family)
+            .map_err(|error| self.error(error))
     }
 
     /// A tensor by its name in llama.cpp's convention.

@@ -2,23 +2,25 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::GgufError;
 use super::config::{Architecture, model_config};
 use super::file::GgufFile;
-use super::tensor::TensorFormat;
+use super::tensor::{GgufTensor, TensorFormat};
 use super::tokenizer::{TokenizerFiles, tokenizer_files};
-use crate::LoadError;
+use crate::{LoadError, ModelConfig};
 
 /// A GGUF file that this engine can serve.
 ///
-/// A model folder whose weights are a GGUF holds it as [`GGUF_WEIGHTS`](super::GGUF_WEIGHTS) beside
-/// the same text files as any other model folder. [`GgufModel::write_files`] makes those from the
-/// file's metadata.
+/// Served by itself, it gives its text files from memory ([`GgufModel::files`]). A model folder
+/// whose weights are a GGUF holds it as [`GGUF_WEIGHTS`](super::GGUF_WEIGHTS) beside the same text
+/// files as any other model folder, which [`GgufModel::write_files`] makes.
 #[derive(Debug)]
 pub struct GgufModel {
+    file: Arc<GgufFile>,
     architecture: &'static str,
     name: Option<String>,
     quantisation: &'static str,
@@ -34,8 +36,13 @@ impl GgufModel {
     /// Names the file and what is wrong with it: no GGUF file, truncated, damaged, or of an
     /// architecture, quantisation or tokenizer that this engine does not compute.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let file = GgufFile::open(path)?;
+        let file = Arc::new(GgufFile::open(path)?);
         Self::of(&file).map_err(|error| file.error(error))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
     }
 
     /// The architecture's name, as in the file: `qwen2`, `qwen3` or `llama`.
@@ -58,6 +65,26 @@ impl GgufModel {
         self.parameters
     }
 
+    /// The text files of a model folder, made of the metadata: names and contents.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+        self.files
+            .iter()
+            .map(|(name, content)| (*name, format!("{content:#}\n").into_bytes()))
+    }
+
+    /// The configuration, checked.
+    ///
+    /// # Errors
+    /// Names the file and what is contradictory or not supported.
+    pub fn config(&self) -> Result<ModelConfig, LoadError> {
+        let [(_, config), ..] = &self.files;
+        ModelConfig::of(self.path(), config)
+    }
+
+    pub(crate) fn file(&self) -> Arc<GgufFile> {
+        Arc::clone(&self.file)
+    }
+
     /// Writes `config.json`, `generation_config.json`, `tokenizer.json` and
     /// `tokenizer_config.json` into a folder. Files that are already there are the operator's
     /// and stay as they are.
@@ -65,17 +92,17 @@ impl GgufModel {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn write_files(&self, folder: &Path) -> Result<(), LoadError> {
-        for (name, content) in &self.files {
+        for (name, content) in self.files() {
             let path = folder.join(name);
             if path.exists() {
                 continue;
             }
-            fs::write(&path, format!("{content:#}\n")).map_err(|source| LoadError::Write { path, source })?;
+            fs::write(&path, content).map_err(|source| LoadError::Write { path, source })?;
         }
         Ok(())
     }
 
-    fn of(file: &GgufFile) -> Result<Self, GgufError> {
+    fn of(file: &Arc<GgufFile>) -> Result<Self, GgufError> {
         let architecture = Architecture::of(file)?;
         let mut config = model_config(file, architecture)?;
         let rows = file
@@ -90,13 +117,14 @@ impl GgufModel {
         } = tokenizer_files(file, architecture, rows)?;
         config.insert("bos_token_id".to_owned(), json!(bos_id));
         config.insert("eos_token_id".to_owned(), json!(stop_ids.first()));
-        let values = |tensor: &super::GgufTensor| {
+        let values = |tensor: &GgufTensor| {
             tensor
                 .shape
                 .iter()
                 .fold(1, |product: u64, size| product.saturating_mul(*size as u64))
         };
         Ok(Self {
+            file: Arc::clone(file),
             architecture: architecture.name(),
             name: file.text("general.name")?.map(str::to_owned),
             quantisation: prevailing(file),

@@ -8,6 +8,7 @@ use self::cpu::{CpuAttention, SpanRows};
 use super::cache::store::{LayerStore, append_rows};
 use super::config::{Family, ModelConfig, real};
 use super::linear::Linear;
+use super::matrix::Weight;
 use super::norm::RmsNorm;
 use super::rope::Rotation;
 use super::weights::Weights;
@@ -77,6 +78,11 @@ impl Attention {
             shape,
             window: config.windows.get(layer).copied().flatten(),
         })
+    }
+
+    /// The matrices.
+    pub(crate) fn weights(&self) -> [&Weight; 2] {
+        [self.qkv.weight(), self.output.weight()]
     }
 
     /// Projects the rows of all sequences of a batch at once: `[rows, hidden]` to

@@ -6,6 +6,8 @@ mod rope;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use self::raw::RawConfig;
 pub use self::rope::{RopeConfig, RopeScaling, YarnScaling};
 use crate::LoadError;
@@ -81,6 +83,15 @@ impl ModelConfig {
             source,
         })?;
         Checker { path, raw }.check()
+    }
+
+    /// As [`ModelConfig::read`], of the contents that `path` has for `config.json`.
+    pub(crate) fn of(path: &Path, content: &serde_json::Value) -> Result<Self, LoadError> {
+        let path = path.to_owned();
+        match RawConfig::deserialize(content) {
+            Ok(raw) => Checker { path, raw }.check(),
+            Err(source) => Err(LoadError::Json { path, source }),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The decoder: one forward pass for all supported families.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -10,17 +12,18 @@ use super::cache::store::{KvShape, KvStore};
 use super::cache::{KvCache, KvView};
 use super::config::{ModelConfig, RopeScaling};
 use super::linear::Linear;
+use super::matrix::Weight;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
-use super::weights::Weights;
-use crate::{Dtype, LoadError};
+use super::weights::{Placement, Role, Weights};
+use crate::{GgufModel, LoadError, Precision};
 
 /// A loaded model. Immutable; all state of a sequence is in its cache.
 pub struct Decoder {
     config: ModelConfig,
     context_length: u32,
-    embeddings: Tensor,
+    embeddings: Arc<Weight>,
     layers: Vec<Layer>,
     norm: RmsNorm,
     head: Linear,
@@ -63,26 +66,36 @@ struct Layer {
 }
 
 impl Decoder {
-    /// Loads a Hugging Face folder onto the device that this build is for. A `context_length`
-    /// beyond the model's own is cut to it.
+    /// Loads a model folder, or a GGUF file, onto the device that this build is for. A
+    /// `context_length` beyond the model's own is cut to it.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn load(
-        folder: &Path,
-        dtype: Dtype,
+        model: &Path,
+        precision: impl Into<Precision>,
         context_length: Option<u32>,
     ) -> std::result::Result<Self, LoadError> {
-        let config = ModelConfig::read(folder)?;
-        let dtype = match dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::Bf16 => DType::BF16,
-        };
-        let device = device().map_err(|source| LoadError::Device {
-            folder: folder.to_owned(),
-            source,
-        })?;
-        let weights = Weights::open(folder, dtype, device)?;
+        if model.is_file() {
+            return Self::load_gguf(&GgufModel::open(model)?, precision, context_length);
+        }
+        let config = ModelConfig::read(model)?;
+        let weights = Weights::in_folder(model, &config, placement(model, precision.into())?)?;
+        Self::build(&weights, config, context_length)
+    }
+
+    /// As [`Decoder::load`], of a GGUF file that is already open.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load_gguf(
+        model: &GgufModel,
+        precision: impl Into<Precision>,
+        context_length: Option<u32>,
+    ) -> std::result::Result<Self, LoadError> {
+        let config = model.config()?;
+        let placement = placement(model.path(), precision.into())?;
+        let weights = Weights::in_gguf(model.file(), &config, placement)?;
         Self::build(&weights, config, context_length)
     }
 
@@ -92,11 +105,13 @@ impl Decoder {
         context_length: Option<u32>,
     ) -> std::result::Result<Self, LoadError> {
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
-        let embeddings = weights.load("model.embed_tokens.weight", &[vocabulary, hidden])?;
-        let head = if config.tied_embeddings {
-            Linear::tied(embeddings.clone())
+        let table = |name: &str, role| weights.matrix(&[(name.to_owned(), vocabulary)], hidden, role);
+        let (embeddings, head) = if config.tied_embeddings {
+            let both = table("model.embed_tokens.weight", Role::Head)?;
+            (Arc::clone(&both), both)
         } else {
-            Linear::load(weights, &[("lm_head", vocabulary)], hidden, false)?
+            let embeddings = table("model.embed_tokens.weight", Role::Inner)?;
+            (embeddings, table("lm_head.weight", Role::Head)?)
         };
         let layers = (0..config.layers).map(|index| Layer::load(weights, &config, index));
         let layers = layers.collect::<std::result::Result<Vec<_>, _>>()?;
@@ -106,7 +121,7 @@ impl Decoder {
             embeddings,
             layers,
             norm: RmsNorm::load(weights, "model.norm.weight", hidden, config.norm_eps)?,
-            head,
+            head: Linear::of(head),
             rope: Rope::new(config.rope.clone()),
             dtype: weights.activation_dtype(),
             device: weights.device().clone(),
@@ -122,6 +137,25 @@ impl Decoder {
     /// The longest sequence in tokens: the option's value, or the model's own limit.
     pub fn context_length(&self) -> u32 {
         self.context_length
+    }
+
+    /// Returns the memory of the matrices, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        self.matrices().map(Weight::bytes).sum()
+    }
+
+    /// Returns the names of the number formats that the matrices have in memory, such as `Q8_0`.
+    pub fn weight_formats(&self) -> BTreeSet<&'static str> {
+        self.matrices().flat_map(Weight::formats).collect()
+    }
+
+    fn matrices(&self) -> impl Iterator<Item = &Weight> {
+        let own_table = (!self.config.tied_embeddings).then_some(&*self.embeddings);
+        let layers = self.layers.iter().flat_map(|layer| {
+            let attention = layer.attention.weights();
+            attention.into_iter().chain(layer.mlp.weights())
+        });
+        own_table.into_iter().chain([self.head.weight()]).chain(layers)
     }
 
     /// Makes the cache of one sequence, with memory of its own for the whole context.
@@ -210,8 +244,7 @@ impl Decoder {
         if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
             candle_core::bail!("token {token} is outside the vocabulary of {vocabulary}");
         }
-        let tokens = Tensor::new(tokens, &self.device)?;
-        self.embeddings.index_select(&tokens, 0)?.to_dtype(self.dtype)
+        self.embeddings.rows(&tokens)
     }
 
     /// The rotations of all rows, span after span.
@@ -280,13 +313,18 @@ fn wanted_rows(spans: &[Span<'_>]) -> Vec<u32> {
     rows
 }
 
-/// The device that this build computes on.
-fn device() -> Result<Device> {
-    if cfg!(feature = "cuda") {
+/// The device that this build computes on, for the weights of a model.
+fn placement(model: &Path, precision: Precision) -> std::result::Result<Placement, LoadError> {
+    let device = if cfg!(feature = "cuda") {
         Device::new_cuda(0)
     } else {
         Ok(Device::Cpu)
-    }
+    };
+    let device = device.map_err(|source| LoadError::Device {
+        folder: model.to_owned(),
+        source,
+    })?;
+    Ok(Placement { device, precision })
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! Linear layers: `y = x W^T + b`.
 
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::kernels::{Matrix, multiply};
-use super::weights::Weights;
+use super::matrix::{Packed, Weight};
+use super::weights::{Role, Weights};
 use crate::LoadError;
 
 /// A weight of `outputs` times `inputs` and perhaps a bias, applied to the last dimension.
 pub(crate) struct Linear {
-    weight: Tensor,
+    weight: Arc<Weight>,
     bias: Option<Tensor>,
 }
 
@@ -28,18 +30,23 @@ impl Linear {
                 .map(|(prefix, outputs)| (format!("{prefix}.{suffix}"), *outputs))
                 .collect()
         };
-        let weight = weights.load_stacked(&named("weight"), inputs)?;
+        let weight = weights.matrix(&named("weight"), inputs, Role::Inner)?;
         let bias = if bias {
-            Some(weights.load_stacked_activation(&named("bias"))?)
+            Some(weights.vectors(&named("bias"))?)
         } else {
             None
         };
         Ok(Self { weight, bias })
     }
 
-    /// Uses a table that is already loaded, as for tied embeddings; shares its memory.
-    pub(crate) fn tied(weight: Tensor) -> Self {
+    /// Uses a matrix that is already loaded, as for tied embeddings.
+    pub(crate) fn of(weight: Arc<Weight>) -> Self {
         Self { weight, bias: None }
+    }
+
+    /// The matrix.
+    pub(crate) fn weight(&self) -> &Weight {
+        &self.weight
     }
 
     /// Applies the layer to `[rows, inputs]`.
@@ -53,14 +60,18 @@ impl Linear {
     }
 
     fn apply(&self, input: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
-        if input.device().is_cpu() {
-            let product = CpuProduct {
-                bias: self.bias.as_ref(),
-                residual,
-            };
-            return input.apply_op2_no_bwd(&self.weight, &product);
-        }
-        let mut output = input.matmul(&self.weight.t()?)?;
+        let weight = match &*self.weight {
+            Weight::Packed(weight) => {
+                let product = CpuProduct {
+                    weight,
+                    bias: self.bias.as_ref(),
+                    residual,
+                };
+                return input.apply_op1_no_bwd(&product);
+            }
+            Weight::Tensor(weight) => weight,
+        };
+        let mut output = input.matmul(&weight.t()?)?;
         if let Some(bias) = &self.bias {
             output = output.broadcast_add(bias)?;
         }
@@ -71,63 +82,28 @@ impl Linear {
     }
 }
 
-/// f32 rows times f32 or bf16 weights on the engine's own threads. The additions are part of it
-/// because candle's own spread over all cores of the machine as soon as a tensor is large.
-struct CpuProduct<'tensors> {
-    bias: Option<&'tensors Tensor>,
-    residual: Option<&'tensors Tensor>,
+/// f32 rows times packed weights on the engine's own threads. The additions are part of it because
+/// candle's own spread over all cores of the machine as soon as a tensor is large.
+struct CpuProduct<'layer> {
+    weight: &'layer Packed,
+    bias: Option<&'layer Tensor>,
+    residual: Option<&'layer Tensor>,
 }
 
-impl CustomOp2 for CpuProduct<'_> {
+impl CustomOp1 for CpuProduct<'_> {
     fn name(&self) -> &'static str {
         "silica-linear"
     }
 
-    fn cpu_fwd(
-        &self,
-        input: &CpuStorage,
-        input_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (rows, columns) = input_layout.shape().dims2()?;
-        let (outputs, inputs) = weight_layout.shape().dims2()?;
+    fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        let (outputs, inputs) = (self.weight.rows(), self.weight.columns());
         if columns != inputs {
             bail!("a layer for {inputs} inputs was given {columns}");
         }
-        let input = Matrix {
-            data: contiguous(input.as_slice::<f32>()?, input_layout)?,
-            rows,
-            columns,
-        };
         let mut output = vec![0.0; rows * outputs];
-        match weight {
-            CpuStorage::F32(data) => {
-                let data = contiguous(data, weight_layout)?;
-                multiply(
-                    input,
-                    Matrix {
-                        data,
-                        rows: outputs,
-                        columns,
-                    },
-                    &mut output,
-                );
-            }
-            CpuStorage::BF16(data) => {
-                let data = contiguous(data, weight_layout)?;
-                multiply(
-                    input,
-                    Matrix {
-                        data,
-                        rows: outputs,
-                        columns,
-                    },
-                    &mut output,
-                );
-            }
-            _ => bail!("weights must be {:?} or {:?}", DType::F32, DType::BF16),
-        }
+        let input = contiguous(input.as_slice::<f32>()?, layout)?;
+        self.weight.multiply(input, &mut output);
         if let Some(bias) = self.bias {
             with_values(bias, outputs, |bias| {
                 output.par_chunks_mut(outputs).for_each(|row| add(row, bias));

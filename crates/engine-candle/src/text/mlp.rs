@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::config::ModelConfig;
 use super::linear::{Linear, contiguous};
+use super::matrix::Weight;
 use super::weights::Weights;
 use crate::LoadError;
 
@@ -33,6 +34,11 @@ impl Mlp {
             )?,
             down: Linear::load(weights, &[(&down, config.hidden_size)], inner, config.biases.mlp)?,
         })
+    }
+
+    /// The matrices.
+    pub(crate) fn weights(&self) -> [&Weight; 2] {
+        [self.gate_up.weight(), self.down.weight()]
     }
 
     /// Applies the block to `[rows, hidden]` and adds the result to the residual stream.

@@ -19,7 +19,7 @@ impl RmsNorm {
         epsilon: f32,
     ) -> std::result::Result<Self, LoadError> {
         Ok(Self {
-            weight: weights.load_activation(name, size)?,
+            weight: weights.vector(name, size)?,
             epsilon,
         })
     }

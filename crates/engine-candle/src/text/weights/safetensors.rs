@@ -1,0 +1,177 @@
+//! The safetensors files of a model folder: headers and lengths checked first.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype as FileDtype;
+use safetensors::tensor::Metadata;
+use serde::Deserialize;
+
+use super::super::config::{file_error, read_file};
+use super::Shape;
+use super::read::{Located, RowOrder};
+use crate::LoadError;
+use crate::error::HeaderError;
+use crate::gguf::TensorFormat;
+
+/// The limit of the format itself.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// The weight file of a model that is not split.
+pub(super) const SINGLE: &str = "model.safetensors";
+/// The list of the parts of a model that is.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+
+/// The weight files of one folder and where each tensor is.
+pub(super) struct SafetensorsFiles {
+    /// The file to blame for a tensor that is nowhere.
+    index: PathBuf,
+    files: Vec<WeightFile>,
+    /// Tensor name to position in `files`.
+    routes: HashMap<String, usize>,
+}
+
+struct WeightFile {
+    path: PathBuf,
+    metadata: Metadata,
+    /// Where the tensors' bytes begin.
+    data_start: u64,
+}
+
+/// `model.safetensors.index.json`.
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: HashMap<String, String>,
+}
+
+impl SafetensorsFiles {
+    /// Finds the weight files of a folder and checks their headers and lengths.
+    pub(super) fn open(folder: &Path) -> Result<Self, LoadError> {
+        let single = folder.join(SINGLE);
+        let index = folder.join(INDEX);
+        // Like the reference, prefer the single file; name it too when there is neither.
+        if single.is_file() || !index.is_file() {
+            let file = WeightFile::open(single.clone())?;
+            let names = file.metadata.tensors().into_keys();
+            return Ok(Self {
+                index: single,
+                routes: names.map(|name| (name, 0)).collect(),
+                files: vec![file],
+            });
+        }
+        let text = read_file(&index)?;
+        let shards: ShardIndex = serde_json::from_slice(&text).map_err(|source| LoadError::Json {
+            path: index.clone(),
+            source,
+        })?;
+        let names: BTreeSet<&String> = shards.weight_map.values().collect();
+        let mut files = Vec::with_capacity(names.len());
+        let mut positions = HashMap::with_capacity(names.len());
+        for name in names {
+            positions.insert(name.clone(), files.len());
+            files.push(WeightFile::open(shard_path(folder, &index, name)?)?);
+        }
+        let routes = shards
+            .weight_map
+            .into_iter()
+            .filter_map(|(tensor, file)| Some((tensor, *positions.get(&file)?)));
+        Ok(Self {
+            routes: routes.collect(),
+            index,
+            files,
+        })
+    }
+
+    pub(super) fn locate(&self, name: &str, expected: Shape) -> Result<Located<'_>, LoadError> {
+        let missing = |path: &Path| LoadError::MissingTensor {
+            path: path.to_owned(),
+            name: name.to_owned(),
+        };
+        let file = self
+            .routes
+            .get(name)
+            .and_then(|position| self.files.get(*position));
+        let file = file.ok_or_else(|| missing(&self.index))?;
+        let info = file.metadata.info(name).ok_or_else(|| missing(&file.path))?;
+        expected.check(&file.path, name, &info.shape)?;
+        let format = match info.dtype {
+            FileDtype::F32 => TensorFormat::F32,
+            FileDtype::BF16 => TensorFormat::Bf16,
+            FileDtype::F16 => TensorFormat::F16,
+            other => {
+                return Err(LoadError::WrongFormat {
+                    path: file.path.clone(),
+                    name: name.to_owned(),
+                    format: format!("{other:?}"),
+                });
+            }
+        };
+        Ok(Located {
+            path: &file.path,
+            name: name.to_owned(),
+            offset: file.data_start + info.data_offsets.0 as u64,
+            rows: expected.rows(),
+            columns: expected.columns(),
+            format,
+            order: RowOrder::Plain,
+        })
+    }
+}
+
+/// A shard's file name must stay inside the folder.
+fn shard_path(folder: &Path, index: &Path, name: &str) -> Result<PathBuf, LoadError> {
+    if Path::new(name).file_name().is_some_and(|base| base == name) {
+        Ok(folder.join(name))
+    } else {
+        Err(LoadError::InvalidConfig {
+            path: index.to_owned(),
+            field: "weight_map",
+            problem: format!("names the file {name:?}; only names without a folder are allowed"),
+        })
+    }
+}
+
+impl WeightFile {
+    fn open(path: PathBuf) -> Result<Self, LoadError> {
+        let read_error = |source| file_error(&path, source);
+        let mut file = File::open(&path).map_err(read_error)?;
+        let actual = file.metadata().map_err(read_error)?.len();
+        let truncated = |expected| LoadError::WrongLength {
+            path: path.clone(),
+            expected,
+            actual,
+        };
+        if actual < 8 {
+            return Err(truncated(8));
+        }
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(read_error)?;
+        let announced = u64::from_le_bytes(length);
+        if announced > MAX_HEADER_BYTES {
+            return Err(LoadError::Header {
+                path,
+                source: HeaderError::TooLong { announced },
+            });
+        }
+        let data_start = 8 + announced;
+        if actual < data_start {
+            return Err(truncated(data_start));
+        }
+        let mut header = vec![0; usize::try_from(announced).unwrap_or_default()];
+        file.read_exact(&mut header).map_err(read_error)?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|source| LoadError::Header {
+            path: path.clone(),
+            source: HeaderError::Malformed(source),
+        })?;
+        let expected = data_start.saturating_add(metadata.data_len() as u64);
+        if actual != expected {
+            return Err(truncated(expected));
+        }
+        Ok(Self {
+            path,
+            metadata,
+            data_start,
+        })
+    }
+}
