@@ -41,5 +41,5 @@ pub use silica_journal::{
 pub use silica_storage::{
     Account, AccountStatus, ApiKey, BillTotals, CatalogueFile, Conflict, Credit, Credited, DatabaseUrl,
     Deployment, EngineKind, KeyStatus, LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature,
-    ModelStatus, ModelType, Page, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
+    ModelStatus, ModelType, Page, Quantization, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
 };

@@ -41,7 +41,7 @@ pub(crate) use catalogue::CatalogueConfig;
 pub(crate) use cors::CorsConfig;
 pub(crate) use data::DataConfig;
 pub(crate) use database::DatabaseConfig;
-pub(crate) use engine::{EngineConfig, EngineDtype};
+pub(crate) use engine::{EngineConfig, EngineDtype, EngineQuantize};
 pub(crate) use error::ConfigError;
 pub(crate) use errors::ErrorsConfig;
 pub(crate) use gateway::GatewayConfig;

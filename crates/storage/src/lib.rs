@@ -27,7 +27,7 @@ pub use records::{
     Account, AccountStatus, ApiKey, Applied, AppliedBucket, BillTotals, CatalogueFile, CatalogueModel,
     Credit, Credited, DayUsage, Deployment, Discrepancy, EngineKind, InvalidLedgerCursor, KeyHash, KeyStatus,
     LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature, ModelStatus, ModelType, PriceRecord,
-    ReplicaSpec, RoutingPolicy, SubType,
+    Quantization, ReplicaSpec, RoutingPolicy, SubType,
 };
 pub use repositories::{
     Changed, Page, UnreadableRow, accounts, api_keys, bills, buckets, catalogue, catalogue_file, credits,

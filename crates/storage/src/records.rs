@@ -15,7 +15,7 @@ pub use api_key::{ApiKey, KeyHash, KeyStatus};
 pub use bill::{BillTotals, DayUsage};
 pub use catalogue_file::CatalogueFile;
 pub use credit::{Credit, Credited};
-pub use deployment::{Deployment, EngineKind, ReplicaSpec, RoutingPolicy};
+pub use deployment::{Deployment, EngineKind, Quantization, ReplicaSpec, RoutingPolicy};
 pub use ledger::{
     Applied, AppliedBucket, Discrepancy, InvalidLedgerCursor, LedgerCall, LedgerCause, LedgerCursor,
     LedgerRow,

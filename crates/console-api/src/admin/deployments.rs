@@ -6,7 +6,7 @@ pub(crate) mod put;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use silica_platform::{Deployment, EngineKind, ReplicaSpec, RoutingPolicy};
+use silica_platform::{Deployment, EngineKind, Quantization, ReplicaSpec, RoutingPolicy};
 
 /// A deployment as the operator sees it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -36,9 +36,13 @@ pub(crate) struct ReplicaView {
     /// Which engine.
     #[schema(value_type = String)]
     engine: EngineKind,
-    /// The model's folder.
+    /// The model's folder or GGUF file.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
+    /// How the weights are quantised as they are loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    quantize: Option<Quantization>,
     /// The server's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
@@ -89,6 +93,7 @@ impl From<&ReplicaSpec> for ReplicaView {
         Self {
             engine: replica.engine,
             path: replica.path.as_ref().map(|path| path.display().to_string()),
+            quantize: replica.quantize,
             url: replica.url.clone(),
             upstream_model: replica.upstream_model.clone(),
             allow_private: replica.allow_private,

@@ -102,7 +102,7 @@ async fn relative_paths_are_refused_since_they_depend_on_the_working_folder() {
     let message = admin.put("/admin/v1/deployments", body).await.refused(400, 20015);
     assert_eq!(
         message,
-        "replicas[0].path: \"models/tiny\" is relative; give the folder's absolute path, such as /srv/models/name"
+        "replicas[0].path: \"models/tiny\" is relative; give the absolute path, such as /srv/models/name"
     );
 }
 
@@ -213,6 +213,7 @@ async fn everything_that_a_deployment_can_say_is_shown_but_its_keys() {
         "engine": "openai", "url": "https://host.example/v1", "api_key": "upstream-secret", "upstream_model": "qwen",
         "allow_private": false, "weight": 2, "max_concurrency": 8, "drain": true, "continuous_usage": true,
         "health_path": "/health", "connect_timeout_ms": 100, "first_token_timeout_ms": 60000, "stall_timeout_ms": 1_800_000,
+        "quantize": "q8_0",
     });
     for (name, fallbacks) in [("b", json!([])), ("c", json!([])), ("a", json!(["c", "b"]))] {
         let model = format!("m/{name}");

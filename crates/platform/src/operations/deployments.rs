@@ -36,8 +36,11 @@ pub struct NewDeployment {
 pub struct NewReplica {
     /// Which engine, such as `candle`.
     pub engine: String,
-    /// The model's folder, for embedded engines.
+    /// The model's folder or GGUF file, for embedded engines.
     pub path: Option<PathBuf>,
+    /// How an embedded engine quantises the weights, such as `q8_0`; `None` does what the
+    /// configuration says.
+    pub quantize: Option<String>,
     /// The server's address, for remote engines.
     pub url: Option<String>,
     /// The key that a remote engine asks for.

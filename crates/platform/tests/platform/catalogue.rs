@@ -87,6 +87,7 @@ on_each_database! {
             (NewReplica { path: Some("".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
             (NewReplica { path: Some("models/tiny".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
             (NewReplica { path: Some("./tiny".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
+            (NewReplica { quantize: Some("q2_k".to_owned()), ..good.replicas[0].clone() }, "replicas[0].quantize"),
             (NewReplica { weight: Some(0), ..good.replicas[0].clone() }, "replicas[0].weight"),
             (NewReplica { max_concurrency: Some(0), ..good.replicas[0].clone() }, "replicas[0].max_concurrency"),
             (NewReplica { connect_timeout_ms: Some(99), ..good.replicas[0].clone() }, "replicas[0].connect_timeout_ms"),

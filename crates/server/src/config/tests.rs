@@ -123,6 +123,7 @@ fn found_values_are_never_quoted() {
         ("[cors]\norigins = \"postgres://u:geheim@h/x\"\n", "cors.origins"),
         ("[engine]\nthreads = \"geheim\"\n", "engine.threads"),
         ("[engine]\ndtype = \"geheim\"\n", "engine.dtype"),
+        ("[engine]\nquantize = \"geheim\"\n", "engine.quantize"),
         ("[server]\nmax_body = \"geheim\"\n", "server.max_body"),
         ("[server]\nidle_timeout = \"geheim\"\n", "server.idle_timeout"),
         ("[server]\nlisten = \"geheim\"\n", "server.listen"),

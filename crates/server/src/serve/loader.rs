@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use silica_engine::Engines as Abilities;
-use silica_engine_candle::{CandleEngine, CandleOptions, Dtype};
+use silica_engine_candle::{CandleEngine, CandleOptions, Dtype, GgufModel, Quantization};
 use silica_engine_remote::{Authorities, OptionsError, RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
-use silica_platform::{Deployment, EngineKind, ReplicaSpec, unopened_key};
-use silica_text::TextEngine;
+use silica_platform::{Deployment, EngineKind, Quantization as Quantize, ReplicaSpec, unopened_key};
+use silica_text::{TextEngine, TextFiles};
 use silica_types::SharedClock;
 
 use super::locked;
-use crate::config::{Config, EngineConfig, EngineDtype};
+use crate::config::{Config, EngineConfig, EngineDtype, EngineQuantize};
 
 /// Loads embedded engines with the configured settings.
 #[derive(Debug)]
@@ -42,10 +42,10 @@ pub(super) enum CaFileError {
     },
 }
 
-/// The folder of a replica is not there.
+/// The model of a replica is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("the model folder {0} does not exist; if it was moved, deploy it again from its new place")]
-struct FolderGone(String);
+#[error("the model {0} does not exist; if it was moved, deploy it again from its new place")]
+struct ModelGone(String);
 
 impl Engines {
     /// With the settings of the configuration.
@@ -76,13 +76,14 @@ impl Engines {
             .map_err(|source| CaFileError::Unusable { path: path(), source })
     }
 
-    fn options(&self, name: &str) -> CandleOptions {
+    fn options(&self, name: &str, replica: &ReplicaSpec) -> CandleOptions {
         CandleOptions {
             threads: self.config.threads.map(usize::from),
             dtype: match self.config.dtype {
                 EngineDtype::F32 => Dtype::F32,
                 EngineDtype::Bf16 => Dtype::Bf16,
             },
+            quantize: quantize(self.config.quantize, replica.quantize),
             max_waiting: self.config.max_waiting as usize,
             max_sequences: self.config.max_sequences as usize,
             kv_cache_mb: self.config.kv_cache_mb,
@@ -111,6 +112,20 @@ impl Engines {
         let options = remote_options(replica, usual);
         let clock = SharedClock::clone(&self.clock);
         RemoteEngine::new(&options, clock).map_err(LoadError::engine)
+    }
+}
+
+/// The replica's own word goes before the configuration's.
+fn quantize(usual: EngineQuantize, own: Option<Quantize>) -> Option<Quantization> {
+    let usual = match usual {
+        EngineQuantize::None => Quantize::None,
+        EngineQuantize::Q8 => Quantize::Q8_0,
+        EngineQuantize::Q4 => Quantize::Q4_0,
+    };
+    match own.unwrap_or(usual) {
+        Quantize::None => None,
+        Quantize::Q8_0 => Some(Quantization::Q8_0),
+        Quantize::Q4_0 => Some(Quantization::Q4_0),
     }
 }
 
@@ -145,7 +160,7 @@ impl EngineLoader for Engines {
                     .path
                     .clone()
                     .ok_or(LoadError::PathMissing(replica.engine))?;
-                let options = self.options(&deployment.name);
+                let options = self.options(&deployment.name, replica);
                 // Reading weights takes seconds to minutes and must not hold up the API's threads.
                 let loading = tokio::task::spawn_blocking(move || load_candle(&path, options));
                 loading.await.map_err(LoadError::engine)?
@@ -155,13 +170,19 @@ impl EngineLoader for Engines {
 }
 
 fn load_candle(path: &Path, options: CandleOptions) -> Result<Abilities, LoadError> {
-    if !path.is_dir() {
-        return Err(LoadError::engine(FolderGone(path.display().to_string())));
-    }
     let name = options.name.clone();
-    let tokens = CandleEngine::load(path, options).map_err(LoadError::engine)?;
-    let chat = TextEngine::load(path, tokens, name).map_err(LoadError::engine)?;
-    Ok(Abilities::chat(Arc::new(chat)))
+    let chat = if path.is_file() {
+        // Its text files stay in memory: the place beside it may be read-only, and is the operator's.
+        let model = GgufModel::open(path).map_err(LoadError::engine)?;
+        let tokens = CandleEngine::load_gguf(&model, options).map_err(LoadError::engine)?;
+        TextEngine::load(TextFiles::made(path, model.files()), tokens, name)
+    } else if path.is_dir() {
+        let tokens = CandleEngine::load(path, options).map_err(LoadError::engine)?;
+        TextEngine::load(path, tokens, name)
+    } else {
+        return Err(LoadError::engine(ModelGone(path.display().to_string())));
+    };
+    Ok(Abilities::chat(Arc::new(chat.map_err(LoadError::engine)?)))
 }
 
 #[cfg(test)]
@@ -169,11 +190,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_quantisation_of_a_replica_goes_before_the_configured_one() {
+        let q8 = Some(Quantization::Q8_0);
+        assert_eq!(quantize(EngineQuantize::None, None), None);
+        assert_eq!(quantize(EngineQuantize::Q8, None), q8);
+        assert_eq!(quantize(EngineQuantize::Q4, Some(Quantize::Q8_0)), q8);
+        assert_eq!(quantize(EngineQuantize::Q8, Some(Quantize::None)), None);
+    }
+
+    #[test]
     fn the_limits_of_a_replica_replace_the_usual_ones() {
         let usual = RemoteOptions::new("https://engine.example/v1", "m");
         let mut replica = ReplicaSpec {
             engine: EngineKind::OpenAi,
             path: None,
+            quantize: None,
             url: None,
             api_key: None,
             upstream_model: None,

@@ -35,3 +35,4 @@ mod till;
 mod traces;
 mod transport;
 mod upstream_ca;
+mod weights;

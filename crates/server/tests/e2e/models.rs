@@ -77,7 +77,7 @@ async fn a_model_that_moved_is_named_at_the_next_start() {
     let refused = with_models(root.path()).data_of(data).refused().await;
     let line = refused.stderr.lines().last().unwrap_or_default().to_owned();
     assert!(
-        line.contains(&format!("the model folder {} does not exist", folder.display())),
+        line.contains(&format!("the model {} does not exist", folder.display())),
         "{line}"
     );
 }

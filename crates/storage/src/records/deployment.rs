@@ -31,6 +31,18 @@ code_enum! {
     }
 }
 
+code_enum! {
+    /// What an embedded engine makes of weights that are not quantised in their file.
+    Quantization, "quantisation", {
+        /// Nothing.
+        None = "none",
+        /// 8 bits and a scale for 32 values.
+        Q8_0 = "q8_0",
+        /// 4 bits and a scale for 32 values.
+        Q4_0 = "q4_0",
+    }
+}
+
 /// One engine of a deployment.
 ///
 /// Fields that an engine kind does not use are stored all the same, so that what an operator's
@@ -39,9 +51,13 @@ code_enum! {
 pub struct ReplicaSpec {
     /// Which engine.
     pub engine: EngineKind,
-    /// The model's folder, for embedded engines.
+    /// The model's folder or GGUF file, for embedded engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// How an embedded engine quantises the weights as it loads them; `None` does what the
+    /// configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantize: Option<Quantization>,
     /// The server's address, for remote engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,

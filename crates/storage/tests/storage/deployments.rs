@@ -1,6 +1,6 @@
 use silica_storage::{
-    Conflict, Deployment, EngineKind, ReplicaSpec, RoutingPolicy, Storage, StorageError, catalogue,
-    deployments,
+    Conflict, Deployment, EngineKind, Quantization, ReplicaSpec, RoutingPolicy, Storage, StorageError,
+    catalogue, deployments,
 };
 use silica_testkit::on_each_database;
 use silica_types::Secret;
@@ -23,6 +23,7 @@ on_each_database! {
         stored.replicas.push(ReplicaSpec {
             engine: EngineKind::Candle,
             path: None,
+            quantize: Some(Quantization::Q8_0),
             url: Some("http://127.0.0.1:8000/v1".to_owned()),
             api_key: Some(Secret::new("sealed:upstream-secret")),
             upstream_model: Some("qwen".to_owned()),

@@ -76,6 +76,7 @@ pub(crate) fn deployment(deployment: &str, models: &[&str]) -> Deployment {
         replicas: vec![ReplicaSpec {
             engine: EngineKind::Candle,
             path: Some("models/tiny".into()),
+            quantize: None,
             url: None,
             api_key: None,
             upstream_model: None,

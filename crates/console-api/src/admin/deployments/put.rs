@@ -48,9 +48,13 @@ pub(crate) struct PutReplica {
     /// Which engine.
     #[schema(example = "candle")]
     engine: String,
-    /// The model's folder on the server, for embedded engines.
+    /// The model's folder or GGUF file on the server, for embedded engines.
     #[serde(default)]
     path: Option<String>,
+    /// How an embedded engine quantises weights that are not quantised in their file: `q8_0`, `q4_0`
+    /// or `none`; what the configuration says when absent.
+    #[serde(default)]
+    quantize: Option<String>,
     /// The server's address, for remote engines.
     #[serde(default)]
     url: Option<String>,
@@ -126,6 +130,7 @@ impl PutReplica {
             api_key: self.api_key.unwrap_or_else(kept),
             engine: self.engine,
             path: self.path.map(Into::into),
+            quantize: self.quantize,
             url: self.url,
             upstream_model: self.upstream_model,
             allow_private: self.allow_private.unwrap_or(false),

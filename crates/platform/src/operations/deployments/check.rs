@@ -60,12 +60,18 @@ pub(super) fn replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, Plat
     check_key(&field, new.api_key.as_ref())?;
     check_upstream_fields(&field, &new)?;
     match engine {
-        EngineKind::Candle => check_folder(&field, new.path.as_deref())?,
+        EngineKind::Candle => check_model_path(&field, new.path.as_deref())?,
         EngineKind::OpenAi => check_server(&field, &new)?,
     }
     Ok(ReplicaSpec {
         engine,
         path: new.path,
+        quantize: new
+            .quantize
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(unknown(field("quantize")))?,
         url: new.url,
         api_key: new.api_key,
         upstream_model: new.upstream_model,
@@ -84,11 +90,11 @@ pub(super) fn replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, Plat
     })
 }
 
-fn check_folder(field: &impl Fn(&str) -> String, path: Option<&Path>) -> Result<(), PlatformError> {
+fn check_model_path(field: &impl Fn(&str) -> String, path: Option<&Path>) -> Result<(), PlatformError> {
     let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
         return Err(invalid(
             field("path"),
-            "the engine candle needs the folder of its model",
+            "the engine candle needs the folder or the GGUF file of its model",
         ));
     };
     // Servers that share a database may run in different folders, and so may the next start.
@@ -96,7 +102,7 @@ fn check_folder(field: &impl Fn(&str) -> String, path: Option<&Path>) -> Result<
         let shown: String = path.display().to_string().chars().take(256).collect();
         return Err(invalid(
             field("path"),
-            format!("{shown:?} is relative; give the folder's absolute path, such as /srv/models/name"),
+            format!("{shown:?} is relative; give the absolute path, such as /srv/models/name"),
         ));
     }
     Ok(())
