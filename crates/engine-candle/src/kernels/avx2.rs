@@ -11,7 +11,6 @@ mod quads;
 
 use std::ops::Range;
 
-use super::input::Input;
 use super::input::Rounded;
 use crate::gguf::TensorFormat;
 
