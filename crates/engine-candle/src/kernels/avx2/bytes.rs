@@ -5,9 +5,8 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16,
-    _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256,
+    _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_mul_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_storeu_ps,
 };
 use std::ops::Range;
 
@@ -22,6 +21,9 @@ const PAIRS: usize = BLOCK / 2;
 const CHUNK: usize = LANES * (2 + BLOCK);
 /// Input rows in a tile: 8 registers of sums, and enough products for each weight that is loaded.
 const TILE: usize = 4;
+/// Chunks that are multiplied with all rows before the next: few enough that the weights stay in the
+/// first-level cache, and that reading them and multiplying them overlap.
+const STRIP: usize = 8;
 /// How far ahead of the product weights are asked for, in bytes.
 const AHEAD: usize = 8 * CHUNK;
 
@@ -35,87 +37,55 @@ pub(super) unsafe fn products(
     rows: Range<usize>,
     sums: &mut [f32],
 ) {
-    let input = Words { input, words };
-    // SAFETY: as the caller promises; the number of rows is the one named.
-    unsafe {
-        match rows.len() {
-            1 => input.few::<1>(group, rows.start, sums),
-            2 => input.few::<2>(group, rows.start, sums),
-            3 => input.few::<3>(group, rows.start, sums),
-            4 => input.few::<4>(group, rows.start, sums),
-            _ => input.many(group, rows, sums),
+    sums.fill(0.0);
+    // Tiles of the same size: a small one has few products for each weight that is loaded.
+    let tile_rows = rows.len().div_ceil(rows.len().div_ceil(TILE));
+    for (index, strip) in group.chunks(STRIP * CHUNK).enumerate() {
+        for (start, sums) in rows
+            .clone()
+            .step_by(tile_rows)
+            .zip(sums.chunks_mut(tile_rows * LANES))
+        {
+            let tile = Tile {
+                input,
+                words,
+                block: index * STRIP,
+                row: start,
+                ahead: start == rows.start,
+            };
+            // SAFETY: as the caller promises; the number of rows is that of the sums.
+            unsafe {
+                match sums.len() / LANES {
+                    1 => tile.multiply::<1>(strip, sums),
+                    2 => tile.multiply::<2>(strip, sums),
+                    3 => tile.multiply::<3>(strip, sums),
+                    _ => tile.multiply::<TILE>(strip, sums),
+                }
+            }
         }
     }
 }
 
-struct Words<'data> {
+/// Some rows of the input, from a block on.
+struct Tile<'data> {
     input: &'data Rounded,
     words: &'data [i16],
+    block: usize,
+    row: usize,
+    /// Whether this is the tile that asks for the weights that come later.
+    ahead: bool,
 }
 
-impl Words<'_> {
-    /// A few rows: weights are widened where they are used, and sums stay in registers.
+impl Tile<'_> {
+    /// Adds the products of a strip to the sums of `ROWS` rows.
+    ///
+    /// # Safety
+    /// AVX2, FMA and F16C; the input has the rows, and a block for each chunk.
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn few<const ROWS: usize>(&self, group: &[u8], start: usize, sums: &mut [f32]) {
+    unsafe fn multiply<const ROWS: usize>(&self, strip: &[u8], sums: &mut [f32]) {
         debug_assert_eq!(sums.len(), ROWS * LANES, "sums of a tile");
-        // SAFETY: every pointer is into the chunk at hand, which has 32 bytes of scales and for each
-        // pair 32 bytes of weights, or into `sums`.
-        unsafe {
-            let mut totals = [[_mm256_setzero_ps(); 2]; ROWS];
-            for (block, chunk) in group.chunks_exact(CHUNK).enumerate() {
-                let chunk = chunk.as_ptr();
-                prefetch(chunk);
-                let scales = scales(chunk);
-                let weight = |index: usize| widen(chunk.add(2 * LANES + index * 16));
-                self.block::<ROWS>(block, start, scales, weight, &mut totals);
-            }
-            for (row, totals) in totals.iter().enumerate() {
-                _mm256_storeu_ps(sums.as_mut_ptr().add(row * LANES), totals[0]);
-                _mm256_storeu_ps(sums.as_mut_ptr().add(row * LANES + 8), totals[1]);
-            }
-        }
-    }
-
-    /// Many rows: a chunk is widened once for all of them.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn many(&self, group: &[u8], rows: Range<usize>, sums: &mut [f32]) {
-        sums.fill(0.0);
-        for (block, chunk) in group.chunks_exact(CHUNK).enumerate() {
-            let chunk = chunk.as_ptr();
-            prefetch(chunk);
-            // SAFETY: as in `few`; the tiles together are `rows`.
-            unsafe {
-                let scales = scales(chunk);
-                let mut widened = [_mm256_setzero_si256(); 2 * PAIRS];
-                for (index, place) in widened.iter_mut().enumerate() {
-                    _mm256_storeu_si256(place, widen(chunk.add(2 * LANES + index * 16)));
-                }
-                let tiles = sums.chunks_mut(TILE * LANES);
-                for (start, sums) in rows.clone().step_by(TILE).zip(tiles) {
-                    match sums.len() / LANES {
-                        1 => self.tile::<1>(block, start, scales, &widened, sums),
-                        2 => self.tile::<2>(block, start, scales, &widened, sums),
-                        3 => self.tile::<3>(block, start, scales, &widened, sums),
-                        _ => self.tile::<TILE>(block, start, scales, &widened, sums),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Adds the products of a block to the sums of some rows, which are in memory.
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn tile<const ROWS: usize>(
-        &self,
-        block: usize,
-        start: usize,
-        scales: [__m256; 2],
-        widened: &[__m256i; 2 * PAIRS],
-        sums: &mut [f32],
-    ) {
-        debug_assert_eq!(sums.len(), ROWS * LANES, "sums of a tile");
-        // SAFETY: `sums` has 16 values for each row; the rest is as the caller promises.
+        // SAFETY: every pointer is into the chunk at hand or into `sums`, which has 16 values for each
+        // row.
         unsafe {
             let sums = sums.as_mut_ptr();
             let mut totals: [[__m256; 2]; ROWS] = std::array::from_fn(|row| {
@@ -124,8 +94,13 @@ impl Words<'_> {
                     _mm256_loadu_ps(sums.add(row * LANES + 8)),
                 ]
             });
-            let weight = |index: usize| _mm256_loadu_si256(widened.as_ptr().add(index));
-            self.block::<ROWS>(block, start, scales, weight, &mut totals);
+            for (index, chunk) in strip.chunks_exact(CHUNK).enumerate() {
+                let chunk = chunk.as_ptr();
+                if self.ahead {
+                    prefetch(chunk);
+                }
+                self.add(self.block + index, chunk, &mut totals);
+            }
             for (row, totals) in totals.iter().enumerate() {
                 _mm256_storeu_ps(sums.add(row * LANES), totals[0]);
                 _mm256_storeu_ps(sums.add(row * LANES + 8), totals[1]);
@@ -133,33 +108,39 @@ impl Words<'_> {
         }
     }
 
-    /// Adds the products of a block to the sums of some rows, which are in registers. `weight(2 p)`
-    /// and `weight(2 p + 1)` are pair `p` of the first and of the second 8 weight rows.
+    /// Adds the products of a chunk.
+    ///
+    /// # Safety
+    /// As [`Self::multiply`]; a chunk, and its block.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn block<const ROWS: usize>(
+    unsafe fn add<const ROWS: usize>(
         &self,
         block: usize,
-        start: usize,
-        scales: [__m256; 2],
-        weight: impl Fn(usize) -> __m256i,
+        chunk: *const u8,
         totals: &mut [[__m256; 2]; ROWS],
     ) {
-        let first = block * self.input.rows + start;
+        let first = block * self.input.rows + self.row;
         let words = self.words[first * BLOCK..(first + ROWS) * BLOCK]
             .as_ptr()
             .cast::<[u8; 4]>();
         let mut dots = [[_mm256_setzero_si256(); 2]; ROWS];
         for pair in 0..PAIRS {
-            let weights = [weight(2 * pair), weight(2 * pair + 1)];
-            for (row, dots) in dots.iter_mut().enumerate() {
-                // SAFETY: `words` has 16 pairs for each of the rows.
-                let value = unsafe { words.add(row * PAIRS + pair).read() };
-                let value = _mm256_set1_epi32(i32::from_ne_bytes(value));
-                dots[0] = _mm256_add_epi32(dots[0], _mm256_madd_epi16(weights[0], value));
-                dots[1] = _mm256_add_epi32(dots[1], _mm256_madd_epi16(weights[1], value));
+            // SAFETY: after 32 bytes of scales a chunk has 32 bytes for each pair, and `words` has 16
+            // pairs for each of the rows.
+            unsafe {
+                let place = chunk.add(2 * LANES + pair * 2 * LANES);
+                let weights = [widen(place), widen(place.add(LANES))];
+                for (row, dots) in dots.iter_mut().enumerate() {
+                    let value = words.add(row * PAIRS + pair).read();
+                    let value = _mm256_set1_epi32(i32::from_ne_bytes(value));
+                    dots[0] = _mm256_add_epi32(dots[0], _mm256_madd_epi16(weights[0], value));
+                    dots[1] = _mm256_add_epi32(dots[1], _mm256_madd_epi16(weights[1], value));
+                }
             }
         }
+        // SAFETY: a chunk begins with its scales.
+        let scales = unsafe { scales(chunk) };
         let row_scales = &self.input.scales[first..first + ROWS];
         for ((totals, dots), scale) in totals.iter_mut().zip(&dots).zip(row_scales) {
             let scale = _mm256_set1_ps(*scale);
