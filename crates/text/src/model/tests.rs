@@ -1,3 +1,5 @@
+mod gaps;
+
 use std::path::PathBuf;
 
 use serde_json::json;
