@@ -6,6 +6,7 @@ use silica_protocol::anthropic::messages::{Message, MessageEvent, MessagesReques
 use silica_protocol::openai::chat::{ChatCompletion, ChatCompletionRequestSchema, Chunk};
 use silica_protocol::openai::completions::{Completion, CompletionChunk, CompletionRequestSchema};
 use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequestSchema};
+use silica_protocol::openai::responses::{NumberedEvent, Response, ResponsesRequestSchema};
 use silica_protocol::openai::{Model, ModelList};
 use silica_protocol::silicon::rerank::{Rerank, RerankRequestSchema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -21,6 +22,7 @@ use utoipa::{Modify, OpenApi};
         crate::chat::create_chat_completion,
         crate::completions::create_completion,
         crate::messages::create_message,
+        crate::responses::create_response,
         crate::embeddings::create_embedding,
         crate::rerank::create_rerank,
         crate::models::list_models,
@@ -31,6 +33,7 @@ use utoipa::{Modify, OpenApi};
     components(schemas(
         ChatCompletionRequestSchema, ChatCompletion, Chunk<'static>,
         CompletionRequestSchema, Completion, CompletionChunk<'static>,
+        ResponsesRequestSchema, Response<'static>, NumberedEvent<'static>,
         MessagesRequestSchema, Message, MessageEvent<'static>, AnthropicError,
         EmbeddingRequestSchema, EmbeddingList, RerankRequestSchema, Rerank,
         ModelList, Model, ErrorBody,

@@ -15,6 +15,7 @@ mod api {
     mod models;
     mod openapi;
     mod rerank;
+    mod responses;
     mod stream;
     mod support;
     mod unread;
