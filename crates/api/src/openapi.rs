@@ -2,7 +2,9 @@
 
 use silica_protocol::ErrorBody;
 use silica_protocol::anthropic::AnthropicError;
-use silica_protocol::anthropic::messages::{Message, MessageEvent, MessagesRequestSchema};
+use silica_protocol::anthropic::messages::{
+    Message, MessageEvent, MessagesRequestSchema, TokenCount, TokenCountRequestSchema,
+};
 use silica_protocol::openai::chat::{ChatCompletion, ChatCompletionRequestSchema, Chunk};
 use silica_protocol::openai::completions::{Completion, CompletionChunk, CompletionRequestSchema};
 use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequestSchema};
@@ -22,6 +24,7 @@ use utoipa::{Modify, OpenApi};
         crate::chat::create_chat_completion,
         crate::completions::create_completion,
         crate::messages::create_message,
+        crate::messages::count::count_message_tokens,
         crate::responses::create_response,
         crate::embeddings::create_embedding,
         crate::rerank::create_rerank,
@@ -35,6 +38,7 @@ use utoipa::{Modify, OpenApi};
         CompletionRequestSchema, Completion, CompletionChunk<'static>,
         ResponsesRequestSchema, Response<'static>, NumberedEvent<'static>,
         MessagesRequestSchema, Message, MessageEvent<'static>, AnthropicError,
+        TokenCountRequestSchema, TokenCount,
         EmbeddingRequestSchema, EmbeddingList, RerankRequestSchema, Rerank,
         ModelList, Model, ErrorBody,
     )),

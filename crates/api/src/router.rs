@@ -92,6 +92,10 @@ fn endpoints() -> Router<ApiState> {
         .route("/completions", post(completions::create_completion))
         .route("/embeddings", post(embeddings::create_embedding))
         .route("/messages", post(messages::create_message))
+        .route(
+            "/messages/count_tokens",
+            post(messages::count::count_message_tokens),
+        )
         .route("/rerank", post(rerank::create_rerank))
         .route("/responses", post(responses::create_response))
         .route("/user/info", get(user::get_user_info))

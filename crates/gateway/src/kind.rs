@@ -18,6 +18,8 @@ pub enum CallKind {
     Message,
     /// A chat in the form of OpenAI's Responses API.
     Response,
+    /// The size of a prompt; nothing is generated.
+    TokenCount,
 }
 
 impl CallKind {
@@ -30,13 +32,14 @@ impl CallKind {
             Self::Rerank => "rerank",
             Self::Message => "messages",
             Self::Response => "responses",
+            Self::TokenCount => "count_tokens",
         }
     }
 
     /// The kind of model that can answer.
     pub const fn sub_type(self) -> SubType {
         match self {
-            Self::Chat | Self::Completion | Self::Message | Self::Response => {
+            Self::Chat | Self::Completion | Self::Message | Self::Response | Self::TokenCount => {
                 SubType::Chat
             }
             Self::Embedding => SubType::Embedding,
@@ -51,6 +54,7 @@ impl CallKind {
             Self::Completion => "text_completion",
             Self::Embedding => "embeddings",
             Self::Rerank => "rerank",
+            Self::TokenCount => "count_tokens",
         }
     }
 }

@@ -130,6 +130,7 @@ async fn calls_are_counted_by_their_route() {
         ("/chat/completions", &question),
         ("/v1/completions", &text),
         ("/v1/messages", &question),
+        ("/v1/messages/count_tokens", &question),
         ("/v1/responses", &input),
     ] {
         let request = server.request(Method::POST, path).bearer_auth(server.api_key());
@@ -150,6 +151,7 @@ async fn calls_are_counted_by_their_route() {
         ("chat", 2),
         ("completions", 1),
         ("messages", 1),
+        ("count_tokens", 1),
         ("responses", 1),
     ] {
         let line = format!(
