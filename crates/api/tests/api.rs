@@ -18,6 +18,7 @@ mod api {
     mod responses;
     mod stream;
     mod support;
+    mod tools;
     mod unread;
     mod user;
 }
