@@ -1,6 +1,7 @@
 //! `POST /messages`, in Anthropic's form (contract section 5).
 
 mod collect;
+pub(crate) mod count;
 mod frames;
 mod head;
 mod prepare;
@@ -24,7 +25,7 @@ use crate::{ApiState, Failure, Json, RequestTrace, ValidJson};
 
 /// Answers a conversation in Anthropic's form.
 ///
-/// With `stream: true` the answer is `text/event-stream`: `message_start`, for each block
+/// With `stream: true` the answer is `text/event-stream`: `message_start`, `ping`, for each block
 /// `content_block_start`, `content_block_delta` and `content_block_stop`, then `message_delta` and
 /// `message_stop`. A failure after the begin is an `error` event, and the last one. Served without
 /// `/v1` as well. The key may stand in `x-api-key`. A client that leaves stops the generation.

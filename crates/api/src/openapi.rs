@@ -2,10 +2,13 @@
 
 use silica_protocol::ErrorBody;
 use silica_protocol::anthropic::AnthropicError;
-use silica_protocol::anthropic::messages::{Message, MessageEvent, MessagesRequestSchema};
+use silica_protocol::anthropic::messages::{
+    Message, MessageEvent, MessagesRequestSchema, TokenCount, TokenCountRequestSchema,
+};
 use silica_protocol::openai::chat::{ChatCompletion, ChatCompletionRequestSchema, Chunk};
 use silica_protocol::openai::completions::{Completion, CompletionChunk, CompletionRequestSchema};
 use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequestSchema};
+use silica_protocol::openai::responses::{NumberedEvent, Response, ResponsesRequestSchema};
 use silica_protocol::openai::{Model, ModelList};
 use silica_protocol::silicon::rerank::{Rerank, RerankRequestSchema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -21,6 +24,8 @@ use utoipa::{Modify, OpenApi};
         crate::chat::create_chat_completion,
         crate::completions::create_completion,
         crate::messages::create_message,
+        crate::messages::count::count_message_tokens,
+        crate::responses::create_response,
         crate::embeddings::create_embedding,
         crate::rerank::create_rerank,
         crate::models::list_models,
@@ -31,7 +36,9 @@ use utoipa::{Modify, OpenApi};
     components(schemas(
         ChatCompletionRequestSchema, ChatCompletion, Chunk<'static>,
         CompletionRequestSchema, Completion, CompletionChunk<'static>,
+        ResponsesRequestSchema, Response<'static>, NumberedEvent<'static>,
         MessagesRequestSchema, Message, MessageEvent<'static>, AnthropicError,
+        TokenCountRequestSchema, TokenCount,
         EmbeddingRequestSchema, EmbeddingList, RerankRequestSchema, Rerank,
         ModelList, Model, ErrorBody,
     )),

@@ -17,7 +17,7 @@ use crate::body_budget::BodyBudget;
 use crate::layers::{compression, cors, exchange, panic_barrier};
 use crate::{
     ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, embeddings, messages,
-    models, rerank, user,
+    models, rerank, responses, user,
 };
 
 /// What the handlers work with.
@@ -92,7 +92,12 @@ fn endpoints() -> Router<ApiState> {
         .route("/completions", post(completions::create_completion))
         .route("/embeddings", post(embeddings::create_embedding))
         .route("/messages", post(messages::create_message))
+        .route(
+            "/messages/count_tokens",
+            post(messages::count::count_message_tokens),
+        )
         .route("/rerank", post(rerank::create_rerank))
+        .route("/responses", post(responses::create_response))
         .route("/user/info", get(user::get_user_info))
         .route("/user/bills", get(user::get_user_bills))
         .route("/models", get(models::list_models))

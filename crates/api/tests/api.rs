@@ -15,8 +15,10 @@ mod api {
     mod models;
     mod openapi;
     mod rerank;
+    mod responses;
     mod stream;
     mod support;
+    mod tools;
     mod unread;
     mod user;
 }

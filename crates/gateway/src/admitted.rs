@@ -79,6 +79,27 @@ impl Admitted {
         Ok(Call::new(record, choices, first, stream, seat))
     }
 
+    /// Counts the tokens of a chat's prompt, as exactly as its engine can. No seat is taken, and
+    /// nothing is reserved or charged; the account's limits on requests have counted it.
+    ///
+    /// # Errors
+    /// What a chat would be refused with before it runs.
+    pub async fn count(self, request: ChatRequest) -> Result<TokenCount, GatewayError> {
+        let Self {
+            gateway,
+            model,
+            entry: _counted,
+            mut record,
+        } = self;
+        let counted = count(&gateway, &model, request).await;
+        // Nothing was reserved, so there is no settlement to wait for.
+        drop(match &counted {
+            Ok(_) => record.complete(),
+            Err(error) => record.fail(error),
+        });
+        counted
+    }
+
     /// Embeds texts. Dropping the future cancels the call; either way it is accounted for once.
     ///
     /// # Errors
@@ -145,6 +166,19 @@ pub struct Answered<T> {
     pub answer: WholeAnswer<T>,
     /// The limits on the model.
     pub standings: Standings,
+}
+
+async fn count(
+    gateway: &Gateway,
+    model: &CatalogueModel,
+    request: ChatRequest,
+) -> Result<TokenCount, GatewayError> {
+    check_features(model, &request)?;
+    let loaded = gateway.engines_of(model)?;
+    let engine = loaded.any_engines().and_then(|engines| engines.chat.as_ref());
+    let engine = engine.ok_or(GatewayError::NotLoaded)?;
+    let prepared = engine.prepare(Arc::new(within_context(model, request))).await?;
+    Ok(prepared.prompt_tokens())
 }
 
 /// What starting a call needs from one attempt to the next.

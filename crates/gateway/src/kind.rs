@@ -16,6 +16,10 @@ pub enum CallKind {
     Rerank,
     /// A chat in the form of Anthropic.
     Message,
+    /// A chat in the form of OpenAI's Responses API.
+    Response,
+    /// The size of a prompt; nothing is generated.
+    TokenCount,
 }
 
 impl CallKind {
@@ -27,13 +31,17 @@ impl CallKind {
             Self::Embedding => "embeddings",
             Self::Rerank => "rerank",
             Self::Message => "messages",
+            Self::Response => "responses",
+            Self::TokenCount => "count_tokens",
         }
     }
 
     /// The kind of model that can answer.
     pub const fn sub_type(self) -> SubType {
         match self {
-            Self::Chat | Self::Completion | Self::Message => SubType::Chat,
+            Self::Chat | Self::Completion | Self::Message | Self::Response | Self::TokenCount => {
+                SubType::Chat
+            }
             Self::Embedding => SubType::Embedding,
             Self::Rerank => SubType::Reranker,
         }
@@ -42,10 +50,11 @@ impl CallKind {
     /// What the semantic conventions for generative AI call it.
     pub(crate) const fn operation(self) -> &'static str {
         match self {
-            Self::Chat | Self::Message => "chat",
+            Self::Chat | Self::Message | Self::Response => "chat",
             Self::Completion => "text_completion",
             Self::Embedding => "embeddings",
             Self::Rerank => "rerank",
+            Self::TokenCount => "count_tokens",
         }
     }
 }

@@ -275,6 +275,11 @@ impl Loaded {
         }
     }
 
+    /// What any replica can do, for questions that take no seat; all serve the same models.
+    pub(crate) fn any_engines(&self) -> Option<&Engines> {
+        self.replicas.first().map(|replica| &replica.engines)
+    }
+
     /// Whether the policy looks at the beginning of a conversation.
     pub(crate) fn wants_prefix(&self) -> bool {
         self.deployment.policy == RoutingPolicy::PrefixAffinity && self.replicas.len() > 1

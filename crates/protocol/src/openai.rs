@@ -4,5 +4,6 @@ pub mod chat;
 pub mod completions;
 pub mod embeddings;
 mod models;
+pub mod responses;
 
 pub use models::{Model, ModelList};

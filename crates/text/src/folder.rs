@@ -19,6 +19,9 @@ pub(crate) struct ModelFolder {
     pub(crate) tokenizer: Tokenizer,
     /// The spelling of the token that begins a text, if any.
     pub(crate) bos_token: Option<String>,
+    /// Whether bare texts begin with it, also when the tokenizer's own file does not say so: the
+    /// transformers library adds it to some families itself.
+    pub(crate) add_bos_token: bool,
     /// The spelling of the token that ends an answer, if any.
     pub(crate) eos_token: Option<String>,
     /// The chat templates; empty for a base model.
@@ -47,6 +50,7 @@ impl ModelFolder {
         let tokenizer = read_tokenizer(files)?;
         let config: TokenizerConfig = files.json(CONFIG)?.unwrap_or_default();
         let bos_token = config.bos_token.map(TokenForm::into_text);
+        let add_bos_token = config.add_bos_token.unwrap_or(false);
         let eos_token = config.eos_token.map(TokenForm::into_text);
         let mut stop_tokens = read_stop_ids(files)?;
         if let Some(token) = &eos_token {
@@ -62,6 +66,7 @@ impl ModelFolder {
         Ok(Self {
             tokenizer,
             bos_token,
+            add_bos_token,
             eos_token,
             templates,
             stop_tokens,
@@ -72,6 +77,7 @@ impl ModelFolder {
 #[derive(Deserialize, Default)]
 struct TokenizerConfig {
     bos_token: Option<TokenForm>,
+    add_bos_token: Option<bool>,
     eos_token: Option<TokenForm>,
     chat_template: Option<TemplateForm>,
 }

@@ -83,12 +83,17 @@ impl TextModel {
             file: file.clone(),
             source,
         };
-        let encoder = Encoder::new(files.tokenizer, &control).map_err(tokenizer)?;
+        let fim = FimTokens::find(&files.tokenizer);
+        let first = bos.filter(|_| files.add_bos_token);
+        let first = first.and_then(|token| files.tokenizer.token_to_id(token));
+        let mut encoder = Encoder::new(files.tokenizer, &control).map_err(tokenizer)?;
+        if let Some(token) = first {
+            encoder.begin_with(token);
+        }
         let thinks = vocabulary.added_token("</think>").is_some()
             || template
                 .as_ref()
                 .is_some_and(|template| template.contains("</think>"));
-        let fim = FimTokens::find(&vocabulary);
         let stop_tokens = files.stop_tokens;
         Ok(Self {
             vocabulary,
@@ -172,10 +177,16 @@ impl TextModel {
         })
     }
 
-    /// Nothing but the text.
+    /// Nothing but the text, after the token that texts begin with, which clients may have written
+    /// themselves.
     fn text_prompt(&self, text: &str) -> Result<Prompt, EngineError> {
+        let mut tokens = self.encoder.encode(text, self.context_length)?;
+        let preamble = self.encoder.preamble();
+        if !tokens.starts_with(preamble) {
+            tokens.splice(..0, preamble.iter().copied());
+        }
         Ok(Prompt {
-            tokens: self.encoder.encode(text, self.context_length)?,
+            tokens,
             opening: Opening::Visible,
             stop_tokens: self.stop_tokens.clone(),
             tools: false,

@@ -121,6 +121,7 @@ impl WriteFrames for MessageFrames {
             ChatEventKind::Started => {
                 let message = self.head.message(next.usage);
                 event(frames, &MessageEvent::MessageStart { message });
+                event(frames, &MessageEvent::Ping);
             }
             ChatEventKind::Delta { delta, .. } => self.delta(frames, delta),
             // Only requests that carry their body are forwarded.

@@ -266,3 +266,63 @@ async fn an_answer_says_which_of_the_request_s_texts_ended_it() {
         assert!(text.contains(&end), "{text}");
     }
 }
+
+#[tokio::test]
+async fn tokens_are_counted_without_an_answer() {
+    let app = App::new().await;
+    let body = json!({"model": "silica/full", "messages": [{"role": "user", "content": "Hello, world"}]});
+    let answer = app.post("/messages/count_tokens", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    // The scripted engine counts a token for four bytes.
+    assert_eq!(answer.json(), json!({"input_tokens": 3}));
+    let refused = |fields: Value| {
+        let mut body = body.clone();
+        for (key, value) in fields.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        body
+    };
+    for (fields, code, kind) in [
+        (json!({"model": "absent"}), 20012, "invalid_request_error"),
+        (json!({"messages": []}), 20014, "invalid_request_error"),
+        (
+            json!({"model": "silica/plain", "thinking": {"type": "enabled", "budget_tokens": 9}}),
+            20015,
+            "invalid_request_error",
+        ),
+        (json!({"model": "silica/off"}), 30003, "permission_error"),
+    ] {
+        let answer = app.post("/messages/count_tokens", &refused(fields)).await;
+        assert_eq!(answer.json()["code"], code, "{}", answer.text());
+        assert_eq!(answer.json()["error"]["type"], kind);
+    }
+    assert!(app.engine.requests().is_empty());
+}
+
+#[tokio::test]
+async fn images_and_results_in_lists_are_read() {
+    let app = App::new().await;
+    let image = json!({"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}});
+    let turns = |result: Value| {
+        json!([
+            {"role": "user", "content": "Look."},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "is_error": true, "content": result}]},
+        ])
+    };
+    let text = json!({"type": "text", "text": "a"});
+    let answer = send(&app, "full", json!({"messages": turns(json!([text, text]))})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let messages = app.engine.requests().remove(0).messages;
+    assert_eq!(
+        (messages[2].role, messages[2].content.as_str()),
+        (Role::Tool, "a\na")
+    );
+    for messages in [
+        turns(json!([text, image])),
+        json!([{"role": "user", "content": [text, image]}]),
+    ] {
+        let answer = send(&app, "full", json!({"messages": messages})).await;
+        assert_eq!(answer.json()["code"], 20041, "{}", answer.text());
+    }
+}

@@ -8,6 +8,6 @@ mod schema;
 mod tool;
 
 pub use event::{BlockDelta, MessageDelta, MessageEvent};
-pub use request::{MessagesRequest, ThinkingSetting};
-pub use response::{ContentBlock, Message, MessageUsage, StopReason, ToolInput};
-pub use schema::MessagesRequestSchema;
+pub use request::{MessagesRequest, ThinkingSetting, TokenCountRequest};
+pub use response::{ContentBlock, Message, MessageUsage, StopReason, TokenCount, ToolInput};
+pub use schema::{MessagesRequestSchema, TokenCountRequestSchema};

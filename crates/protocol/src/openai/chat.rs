@@ -2,7 +2,7 @@
 
 mod chunk;
 mod completion;
-mod message;
+pub(crate) mod message;
 mod request;
 mod schema;
 pub(crate) mod tool;

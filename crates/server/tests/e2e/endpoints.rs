@@ -124,11 +124,14 @@ async fn calls_are_counted_by_their_route() {
     let server = server().start().await;
     let question = chat("What is 3 + 4?");
     let text = json!({ "model": MODEL, "prompt": "3 + 4 =", "max_tokens": 4 });
+    let input = json!({ "model": MODEL, "input": "What is 3 + 4?" });
     for (path, body) in [
         ("/v1/chat/completions", &question),
         ("/chat/completions", &question),
         ("/v1/completions", &text),
         ("/v1/messages", &question),
+        ("/v1/messages/count_tokens", &question),
+        ("/v1/responses", &input),
     ] {
         let request = server.request(Method::POST, path).bearer_auth(server.api_key());
         let response = request.json(body).send().await.unwrap();
@@ -144,7 +147,13 @@ async fn calls_are_counted_by_their_route() {
         .await
         .unwrap();
     let page = page.text().await.unwrap();
-    for (route, count) in [("chat", 2), ("completions", 1), ("messages", 1)] {
+    for (route, count) in [
+        ("chat", 2),
+        ("completions", 1),
+        ("messages", 1),
+        ("count_tokens", 1),
+        ("responses", 1),
+    ] {
         let line = format!(
             "silica_calls_total{{model=\"{MODEL}\",route=\"{route}\",outcome=\"complete\"}} {count}\n"
         );

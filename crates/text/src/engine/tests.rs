@@ -1,8 +1,10 @@
+mod reasoning;
+
 use futures::StreamExt as _;
 use silica_engine::scripted::{ScriptedTokenEngine, TokenScript};
 use silica_engine::{
-    ChatEvent, ChatEventKind, Continuation, Delta, FinishReason, GenerateEvent, Message, Priority, StopCause,
-    Thinking, TokenLogprob, Tool, ToolChoice, Usage,
+    ChatEvent, ChatEventKind, Continuation, Delta, FinishReason, GenerateEvent, Message, Priority, Role,
+    StopCause, Thinking, TokenLogprob, Tool, ToolChoice, Usage,
 };
 use tokenizers::Tokenizer;
 

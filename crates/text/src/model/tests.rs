@@ -1,3 +1,5 @@
+mod gaps;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::json;

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
+use super::fim::FimTokens;
 use crate::template::ChatTemplate;
 use crate::vocabulary::Vocabulary;
 
@@ -28,10 +29,11 @@ pub(crate) struct ControlTokens {
 }
 
 impl ControlTokens {
-    /// All special tokens, and those other added tokens that the template writes.
+    /// All special tokens, and those other added tokens that the template writes or that mark gaps.
     pub(crate) fn new(vocabulary: &Vocabulary, template: Option<&ChatTemplate>) -> Self {
         let is_control = |text: &str, special: bool| {
-            !text.trim().is_empty() && (special || template.is_some_and(|template| template.contains(text)))
+            let is_written = || template.is_some_and(|template| template.contains(text));
+            !text.trim().is_empty() && (special || FimTokens::is_spelling(text) || is_written())
         };
         let mut spellings: Vec<(String, u32)> = vocabulary
             .added_tokens()

@@ -62,6 +62,13 @@ impl Encoder {
         &self.preamble
     }
 
+    /// Puts this token before bare texts, unless the tokenizer puts one there already.
+    pub(crate) fn begin_with(&mut self, token: u32) {
+        if self.preamble.is_empty() {
+            self.preamble.push(token);
+        }
+    }
+
     /// Tokenizes a rendered prompt, without adding anything.
     ///
     /// # Errors

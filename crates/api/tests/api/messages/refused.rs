@@ -150,6 +150,16 @@ fn faults() -> Vec<(Value, u32, &'static str)> {
     ]
 }
 
+#[tokio::test]
+async fn a_prefix_cannot_be_combined_with_a_form() {
+    let app = App::new().await;
+    let turns = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "{"}]);
+    let form = json!({"format": {"type": "json_schema", "schema": {}}});
+    let answer = send(&app, "full", json!({"messages": turns, "output_config": form})).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["code"], 20033);
+}
+
 /// A conversation that is wrong, and the code and text of its refusal.
 fn faulty_messages() -> Vec<(Value, u32, &'static str)> {
     let block = |role, block: Value| json!([{"role": role, "content": [block]}]);

@@ -15,6 +15,8 @@ pub enum MessageEvent<'a> {
         /// The answer, still empty.
         message: Message,
     },
+    /// Says nothing: the begin of an answer is followed by one, as Anthropic's service does.
+    Ping,
     /// A block begins.
     ContentBlockStart {
         /// Its place in the answer, from 0.
@@ -50,6 +52,7 @@ impl MessageEvent<'_> {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::MessageStart { .. } => "message_start",
+            Self::Ping => "ping",
             Self::ContentBlockStart { .. } => "content_block_start",
             Self::ContentBlockDelta { .. } => "content_block_delta",
             Self::ContentBlockStop { .. } => "content_block_stop",

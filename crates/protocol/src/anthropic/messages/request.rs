@@ -80,8 +80,32 @@ pub(super) const KNOWN: &[&str] = &[
 impl RequestBody for MessagesRequest {
     fn from_json(text: &str) -> Result<Self, ApiError> {
         let body = Object::read_body(text, KNOWN)?;
+        let request = Self::read(&body, |body| body.required("max_tokens", max_tokens))?;
+        if request.wants_form && request.prefill.is_some() {
+            return Err(ErrorCode::PrefixJsonMode.into());
+        }
+        Ok(request)
+    }
+}
+
+/// A request for the size of a prompt: as for an answer, but for how long that may be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenCountRequest(pub MessagesRequest);
+
+impl RequestBody for TokenCountRequest {
+    fn from_json(text: &str) -> Result<Self, ApiError> {
+        let body = Object::read_body(text, KNOWN)?;
+        MessagesRequest::read(&body, |_| Ok(1)).map(Self)
+    }
+}
+
+impl MessagesRequest {
+    fn read(
+        body: &Object<'_, '_>,
+        max_tokens: impl FnOnce(&Object<'_, '_>) -> Result<u32, ApiError>,
+    ) -> Result<Self, ApiError> {
         let model = body.optional("model", model)?.ok_or(ErrorCode::ModelRequired)?;
-        let max_tokens = body.required("max_tokens", max_tokens)?;
+        let max_tokens = max_tokens(body)?;
         let Conversation { messages, prefill } = body
             .optional("messages", conversation)?
             .ok_or(ErrorCode::MessageRequired)?;

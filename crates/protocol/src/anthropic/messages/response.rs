@@ -142,6 +142,14 @@ impl MessageUsage {
     }
 }
 
+/// The size of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AnthropicTokenCount)]
+pub struct TokenCount {
+    /// Tokens of the prompt; an estimate for models that run elsewhere.
+    pub input_tokens: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,6 +44,27 @@ pub struct MessagesRequestSchema {
     pub output_config: Option<serde_json::Value>,
 }
 
+/// A request for the size of a prompt. Fields that say nothing about the prompt are ignored.
+#[derive(ToSchema)]
+#[schema(as = TokenCountRequest)]
+pub struct TokenCountRequestSchema {
+    /// The model's catalogue name.
+    #[schema(example = "silica/tiny-chat")]
+    pub model: String,
+    /// The conversation.
+    #[schema(min_items = 1)]
+    pub messages: Vec<AnthropicMessageSchema>,
+    /// Instructions.
+    pub system: Option<BlocksSchema>,
+    /// Tools that the model may call.
+    #[schema(max_items = 128)]
+    pub tools: Option<Vec<AnthropicToolSchema>>,
+    /// Which of them it may or must call.
+    pub tool_choice: Option<AnthropicToolChoiceSchema>,
+    /// Whether a model that can reason does so.
+    pub thinking: Option<AnthropicThinkingSchema>,
+}
+
 /// One message.
 #[derive(ToSchema)]
 #[schema(as = AnthropicInputMessage)]

@@ -50,12 +50,12 @@ pub struct ChatMessage {
 
 /// The most messages of one request: far more than fit into any context, and few enough that
 /// keeping them costs no more than the body itself.
-const MOST_MESSAGES: usize = 65_536;
+pub(crate) const MOST_MESSAGES: usize = 65_536;
 /// The most calls of one turn, as many as there can be tools.
 const MOST_TOOL_CALLS: usize = 128;
 /// The most bytes that the arguments of all calls in one request may have together. Templates see
 /// them as trees, which take many times the size of their text.
-const MOST_ARGUMENT_BYTES: usize = 1024 * 1024;
+pub(crate) const MOST_ARGUMENT_BYTES: usize = 1024 * 1024;
 
 /// Reads `messages`.
 pub(super) fn messages(at: Path<'_>, raw: &RawValue) -> Result<Vec<ChatMessage>, ApiError> {

@@ -80,6 +80,26 @@ fn routes() -> Vec<Route> {
             is_right: |told| told.text.contains("t4 ") && told.text.contains("event: message_stop"),
         },
         Route {
+            path: "/v1/responses",
+            name: "responses",
+            sub_type: "chat",
+            body: json!({"input": "hello", "max_output_tokens": 1000}),
+            price: WHOLE,
+            is_right: |told| {
+                let answer = parse(&told.text);
+                answer["status"] == "completed"
+                    && answer["output"][0]["content"][0]["text"] == "t0 t1 t2 t3 t4 "
+            },
+        },
+        Route {
+            path: "/v1/responses",
+            name: "responses-stream",
+            sub_type: "chat",
+            body: json!({"input": "hello", "max_output_tokens": 1000, "stream": true}),
+            price: WHOLE,
+            is_right: |told| told.text.contains("t4 ") && told.text.contains("event: response.completed"),
+        },
+        Route {
             path: "/v1/embeddings",
             name: "embeddings",
             sub_type: "embedding",
