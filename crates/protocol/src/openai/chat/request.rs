@@ -247,7 +247,7 @@ mod tests {
             (format!(r#"["x"],"messages":[{user}]"#), true),
             ("[]".to_owned(), false),
             ("null".to_owned(), false),
-            (format!("{user}"), false),
+            (user.to_owned(), false),
             (format!("[{user},7]"), false),
             (format!("[{result}]"), false),
             (r#"[{"content":"\ud800"}]"#.to_owned(), false),
