@@ -23,6 +23,7 @@ mod models;
 mod observe;
 mod openapi;
 mod rerank;
+mod route_meters;
 mod router;
 mod sse;
 mod user;
