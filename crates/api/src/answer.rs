@@ -5,15 +5,13 @@ use std::time::Duration;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use http::HeaderMap;
 use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason, Usage, WireRequest, WireRoute};
 use silica_gateway::{Admitted, Call, Delivery, GatewayError};
-use silica_platform::Standing;
 use silica_protocol::ErrorCode;
 use silica_types::MediaParts;
 
 use crate::sse::{self, WriteFrames};
-use crate::{Failure, RawBody, limit_headers};
+use crate::{Failure, RawBody};
 
 /// The request as it came, for engines that it can be forwarded to.
 pub(crate) fn original(admitted: &Admitted, body: RawBody, route: WireRoute, streams: bool) -> WireRequest {
@@ -93,13 +91,6 @@ fn part<P>(parts: &mut [P], choice: u32) -> Result<&mut P, GatewayError> {
         .ok()
         .and_then(|index| parts.get_mut(index))
         .ok_or(GatewayError::Cut)
-}
-
-/// How an admitted call left the limits of its account, as headers.
-pub(crate) fn limits(standings: &[Standing]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    limit_headers::standing(&mut headers, standings);
-    headers
 }
 
 /// Runs what takes more than half a millisecond where it holds up no other request.

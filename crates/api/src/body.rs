@@ -32,6 +32,10 @@ pub struct BodyLimits {
 /// Larger bodies are parsed on the blocking pool: parsing takes about a millisecond per megabyte.
 const PARSE_INLINE_BYTES: usize = 64 * 1024;
 
+/// A body gets room for so many times what has come of it, as long as it goes on: whoever announces much
+/// and sends little takes little, and of what is sent less than a third is copied for want of room.
+const GROWTH: usize = 4;
+
 /// A body that validates itself.
 #[derive(Debug, Clone, Copy)]
 pub struct ValidJson<T>(pub T);
@@ -178,6 +182,10 @@ async fn collect(
             share
                 .grow_to(collected.len() + data.len())
                 .map_err(|NoRoom| ErrorCode::ModelServiceUnavailable)?;
+        }
+        if collected.capacity() - collected.len() < data.len() {
+            let left = announced.saturating_sub(collected.len());
+            collected.reserve(left.min(GROWTH * collected.len()).max(data.len()));
         }
         collected.extend_from_slice(&data);
     }

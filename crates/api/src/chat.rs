@@ -22,7 +22,7 @@ use self::prepare::engine_request;
 use self::wire::Head;
 use crate::answer::{self, Collected, blocking};
 use crate::body::json_response;
-use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace};
+use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, limit_headers};
 
 /// Answers a conversation.
 ///
@@ -82,7 +82,7 @@ pub(crate) async fn create_chat_completion(
     // body that it returned is dropped, and with it the call.
     let call = admitted.chat(request, answer::delivery(streams)).await?;
     let head = Head::new(&call, &model.id);
-    let limits = answer::limits(call.standings());
+    let standings = call.standings().to_vec();
     let mut response = if streams {
         answer::streamed(
             call,
@@ -96,7 +96,7 @@ pub(crate) async fn create_chat_completion(
             Collected::Forwarded(bytes) => json_response(bytes),
         }
     };
-    response.headers_mut().extend(limits);
+    limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)
 }
 

@@ -19,7 +19,7 @@ use self::prepare::engine_request;
 use crate::answer::{self, Collected, blocking};
 use crate::body::json_response;
 use crate::chat::wire::Head;
-use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace};
+use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, limit_headers};
 
 /// Continues a text, or fills the gap between two.
 ///
@@ -70,7 +70,7 @@ pub(crate) async fn create_completion(
     // Nothing here may be handed to another task; see `create_chat_completion`.
     let call = admitted.chat(request, answer::delivery(streams)).await?;
     let head = Head::new(&call, &model);
-    let limits = answer::limits(call.standings());
+    let standings = call.standings().to_vec();
     let mut response = if streams {
         let frames = CompletionFrames::new(head, choices, echo);
         answer::streamed(call, frames, state.config.stream_stall_limit).await?
@@ -80,7 +80,7 @@ pub(crate) async fn create_completion(
             Collected::Forwarded(bytes) => json_response(bytes),
         }
     };
-    response.headers_mut().extend(limits);
+    limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)
 }
 

@@ -25,26 +25,64 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// stream (HTTP/2) while the client is still sending, and the client would see that instead of
 /// the answer.
 pub async fn drain_unread(request: Request, next: Next) -> Response {
-    let expects_continue = request.headers().contains_key(header::EXPECT);
-    let (rest_back, mut rest) = oneshot::channel();
-    let request = request.map(|inner| {
-        Body::new(ReturnedBody {
-            inner,
-            begun: false,
-            rest_back: Some(rest_back),
-        })
-    });
+    let (request, unread) = Unread::watch(request);
     let response = next.run(request).await;
-    // Nothing comes back when the body was read to its end, or is still in somebody's hands.
-    if let Ok(Rest { mut body, begun }) = rest.try_recv() {
-        // Such a client sends nothing until it is told to go on, so there is nothing to read.
-        if begun || !expects_continue {
+    unread.drain().await;
+    response
+}
+
+/// What becomes of the body of a request that is served.
+pub(crate) struct Unread {
+    expects_continue: bool,
+    /// `None` for a request without a body.
+    rest: Option<oneshot::Receiver<Rest>>,
+}
+
+impl Unread {
+    /// Watches the body of a request.
+    pub(crate) fn watch(request: Request) -> (Request, Self) {
+        let expects_continue = request.headers().contains_key(header::EXPECT);
+        if request.body().is_end_stream() {
+            let rest = None;
+            return (
+                request,
+                Self {
+                    expects_continue,
+                    rest,
+                },
+            );
+        }
+        let (rest_back, rest) = oneshot::channel();
+        let request = request.map(|inner| {
+            Body::new(ReturnedBody {
+                inner,
+                begun: false,
+                rest_back: Some(rest_back),
+            })
+        });
+        let rest = Some(rest);
+        (
+            request,
+            Self {
+                expects_continue,
+                rest,
+            },
+        )
+    }
+
+    /// Reads what is left of the body now that the request is served.
+    pub(crate) async fn drain(self) {
+        // Nothing comes back when the body was read to its end, or is still in somebody's hands.
+        let Some(Rest { mut body, begun }) = self.rest.and_then(|mut rest| rest.try_recv().ok()) else {
+            return;
+        };
+        // Who expects to be told to go on sends nothing until then, so there is nothing to read.
+        if begun || !self.expects_continue {
             let read = async { while let Some(Ok(_dropped)) = body.frame().await {} };
             // Whether it ended in time does not matter: the answer is the same.
             let _ = timeout(DRAIN_TIME, read).await;
         }
     }
-    response
 }
 
 /// What was left of a body, and whether any of it was asked for.

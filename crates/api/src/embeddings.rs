@@ -9,7 +9,7 @@ use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequest, Embed
 
 use crate::answer::{self, blocking};
 use crate::body::json_response;
-use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace};
+use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, limit_headers};
 
 /// Turns texts into vectors.
 ///
@@ -48,7 +48,6 @@ pub(crate) async fn create_embedding(
         wire: Some(original),
     };
     let answered = admitted.embed(request).await.map_err(Failure::of_texts)?;
-    let limits = answer::limits(&answered.standings);
     let prompt_tokens = answered.answer.usage.prompt.get();
     let mut response = match answered.answer.content {
         WholeContent::Forwarded(bytes) => json_response(bytes),
@@ -66,7 +65,7 @@ pub(crate) async fn create_embedding(
             }
         }
     };
-    response.headers_mut().extend(limits);
+    limit_headers::standing(response.headers_mut(), &answered.standings);
     Ok(response)
 }
 

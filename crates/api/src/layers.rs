@@ -1,50 +1,98 @@
 //! The layers around the routes, each small, each on its own.
 
 use std::any::Any;
+use std::convert::Infallible;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
 use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Version, header};
 use silica_protocol::{ApiError, ErrorCode, ErrorDialect, ErrorForm};
+use tower::{Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use crate::drain::Unread;
 use crate::failure::render;
-use crate::{CorsOrigins, Failure, drain_unread, limit_headers};
+use crate::{CorsOrigins, Failure, limit_headers};
 
 /// The response header that carries the trace id.
 pub const TRACE_ID_HEADER: HeaderName = HeaderName::from_static("x-siliconcloud-trace-id");
 
 /// Reads what the handler leaves of the request's body, and writes errors in the form of the route
-/// and the operator's dialect; see [`drain_unread`] and [`Failure`].
-pub(crate) async fn exchange(dialect: ErrorDialect, request: Request, next: Next) -> Response {
-    let form = form_of(request.uri().path(), dialect);
-    let response = drain_unread(request, next).await;
-    match response.extensions().get::<ApiError>() {
-        Some(error) if form != ErrorForm::Platform(ErrorDialect::Year2026) => {
-            let error = error.clone();
-            let mut rendered = render(&error, form);
-            // `Allow` of a 405 and what a 429 says of the limits stay; content type and length are
-            // the new body's, and the challenge of a 401 belongs to the dialect.
-            for (name, value) in response.headers() {
-                let of_body = [
-                    header::CONTENT_TYPE,
-                    header::CONTENT_LENGTH,
-                    header::WWW_AUTHENTICATE,
-                ];
-                if !of_body.contains(name) {
-                    rendered.headers_mut().insert(name, value.clone());
-                }
-            }
-            rendered.extensions_mut().insert(error);
-            rendered
-        }
-        Some(_) | None => response,
+/// and the operator's dialect; see [`drain_unread`](crate::drain_unread) and [`Failure`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExchangeLayer(pub(crate) ErrorDialect);
+
+impl<S> Layer<S> for ExchangeLayer {
+    type Service = Exchange<S>;
+
+    fn layer(&self, inner: S) -> Exchange<S> {
+        let Self(dialect) = *self;
+        Exchange { inner, dialect }
     }
+}
+
+/// The service of [`ExchangeLayer`].
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange<S> {
+    inner: S,
+    dialect: ErrorDialect,
+}
+
+impl<S> Service<Request> for Exchange<S>
+where
+    S: Service<Request, Response: IntoResponse, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let form = form_of(request.uri().path(), self.dialect);
+        let (request, unread) = Unread::watch(request);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?.into_response();
+            unread.drain().await;
+            Ok(in_form(response, form))
+        })
+    }
+}
+
+/// Writes an error anew in the form of its route; other responses stay what they are.
+fn in_form(response: Response, form: ErrorForm) -> Response {
+    let Some(error) = response.extensions().get::<ApiError>() else {
+        return response;
+    };
+    if form == ErrorForm::Platform(ErrorDialect::Year2026) {
+        return response;
+    }
+    let error = error.clone();
+    let mut rendered = render(&error, form);
+    // `Allow` of a 405 and what a 429 says of the limits stay; content type and length are
+    // the new body's, and the challenge of a 401 belongs to the dialect.
+    for (name, value) in response.headers() {
+        let of_body = [
+            header::CONTENT_TYPE,
+            header::CONTENT_LENGTH,
+            header::WWW_AUTHENTICATE,
+        ];
+        if !of_body.contains(name) {
+            rendered.headers_mut().insert(name, value.clone());
+        }
+    }
+    rendered.extensions_mut().insert(error);
+    rendered
 }
 
 /// Clients of Anthropic read errors in Anthropic's form, on its routes and below them.

@@ -24,6 +24,7 @@ mod observe;
 mod openapi;
 mod rerank;
 mod responses;
+mod route_meters;
 mod router;
 mod sse;
 mod user;

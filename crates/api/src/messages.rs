@@ -21,7 +21,7 @@ use self::prepare::engine_request;
 use crate::answer::{self, blocking};
 use crate::auth::AnthropicAuth;
 use crate::chat::is_large;
-use crate::{ApiState, Failure, Json, RequestTrace, ValidJson};
+use crate::{ApiState, Failure, Json, RequestTrace, ValidJson, limit_headers};
 
 /// Answers a conversation in Anthropic's form.
 ///
@@ -72,12 +72,12 @@ pub(crate) async fn create_message(
     // Nothing here may be handed to another task; see `create_chat_completion`.
     let call = admitted.chat(request, answer::delivery(streams)).await?;
     let head = MessageHead::new(call.id(), &model.id, stops);
-    let limits = answer::limits(call.standings());
+    let standings = call.standings().to_vec();
     let mut response = if streams {
         answer::streamed(call, MessageFrames::new(head), state.config.stream_stall_limit).await?
     } else {
         Json(collect(call, head).await?).into_response()
     };
-    response.headers_mut().extend(limits);
+    limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)
 }

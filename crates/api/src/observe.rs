@@ -1,6 +1,7 @@
 //! The outermost layer: a trace id for every request, metrics, and a log line for refusals.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::BoxError;
@@ -15,6 +16,7 @@ use silica_types::{SharedClock, SpanParent, TraceId};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use crate::route_meters::{AllRouteMeters, RouteMeters};
 use crate::{Failure, GuardedBody, TRACE_ID_HEADER};
 
 /// The trace id of a request, for handlers.
@@ -39,12 +41,16 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestTrace {
 #[derive(Debug, Clone)]
 pub struct ObserveLayer {
     clock: SharedClock,
+    meters: Arc<AllRouteMeters>,
 }
 
 impl ObserveLayer {
     /// Makes the layer; the clock dates the ids that it generates.
     pub fn new(clock: SharedClock) -> Self {
-        Self { clock }
+        Self {
+            clock,
+            meters: Arc::default(),
+        }
     }
 }
 
@@ -55,6 +61,7 @@ impl<S> Layer<S> for ObserveLayer {
         Observe {
             inner,
             clock: SharedClock::clone(&self.clock),
+            meters: Arc::clone(&self.meters),
         }
     }
 }
@@ -64,6 +71,7 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     clock: SharedClock,
+    meters: Arc<AllRouteMeters>,
 }
 
 impl<S, B> Service<Request> for Observe<S>
@@ -83,14 +91,15 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let trace = trace_of(request.headers()).unwrap_or_else(|| TraceId::generate(&*self.clock));
-        let mut timer = RequestTimer::start(request.extensions().get::<MatchedPath>());
+        let route = request.extensions().get::<MatchedPath>();
+        let mut timer = RequestTimer::start(self.meters.of(route.map_or("unmatched", MatchedPath::as_str)));
         request.extensions_mut().insert(RequestTrace(trace.clone()));
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
             timer.status = response.status();
             if let Some(error) = response.extensions().get::<ApiError>() {
-                log_refusal(&trace, &timer.route, error);
+                log_refusal(&trace, timer.meters.route(), error);
             }
             // A trace id is visible ASCII, which every header may carry.
             if let Ok(value) = HeaderValue::from_str(trace.as_str()) {
@@ -122,7 +131,7 @@ fn log_refusal(trace: &TraceId, route: &str, error: &ApiError) {
 
 /// Counts one request when it is over: when its body is sent, or when the client left.
 struct RequestTimer {
-    route: String,
+    meters: Arc<RouteMeters>,
     status: StatusCode,
     begun: Instant,
 }
@@ -130,11 +139,10 @@ struct RequestTimer {
 impl RequestTimer {
     /// Starts with the status of a request whose client leaves before the answer (contract
     /// section 1.4, 60001).
-    fn start(path: Option<&MatchedPath>) -> Self {
-        let route = path.map_or("unmatched", MatchedPath::as_str).to_owned();
+    fn start(meters: Arc<RouteMeters>) -> Self {
         let client_closed = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
         Self {
-            route,
+            meters,
             status: client_closed,
             begun: Instant::now(),
         }
@@ -143,11 +151,6 @@ impl RequestTimer {
 
 impl Drop for RequestTimer {
     fn drop(&mut self) {
-        let route = std::mem::take(&mut self.route);
-        let status = self.status.as_u16().to_string();
-        metrics::counter!("silica_http_requests_total", "route" => route.clone(), "status" => status)
-            .increment(1);
-        metrics::histogram!("silica_http_request_seconds", "route" => route)
-            .record(self.begun.elapsed().as_secs_f64());
+        self.meters.ended(self.status, self.begun.elapsed());
     }
 }

@@ -11,7 +11,7 @@ use silica_protocol::silicon::rerank::{
 
 use crate::answer;
 use crate::body::json_response;
-use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace};
+use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, limit_headers};
 
 /// Orders documents by how well they answer a query.
 ///
@@ -57,7 +57,6 @@ pub(crate) async fn create_rerank(
         overlap_tokens: body.overlap_tokens,
     };
     let answered = admitted.rerank(request).await.map_err(Failure::of_texts)?;
-    let limits = answer::limits(&answered.standings);
     let input_tokens = answered.answer.usage.prompt.get();
     let mut response = match answered.answer.content {
         WholeContent::Forwarded(bytes) => json_response(bytes),
@@ -66,7 +65,7 @@ pub(crate) async fn create_rerank(
             Json(Rerank::new(id, results.collect(), input_tokens)).into_response()
         }
     };
-    response.headers_mut().extend(limits);
+    limit_headers::standing(response.headers_mut(), &answered.standings);
     Ok(response)
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::Router;
 use axum::extract::FromRef;
-use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use silica_gateway::Gateway;
 use silica_platform::Platform;
@@ -14,7 +13,7 @@ use silica_types::SharedClock;
 use tower::ServiceBuilder;
 
 use crate::body_budget::BodyBudget;
-use crate::layers::{compression, cors, exchange, panic_barrier};
+use crate::layers::{ExchangeLayer, compression, cors, panic_barrier};
 use crate::{
     ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, embeddings, messages,
     models, rerank, responses, user,
@@ -72,7 +71,6 @@ pub fn routes(state: ApiState) -> Router {
 /// read within a budget of all, the rest of an unread body is read, an error gets its dialect,
 /// JSON is compressed, CORS headers, the trace id and the metrics go on everything.
 pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Router {
-    let dialect = config.dialect;
     let budget = BodyBudget::new(config.body.max_total_bytes);
     // As one layer: the router puts each that it is given in a box of its own, and clones it, with
     // all that it holds, for every request.
@@ -80,7 +78,7 @@ pub fn with_layers(routes: Router, config: &ApiConfig, clock: SharedClock) -> Ro
         .layer(ObserveLayer::new(clock))
         .layer(cors(&config.cors))
         .layer(compression())
-        .layer(from_fn(move |request, next| exchange(dialect, request, next)))
+        .layer(ExchangeLayer(config.dialect))
         .layer(Extension(budget))
         .layer(panic_barrier());
     routes.layer(layers)

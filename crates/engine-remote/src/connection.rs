@@ -1,31 +1,41 @@
 //! Connections to one engine, each driven by the task that waits for its answer.
 //!
 //! A client with a task for each connection hands every piece of an answer from task to task: with
-//! small pieces, as streams have them, that costs more than everything else. Here the reader polls its
-//! connection itself, so what one read of the socket brings goes on in one go.
+//! small pieces, as streams have them, that costs more than everything else. Here the reader reads its
+//! socket itself, so what one read brings goes on in one go. And of the thousands of streams that a
+//! gateway holds most wait: a connection that waits has no buffers.
+//!
+//! Of HTTP/1.1 this knows what such a client needs: one request at a time, with a body of known length,
+//! and an answer whose end is told in one clear way.
+
+mod framing;
+mod head;
+mod link;
+mod socket;
 
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1;
-use hyper::rt::{Read, Write};
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use http::Uri;
+use http_body::{Body, Frame, SizeHint};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tower::Service as _;
 
-use crate::RemoteError;
+use self::framing::{Framing, Step};
+use self::link::Link;
+use self::socket::Socket;
 use crate::address::GuardedResolver;
 use crate::forward::Pieces;
+use crate::{RemoteError, TransferError};
+
+pub(crate) use self::head::{Content, Head};
 
 /// How long a connection waits for its next request. Shorter than servers keep theirs (uvicorn,
 /// below vLLM and `SGLang`: 5 s), so that no request meets a connection that is being closed.
@@ -34,13 +44,6 @@ const IDLE_LIMIT: Duration = Duration::from_secs(4);
 const MOST_IDLE: usize = 256;
 
 pub(crate) type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
-/// The state of TLS is large, and most connections have none: it is not part of the connection itself.
-type Socket = Box<dyn Wire>;
-
-/// What a connection is read from and written to.
-trait Wire: Read + Write + Send + Unpin {}
-
-impl<T: Read + Write + Send + Unpin> Wire for T {}
 
 /// The connections of one engine. Clones are the same connections.
 #[derive(Clone)]
@@ -56,13 +59,6 @@ struct Shared {
     idle: Mutex<Vec<(Instant, Link)>>,
 }
 
-/// One connection. Dropping it closes it.
-struct Link {
-    sender: http1::SendRequest<Pieces>,
-    /// `None` once it has closed. Its end is what tells those who wait for it, so it is not kept.
-    connection: Option<http1::Connection<Socket, Pieces>>,
-}
-
 impl Connections {
     pub(crate) fn new(engine: Uri, connector: Connector, connect_limit: Duration) -> Self {
         Self(Arc::new(Shared {
@@ -73,7 +69,7 @@ impl Connections {
         }))
     }
 
-    /// Sends a request, which has the path alone as its target, and returns the head of the answer. Dropping the
+    /// Sends a request, head and body, and returns the head of the answer and its body. Dropping the
     /// future, or the body of the answer, closes the connection.
     ///
     /// A request that meets a connection that turns out to be closed goes to another one, but only
@@ -81,26 +77,29 @@ impl Connections {
     ///
     /// # Errors
     /// [`RemoteError::Unreachable`] and [`RemoteError::Silent`].
-    pub(crate) async fn send(&self, mut request: Request<Pieces>) -> Result<Response<Answer>, RemoteError> {
+    pub(crate) async fn send(&self, mut request: Pieces) -> Result<(Head, Answer), RemoteError> {
         loop {
             let (mut link, is_used) = match self.take_idle() {
                 Some(link) => (link, true),
                 None => (self.connect().await?, false),
             };
-            let mut sending = Box::pin(link.sender.try_send_request(request));
-            let sent = poll_fn(|context| link.drive(context, |context| sending.as_mut().poll(context)));
-            match sent.await {
-                Ok(response) => {
-                    let connections = self.clone();
-                    return Ok(response.map(|body| Answer {
-                        body,
-                        link: Some(link),
-                        connections,
-                    }));
+            link.begin(request);
+            match poll_fn(|context| link.poll_head(context)).await {
+                Ok(head) => {
+                    let answer = Answer {
+                        framing: head.framing,
+                        link: Some((link, head.keeps_alive)),
+                        connections: self.clone(),
+                    };
+                    return Ok((head, answer));
                 }
-                Err(mut error) => match error.take_message() {
+                Err(error) => match link.unsent() {
                     Some(unsent) if is_used => request = unsent,
-                    _ => return Err(unreachable(error.into_error())),
+                    _ => {
+                        return Err(RemoteError::Unreachable(Box::<dyn Error + Send + Sync>::from(
+                            error,
+                        )));
+                    }
                 },
             }
         }
@@ -108,26 +107,18 @@ impl Connections {
 
     async fn connect(&self) -> Result<Link, RemoteError> {
         let limit = self.0.connect_limit;
-        let connecting = async {
-            let socket: Socket = match self.socket().await? {
-                MaybeHttpsStream::Http(socket) => Box::new(socket),
-                socket @ MaybeHttpsStream::Https(_) => Box::new(socket),
-            };
-            http1::Builder::new().handshake(socket).await.map_err(unreachable)
-        };
-        let connected = timeout(limit, connecting).await;
-        let (sender, connection) = connected.map_err(|_| RemoteError::Silent(limit))??;
-        Ok(Link {
-            sender,
-            connection: Some(connection),
-        })
+        let connected = timeout(limit, self.socket()).await;
+        Ok(Link::new(connected.map_err(|_| RemoteError::Silent(limit))??))
     }
 
     /// Connects, without saying anything.
-    pub(crate) async fn socket(&self) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, RemoteError> {
+    pub(crate) async fn socket(&self) -> Result<Socket, RemoteError> {
         let mut connector = self.0.connector.clone();
         let connecting = connector.call(self.0.engine.clone());
-        connecting.await.map_err(RemoteError::Unreachable)
+        connecting
+            .await
+            .map(Socket::from)
+            .map_err(RemoteError::Unreachable)
     }
 
     /// How many connections wait.
@@ -144,15 +135,16 @@ impl Connections {
     }
 
     fn take_idle(&self) -> Option<Link> {
+        let is_good = |since: &Instant, link: &mut Link| {
+            since.elapsed() < IDLE_LIMIT && link.is_idle(&mut Context::from_waker(Waker::noop()))
+        };
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, mut link) = idle.pop()?;
-        if since.elapsed() < IDLE_LIMIT && link.is_ready(&mut Context::from_waker(Waker::noop())) {
+        if is_good(&since, &mut link) {
             return Some(link);
         }
         // Those below it have waited longer; one that was closed is often not alone.
-        idle.retain_mut(|(since, link)| {
-            since.elapsed() < IDLE_LIMIT && link.is_ready(&mut Context::from_waker(Waker::noop()))
-        });
+        idle.retain_mut(|(since, link)| is_good(since, link));
         idle.pop().map(|(_, link)| link)
     }
 
@@ -171,79 +163,71 @@ impl Connections {
     }
 }
 
-impl Link {
-    /// Polls something that waits for the connection, and the connection for it.
-    fn drive<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        mut waiting: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let found = waiting(context);
-        if found.is_ready() || self.connection.is_none() {
-            return found;
-        }
-        self.advance(context);
-        waiting(context)
-    }
-
-    /// Reads and writes what can be read and written now.
-    fn advance(&mut self, context: &mut Context<'_>) {
-        // Its error comes through what waits for it as well.
-        if let Some(connection) = &mut self.connection
-            && Pin::new(connection).poll(context).is_ready()
-        {
-            self.connection = None;
-        }
-    }
-
-    /// Whether another request can be sent.
-    fn is_ready(&mut self, context: &mut Context<'_>) -> bool {
-        self.advance(context);
-        self.connection.is_some() && self.sender.is_ready()
-    }
-}
-
 /// The body of an answer, with the connection that it comes on.
 pub(crate) struct Answer {
-    body: Incoming,
-    /// `None` after the end.
-    link: Option<Link>,
+    framing: Framing,
+    /// The connection, and whether it can carry another answer; `None` after the end.
+    link: Option<(Link, bool)>,
     connections: Connections,
+}
+
+impl Answer {
+    /// The next piece of the body, `None` at its end.
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, TransferError>> {
+        loop {
+            let Some((link, _)) = &mut self.link else {
+                return Poll::Ready(Ok(None));
+            };
+            match self.framing.step(link.received())? {
+                Step::Data(data) => {
+                    if self.framing.is_over() {
+                        self.end(context);
+                    }
+                    return Poll::Ready(Ok(Some(data)));
+                }
+                Step::End => {
+                    self.end(context);
+                    return Poll::Ready(Ok(None));
+                }
+                Step::More => {
+                    if !ready!(link.poll_more(context))? {
+                        return Poll::Ready(match self.framing {
+                            Framing::UntilClose => {
+                                self.link = None;
+                                Ok(None)
+                            }
+                            Framing::Length(_) | Framing::Chunked(_) => Err(TransferError::Closed),
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The answer is whole, so the connection can carry the next one.
+    fn end(&mut self, context: &mut Context<'_>) {
+        if let Some((mut link, keeps_alive)) = self.link.take()
+            && keeps_alive
+            && link.is_idle(context)
+        {
+            self.connections.give_back(link);
+        }
+    }
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = TransferError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self {
-            body,
-            link,
-            connections,
-        } = &mut *self;
-        let Some(driven) = link else {
-            return Poll::Ready(None);
-        };
-        let polled = driven.drive(context, |context| Pin::new(&mut *body).poll_frame(context));
-        match &polled {
-            Poll::Ready(Some(Ok(_))) if body.is_end_stream() => {}
-            Poll::Ready(None) => {}
-            Poll::Ready(Some(Err(_))) => {
-                *link = None;
-                return polled;
-            }
-            _ => return polled,
+    ) -> Poll<Option<Result<Frame<Bytes>, TransferError>>> {
+        let polled = ready!(self.poll_data(context));
+        if polled.is_err() {
+            self.link = None;
         }
-        // The answer is whole, so the connection can carry the next one.
-        if let Some(mut link) = link.take()
-            && link.is_ready(context)
-        {
-            connections.give_back(link);
-        }
-        polled
+        Poll::Ready(polled.transpose().map(|data| data.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -251,12 +235,11 @@ impl Body for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.framing {
+            Framing::Length(left) => SizeHint::with_exact(left),
+            Framing::Chunked(_) | Framing::UntilClose => SizeHint::default(),
+        }
     }
-}
-
-fn unreachable(error: hyper::Error) -> RemoteError {
-    RemoteError::Unreachable(Box::<dyn Error + Send + Sync>::from(error))
 }
 
 impl std::fmt::Debug for Connections {
@@ -266,15 +249,4 @@ impl std::fmt::Debug for Connections {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_has_no_room_for_tls_in_itself() {
-        let (link, tls) = (
-            size_of::<Link>(),
-            size_of::<MaybeHttpsStream<TokioIo<TcpStream>>>(),
-        );
-        assert!(link < tls, "{link} bytes, TLS {tls}");
-    }
-}
+mod tests;

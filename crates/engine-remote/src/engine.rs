@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use silica_engine::{EngineError, Engines, HealthProbe, Usage, WireRequest};
 use silica_types::{SharedClock, TokenCount, UsageSource};
 
@@ -14,7 +15,10 @@ use crate::client::Client;
 use crate::estimate::PromptSize;
 use crate::forward::{Changes, Identity, Pieces, forwarded_body};
 use crate::stream::Limits;
-use crate::{OptionsError, RemoteOptions};
+use crate::{OptionsError, RemoteError, RemoteOptions};
+
+/// Texts up to this size are read and written where they are; larger ones on the blocking pool, in bytes.
+const LARGEST_DIRECT_BYTES: usize = 128 * 1024;
 
 /// An engine that runs elsewhere. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -23,7 +27,7 @@ pub struct RemoteEngine(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     client: Client,
-    model: String,
+    model: Arc<str>,
     /// `model` as JSON.
     model_json: Vec<u8>,
     continuous_usage: bool,
@@ -52,7 +56,7 @@ impl RemoteEngine {
         }
         Ok(Self(Arc::new(Shared {
             client: Client::new(options)?,
-            model: options.model.clone(),
+            model: options.model.as_str().into(),
             model_json: json_text(&options.model),
             continuous_usage: options.continuous_usage,
             limits: Limits::of(options),
@@ -90,6 +94,22 @@ impl Shared {
         };
         forwarded_body(wire, &changes)
     }
+
+    /// Reads a whole answer with `read`, on the blocking pool when it is large: embeddings take
+    /// milliseconds for each megabyte.
+    async fn read<T: Send + 'static>(
+        &self,
+        text: Bytes,
+        read: impl FnOnce(&[u8]) -> Result<T, RemoteError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let read = if text.len() <= LARGEST_DIRECT_BYTES {
+            read(&text)
+        } else {
+            let reading = tokio::task::spawn_blocking(move || read(&text));
+            reading.await.map_err(EngineError::failed)?
+        };
+        read.map_err(|error| error.into_engine_error(&self.model))
+    }
 }
 
 /// What a call has used whose prompt is of this size, and of which nothing else is known.
@@ -109,6 +129,7 @@ fn identity(wire: &WireRequest) -> Identity {
     }
 }
 
+/// A text as JSON, which every text has.
 fn json_text(text: &str) -> Vec<u8> {
-    serde_json::Value::from(text).to_string().into_bytes()
+    serde_json::to_vec(text).unwrap_or_default()
 }

@@ -68,6 +68,23 @@ pub enum AddressError {
     Silent(Duration),
 }
 
+/// Why an answer could not be read from its connection.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The connection was closed before the answer's end.
+    #[error("the connection was closed before the answer's end")]
+    Closed,
+    /// The head is not to be understood.
+    #[error("the answer's head cannot be read: {0}")]
+    Head(&'static str),
+    /// A chunk of the body is not to be understood.
+    #[error("a chunk of the answer cannot be read: {0}")]
+    Chunk(&'static str),
+}
+
 /// Why an engine elsewhere did not answer, or stopped answering.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
@@ -96,7 +113,7 @@ pub enum RemoteError {
     AnswerTooLong(usize),
     /// The connection broke in the middle of the answer.
     #[error("the connection to the engine broke")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] TransferError),
     /// The stream ended before every choice was finished.
     #[error("the engine's stream ended before the answer was complete")]
     Truncated,

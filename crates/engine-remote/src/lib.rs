@@ -36,5 +36,5 @@ mod wire;
 
 pub use authorities::Authorities;
 pub use engine::RemoteEngine;
-pub use error::{AddressError, OptionsError, RemoteError};
+pub use error::{AddressError, OptionsError, RemoteError, TransferError};
 pub use options::RemoteOptions;

@@ -2,19 +2,20 @@
 
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream;
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use hyper::body::Body;
 use silica_engine::{ChatEvent, ChatStream};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::sse::EventDecoder;
-use crate::{RemoteError, RemoteOptions};
+use crate::{RemoteError, RemoteOptions, TransferError};
 
 /// What ends a stream that is whole.
 const DONE: &[u8] = b"[DONE]";
@@ -114,10 +115,10 @@ pub(crate) fn events<B, A: Reading>(
     answer: A,
     limits: Limits,
     first_frame_by: Instant,
-    engine: String,
+    engine: Arc<str>,
 ) -> ChatStream
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error = TransferError> + Send + Unpin + 'static,
 {
     let reader = Reader {
         body: Some(body),
@@ -151,12 +152,12 @@ struct Reader<B, A> {
     /// What ended the answer too early, until it is told.
     fault: Option<RemoteError>,
     /// The model's name at the engine.
-    engine: String,
+    engine: Arc<str>,
 }
 
 impl<B, A> Reader<B, A>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: Body<Data = Bytes, Error = TransferError> + Unpin,
     A: Reading,
 {
     async fn next(&mut self) -> Option<Result<ChatEvent, RemoteError>> {
@@ -248,7 +249,7 @@ where
         self.answer.finish();
         let engine = &self.engine;
         tracing::warn!(
-            engine.name = engine,
+            engine.name = &**engine,
             "{engine} does not end at max_tokens; its answer was cut off"
         );
     }

@@ -9,6 +9,7 @@ use silica_platform::{
 use silica_types::{RequestId, SharedClock, TraceId};
 
 use crate::health::Checks;
+use crate::model_meters::AllModelMeters;
 use crate::record::{CallRecord, Delivery};
 use crate::registry::Registry;
 use crate::replica::{Loaded, ReplicaSeed};
@@ -30,6 +31,7 @@ struct Inner {
     registry: Registry,
     checks: Checks,
     routes: Routes,
+    meters: AllModelMeters,
     /// Who wants to hear of calls that are over.
     sink: OnceLock<Arc<dyn CallSink>>,
     /// Held from the look at the catalogue to the change of the routes that follows from it.
@@ -65,6 +67,7 @@ impl Gateway {
             registry,
             checks: Checks::new(health),
             routes,
+            meters: AllModelMeters::default(),
             sink: OnceLock::new(),
             changing: Mutex::default(),
         }))
@@ -243,7 +246,8 @@ impl Gateway {
             trace: trace.clone(),
             started_at: self.0.clock.now(),
         };
-        let mut record = CallRecord::begin(facts, kind, caller, &model);
+        let meters = self.0.meters.of(&model.id);
+        let mut record = CallRecord::begin(facts, kind, caller, meters);
         record.watch(self.0.sink.get());
         match self.0.meter.begin(caller, &model).await {
             Ok(entry) => Ok(Admitted::new(self.clone(), model, entry, record)),

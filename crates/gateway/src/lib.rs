@@ -16,6 +16,7 @@ mod health;
 mod kind;
 mod loader;
 mod meters;
+mod model_meters;
 mod outlier;
 mod pace;
 mod positions;

@@ -5,40 +5,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use silica_engine::{ChatEvent, ChatEventKind, EngineError, FinishReason, Spent, Usage};
 use silica_platform::{
-    CallFacts, CallStatus, Caller, CatalogueModel, Commit, Deployment, Refusal, Reservation, Settled,
-    Standings, Units,
+    CallFacts, CallStatus, Caller, Commit, Deployment, Refusal, Reservation, Settled, Standings, Units,
 };
-use silica_types::{ModelName, Money, RequestId};
+use silica_types::{Money, RequestId};
 use tokio::time::Instant;
 
+use crate::model_meters::{ModelMeters, Outcome};
 use crate::pace::Pace;
 use crate::replica::Seat;
 use crate::summary::Watch;
 use crate::{CallKind, CallSink, GatewayError, error_chain};
 
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// Every choice finished.
-    Complete,
-    /// The client left.
-    Cancelled,
-    /// The engine refused, failed or was not there.
-    Failed,
-    /// The call was not admitted: a limit, the balance, a key's own rule.
-    Refused,
-}
-
 impl Outcome {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-        }
-    }
-
     const fn status(self) -> CallStatus {
         match self {
             Self::Complete => CallStatus::Complete,
@@ -62,7 +40,8 @@ pub enum Delivery {
 pub(crate) struct CallRecord {
     facts: CallFacts,
     caller: Caller,
-    model: ModelName,
+    /// Those of the model that was asked for.
+    meters: Arc<ModelMeters>,
     kind: CallKind,
     delivery: Delivery,
     reservation: Option<Reservation>,
@@ -80,11 +59,11 @@ pub(crate) struct CallRecord {
 
 impl CallRecord {
     /// Begins the account; from here on something is booked.
-    pub(crate) fn begin(facts: CallFacts, kind: CallKind, caller: &Caller, model: &CatalogueModel) -> Self {
+    pub(crate) fn begin(facts: CallFacts, kind: CallKind, caller: &Caller, meters: Arc<ModelMeters>) -> Self {
         Self {
             facts,
             caller: caller.clone(),
-            model: model.id.clone(),
+            meters,
             kind,
             delivery: Delivery::Streamed,
             reservation: None,
@@ -179,7 +158,7 @@ impl CallRecord {
 
     /// Counts one more attempt, after a replica that failed.
     pub(crate) fn retried(&self) {
-        metrics::counter!("silica_retries_total", "model" => self.label()).increment(1);
+        self.meters.retried();
     }
 
     fn finished(&mut self, reason: FinishReason) {
@@ -190,13 +169,12 @@ impl CallRecord {
 
     fn text_came(&mut self) {
         let now = Instant::now();
-        self.pace.text_came(now, &self.model);
+        self.pace.text_came(now, &self.meters);
         if self.first_token.is_some() {
             return;
         }
         self.first_token = Some(now);
-        let seconds = now.duration_since(self.begun).as_secs_f64();
-        metrics::histogram!("silica_first_token_seconds", "model" => self.label()).record(seconds);
+        self.meters.first_token(now.duration_since(self.begun));
     }
 
     /// Books a complete call. Its answer may end when the commit has resolved; `None` when there
@@ -213,10 +191,10 @@ impl CallRecord {
             tracing::error!(
                 trace.id = %self.facts.trace,
                 request.id = %self.facts.id,
-                model.name = %self.model,
+                model.name = %self.meters.model(),
                 error = %error_chain(error),
                 "call of {} failed",
-                self.model
+                self.meters.model()
             );
         }
         if let Some(watch) = &mut self.watch {
@@ -280,12 +258,8 @@ impl CallRecord {
         let amount = settled.as_ref().map_or(Money::ZERO, |(amount, _)| *amount);
         let usage = self.usage;
         let route = self.kind.as_str();
-        metrics::counter!("silica_calls_total", "model" => self.label(), "route" => route, "outcome" => outcome.as_str())
-            .increment(1);
-        for (kind, tokens) in [("prompt", usage.prompt), ("completion", usage.completion)] {
-            metrics::counter!("silica_tokens_total", "model" => self.label(), "kind" => kind)
-                .increment(u64::from(tokens.get()));
-        }
+        let model = self.meters.model();
+        self.meters.ended(self.kind, outcome, usage);
         let since_begun =
             |at: Instant| u64::try_from(at.duration_since(self.begun).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
@@ -294,7 +268,7 @@ impl CallRecord {
             request.id = %self.facts.id,
             account.id = %self.caller.account,
             key.id = %self.caller.key,
-            model.name = %self.model,
+            model.name = %model,
             outcome = outcome.as_str(),
             prompt_tokens = usage.prompt.get(),
             cached_tokens = usage.cached.get(),
@@ -304,25 +278,19 @@ impl CallRecord {
             prompt_ms = self.started.map(since_begun),
             first_token_ms = self.first_token.map(since_begun),
             total_ms = since_begun(Instant::now()),
-            "call of {} {}",
-            self.model,
+            "call of {model} {}",
             outcome.as_str()
         );
         if let Some(watch) = self.watch.take() {
             watch.end(
                 &self.facts,
-                &self.model,
+                self.meters.model(),
                 outcome.as_str(),
                 self.first_token,
                 usage,
             );
         }
         settled.map(|(_, commit)| commit)
-    }
-
-    /// The model as a metric label. Only catalogue names come here, never a caller's text.
-    fn label(&self) -> String {
-        self.model.as_str().to_owned()
     }
 }
 

@@ -15,7 +15,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 pub use self::guarded::MemberSpans;
-use self::visit::{Items, Known, KnownOrGuarded, Members};
+pub(crate) use self::visit::ListMember;
+use self::visit::{Guarded, Items, Known, KnownOrGuarded, Members};
 use crate::{ApiError, ErrorCode};
 
 /// A request body that checks itself while it is read.
@@ -192,6 +193,18 @@ fn no_body(error: &serde_json::Error) -> ApiError {
     }
 }
 
+/// The members of a body that may be forwarded, its syntax checked to the end.
+fn guarded_members<'a>(
+    text: &'a str,
+    known: &'static [&'static str],
+    list: Option<ListMember<'_>>,
+) -> serde_json::Result<Guarded<'a>> {
+    let mut body = serde_json::Deserializer::from_str(text);
+    let found = body.deserialize_map(KnownOrGuarded { known, list })?;
+    body.end()?;
+    Ok(found)
+}
+
 /// The known members of one object.
 pub(crate) struct Object<'p, 'a> {
     at: Path<'p>,
@@ -217,11 +230,7 @@ impl<'p, 'a> Object<'p, 'a> {
         text: &'a str,
         known: &'static [&'static str],
     ) -> Result<(Self, MemberSpans), ApiError> {
-        let mut body = serde_json::Deserializer::from_str(text);
-        let found = body
-            .deserialize_map(KnownOrGuarded(known))
-            .and_then(|found| body.end().map(|()| found));
-        let found = found.map_err(|error| no_body(&error))?;
+        let found = guarded_members(text, known, None).map_err(|error| no_body(&error))?;
         let object = Self {
             at: Path::Root,
             fields: found.fields,
@@ -236,6 +245,25 @@ impl<'p, 'a> Object<'p, 'a> {
         }
         let spans = MemberSpans::of(text, &object.fields);
         Ok((object, spans))
+    }
+
+    /// As [`Object::read_forwardable`], with the objects of a list read where they stand; the list is none
+    /// of the object's members. `None` when anything is wrong.
+    pub(crate) fn read_forwardable_at_once(
+        text: &'a str,
+        known: &'static [&'static str],
+        list: ListMember<'_>,
+    ) -> Option<(Self, MemberSpans)> {
+        let found = guarded_members(text, known, Some(list)).ok()?;
+        if found.look_alike.is_some() || found.twice.is_some() {
+            return None;
+        }
+        let spans = MemberSpans::of(text, &found.fields);
+        let object = Self {
+            at: Path::Root,
+            fields: found.fields,
+        };
+        Some((object, spans))
     }
 
     /// Reads an object, keeping the members named in `known`. `null` counts as absent, and of a

@@ -1,6 +1,7 @@
 //! Structured logs on standard error. Never holds prompts, answers, keys, e-mail or IP addresses:
 //! the events themselves must not carry them.
 
+mod fields;
 mod lines;
 
 use std::io::{self, IsTerminal as _};
@@ -10,6 +11,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{LogConfig, LogFormat};
+use fields::PlainFields;
 use lines::{Lines, WritingLines};
 
 /// Starts writing log lines as configured, until what it returns is dropped.
@@ -26,7 +28,8 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<WritingLines> {
         .with_writer(lines)
         .with_span_events(FmtSpan::NONE);
     let started = match config.format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Text if io::stderr().is_terminal() => lines.with_ansi(true).try_init(),
+        LogFormat::Text => lines.with_ansi(false).fmt_fields(PlainFields).try_init(),
         LogFormat::Json => lines
             .json()
             .flatten_event(true)

@@ -1,17 +1,24 @@
 //! The id that ties a response, its log lines and its ledger rows together.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::fmt::Simple;
 
 use crate::{Clock, new_uuid};
 
+/// What ids of our own begin with.
+const PREFIX: &str = "ti_";
+
 /// A trace id: 1 to 128 visible ASCII characters. Ours have the form `ti_` and 32 hexadecimal
 /// digits; a caller's `X-Trace-Id` is kept as it came (contract section 1.2).
+///
+/// Cheap to clone: it is a shared string.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TraceId {
-    text: String,
+    text: Arc<str>,
     /// Not stored with the text: a span ends with its request.
     parent: Option<SpanParent>,
 }
@@ -43,14 +50,21 @@ impl TryFrom<String> for TraceId {
 
 impl From<TraceId> for String {
     fn from(trace: TraceId) -> Self {
-        trace.text
+        trace.text.to_string()
     }
 }
 
 impl TraceId {
     /// Makes a new trace id, ordered by the clock's time.
     pub fn generate(clock: &dyn Clock) -> Self {
-        Self::of_text(format!("ti_{}", new_uuid(clock).simple()))
+        let mut digits = [0; Simple::LENGTH];
+        let digits = new_uuid(clock).simple().encode_lower(&mut digits);
+        let mut text = [0; PREFIX.len() + Simple::LENGTH];
+        let (prefix, rest) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        rest.copy_from_slice(digits.as_bytes());
+        // Both are ASCII.
+        Self::of_text(std::str::from_utf8(&text).unwrap_or(PREFIX))
     }
 
     /// Takes a caller's `X-Trace-Id`.
@@ -60,7 +74,7 @@ impl TraceId {
     pub fn from_caller(text: &str) -> Result<Self, InvalidTraceId> {
         let valid = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
         if valid {
-            Ok(Self::of_text(text.to_owned()))
+            Ok(Self::of_text(text))
         } else {
             Err(InvalidTraceId)
         }
@@ -72,7 +86,7 @@ impl TraceId {
     /// When the header is malformed or its trace id is all zeros.
     pub fn from_traceparent(header: &str) -> Result<Self, InvalidTraceId> {
         let parent = SpanParent::from_traceparent(header)?;
-        Ok(Self::of_text(format!("{:032x}", parent.trace)).with_parent(Some(parent)))
+        Ok(Self::of_text(&format!("{:032x}", parent.trace)).with_parent(Some(parent)))
     }
 
     /// Notes the caller's span beside an id of its own.
@@ -87,8 +101,11 @@ impl TraceId {
         self.parent
     }
 
-    const fn of_text(text: String) -> Self {
-        Self { text, parent: None }
+    fn of_text(text: &str) -> Self {
+        Self {
+            text: Arc::from(text),
+            parent: None,
+        }
     }
 
     /// Returns the id as text.

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures::stream as items;
 use silica_engine::{
     ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, EngineError, Feature,
-    PreparedChat, Spent, WireRequest, WireRoute,
+    PreparedChat, Spent, WireRoute,
 };
 use silica_types::{TokenCount, UsageSource};
 
-use super::{RemoteEngine, Shared, estimated, identity};
+use super::{LARGEST_DIRECT_BYTES, RemoteEngine, Shared, estimated, identity};
 use crate::answer::Answer;
 use crate::ceiling::{Ceiling, longest_answer};
 use crate::client::Expected;
@@ -20,9 +20,6 @@ use crate::forward::{Answered, Forwarding, Pieces};
 use crate::stream;
 use crate::whole::read_whole;
 use crate::wire::ChatBody;
-
-/// Requests with more text than this, or with tools, are written on the blocking pool, in bytes.
-const LARGEST_DIRECT_BYTES: usize = 128 * 1024;
 
 #[async_trait]
 impl ChatEngine for RemoteEngine {
@@ -33,9 +30,9 @@ impl ChatEngine for RemoteEngine {
         let shared = Arc::clone(&self.0);
         let text: usize = request.messages.iter().map(message_bytes).sum();
         let prepared = if text <= LARGEST_DIRECT_BYTES && request.tools.is_empty() {
-            PreparedRemote::new(shared, &request)
+            PreparedRemote::new(shared, request)
         } else {
-            let preparing = tokio::task::spawn_blocking(move || PreparedRemote::new(shared, &request));
+            let preparing = tokio::task::spawn_blocking(move || PreparedRemote::new(shared, request));
             preparing.await.map_err(EngineError::failed)?
         };
         Ok(Box::new(prepared?))
@@ -66,31 +63,25 @@ struct PreparedRemote {
     body: Pieces,
     prompt: PromptSize,
     completion_limit: TokenCount,
-    choices: u32,
-    logprobs: Option<u8>,
-    /// For requests that are forwarded as they came.
-    wire: Option<WireRequest>,
+    request: Arc<ChatRequest>,
     /// For answers in one piece.
     spent: Spent,
 }
 
 impl PreparedRemote {
-    fn new(shared: Arc<Shared>, request: &ChatRequest) -> Result<Self, EngineError> {
+    fn new(shared: Arc<Shared>, request: Arc<ChatRequest>) -> Result<Self, EngineError> {
         let body = if let Some(wire) = &request.wire {
             shared.forwarded(wire, Some(request.max_tokens))
         } else {
-            let body = ChatBody::new(&shared.model, request, shared.continuous_usage);
+            let body = ChatBody::new(&shared.model, &request, shared.continuous_usage);
             Bytes::from(serde_json::to_vec(&body).map_err(EngineError::failed)?).into()
         };
-        let prompt = PromptSize::of(request);
         Ok(Self {
             shared,
             body,
-            prompt,
+            prompt: PromptSize::of(&request),
             completion_limit: TokenCount(request.max_tokens.get().saturating_mul(request.choices)),
-            choices: request.choices,
-            logprobs: request.logprobs,
-            wire: request.wire.clone(),
+            request,
             spent: Spent::default(),
         })
     }
@@ -104,7 +95,7 @@ impl PreparedChat for PreparedRemote {
 
     fn prompt_limit(&self) -> TokenCount {
         // What nobody here reads is in the body alone. Media are in it, too, but their bytes are no text.
-        let wire = self.wire.as_ref();
+        let wire = self.request.wire.as_ref();
         let body = wire.map_or(0, |wire| wire.body.len().saturating_sub(wire.media.bytes));
         self.prompt.at_least(body).upper_bound()
     }
@@ -127,13 +118,12 @@ impl PreparedChat for PreparedRemote {
             body,
             prompt,
             completion_limit,
-            choices,
-            logprobs,
-            wire,
+            request,
             spent,
         } = *self;
+        let (choices, logprobs) = (request.choices, request.logprobs);
         let ceiling = Ceiling::new(completion_limit, logprobs);
-        let Some(wire) = wire else {
+        let Some(wire) = &request.wire else {
             let sending = shared
                 .client
                 .send(WireRoute::ChatCompletions, body, Expected::Events);
@@ -145,27 +135,29 @@ impl PreparedChat for PreparedRemote {
                 answer,
                 shared.limits,
                 by,
-                shared.model.clone(),
+                Arc::clone(&shared.model),
             ));
         };
         if wire.streams {
             let (body, by) = shared.client.send(wire.route, body, Expected::Events).await?;
-            let answer = Forwarding::new(identity(&wire), wire.route, choices, prompt.likely(), ceiling);
+            let answer = Forwarding::new(identity(wire), wire.route, choices, prompt.likely(), ceiling);
             return Ok(stream::events(
                 body,
                 answer,
                 shared.limits,
                 by,
-                shared.model.clone(),
+                Arc::clone(&shared.model),
             ));
         }
         let body = body.costing(spent, estimated(prompt));
         let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
-        let longest = longest_answer(&wire, completion_limit, choices, logprobs);
-        let answer = read_whole(body, by, shared.limits.whole, longest)
+        let longest = longest_answer(wire, completion_limit, choices, logprobs);
+        let text = read_whole(body, by, shared.limits.whole, longest)
             .await
-            .and_then(|text| Answered::read(&text, &identity(&wire), choices, prompt.likely()));
-        let answer = answer.map_err(|error| error.into_engine_error(&shared.model))?;
+            .map_err(|error| error.into_engine_error(&shared.model))?;
+        let identity = identity(wire);
+        let read = move |text: &[u8]| Answered::read(text, &identity, choices, prompt.likely());
+        let answer = shared.read(text, read).await?;
         let event = ChatEvent {
             usage: answer.usage,
             kind: ChatEventKind::Forwarded {

@@ -99,9 +99,9 @@ impl Prepared {
     }
 
     /// Sends the request and reads the whole answer with `read`.
-    async fn run<T>(
+    async fn run<T: Send + 'static>(
         self,
-        read: impl FnOnce(&[u8], &WireRequest, TokenCount) -> Result<T, RemoteError>,
+        read: impl FnOnce(&[u8], &WireRequest, TokenCount) -> Result<T, RemoteError> + Send + 'static,
     ) -> Result<T, EngineError> {
         let Self {
             shared,
@@ -114,9 +114,11 @@ impl Prepared {
         let (body, by) = shared.client.send(wire.route, body, Expected::Json).await?;
         // Rankings may repeat the documents.
         let longest = LONGEST_ANSWER.saturating_add(usize::try_from(repeated(&wire)).unwrap_or(usize::MAX));
-        let text = read_whole(body, by, shared.limits.whole, longest).await;
-        text.and_then(|text| read(&text, &wire, prompt.likely()))
-            .map_err(|error| error.into_engine_error(&shared.model))
+        let text = read_whole(body, by, shared.limits.whole, longest)
+            .await
+            .map_err(|error| error.into_engine_error(&shared.model))?;
+        let read = move |text: &[u8]| read(text, &wire, prompt.likely());
+        shared.read(text, read).await
     }
 }
 
@@ -136,7 +138,7 @@ impl PreparedWhole<Embeddings> for PreparedEmbed {
 
     async fn run(self: Box<Self>) -> Result<WholeAnswer<Embeddings>, EngineError> {
         let Self { prepared, inputs } = *self;
-        let run = prepared.run(|text, wire, prompt| {
+        let run = prepared.run(move |text, wire, prompt| {
             let Vectors { data } = serde_json::from_slice(text).map_err(|error| RemoteError::json(&error))?;
             if data.len() != inputs {
                 return Err(RemoteError::frame("another number of vectors than of inputs"));
@@ -172,7 +174,7 @@ impl PreparedWhole<Ranking> for PreparedRerank {
             top_n,
         } = *self;
         prepared
-            .run(|text, _, prompt| {
+            .run(move |text, _, prompt| {
                 let ranked: Ranked =
                     serde_json::from_slice(text).map_err(|error| RemoteError::json(&error))?;
                 let usage = ranked.usage(prompt);

@@ -1,6 +1,6 @@
 use futures::StreamExt as _;
+use http_body::Frame;
 use http_body_util::StreamBody;
-use hyper::body::Frame;
 use silica_engine::{ChatEventKind, EngineError, FinishReason, WireRoute};
 use silica_types::TokenCount;
 
@@ -41,7 +41,7 @@ fn read(pieces: impl futures::Stream<Item = Bytes> + Send + 'static) -> ChatStre
         forwarding(),
         LIMITS,
         Instant::now() + LIMITS.first_frame,
-        "engine".to_owned(),
+        "engine".into(),
     )
 }
 

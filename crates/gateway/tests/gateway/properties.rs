@@ -1,5 +1,7 @@
 //! What holds for every call, however it goes.
 
+use std::collections::BTreeMap;
+
 use futures::{FutureExt as _, StreamExt as _};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
@@ -38,12 +40,13 @@ fn every_call_is_booked_exactly_once_wherever_it_is_dropped() {
         .build()
         .unwrap();
     let (fixture, engine) = runtime.block_on(Fixture::with_script(ChatScript::answer(&["a"])));
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _metrics = metrics::set_default_local_recorder(&recorder);
     let end = prop::sample::select(vec![End::Finished, End::Failed, End::Cut, End::Refused]);
     let cases = (0..5_usize, end, 0..8_usize);
     TestRunner::default()
         .run(&cases, |(deltas, end, reads)| {
-            let recorder = PrometheusBuilder::new().build_recorder();
-            let _metrics = metrics::set_default_local_recorder(&recorder);
+            let before = booked(&recorder.handle().render());
             engine.push(script(deltas, end));
             let mut read = 0;
             if let Ok(mut call) = fixture.chat_with("m", request()).now_or_never().unwrap() {
@@ -59,18 +62,22 @@ fn every_call_is_booked_exactly_once_wherever_it_is_dropped() {
                 End::Refused => "failed",
                 End::Finished | End::Failed | End::Cut => "cancelled",
             };
-            let metrics = recorder.handle().render();
-            let booked: Vec<&str> = metrics
-                .lines()
-                .filter(|line| line.starts_with("silica_calls_total{"))
-                .collect();
-            prop_assert_eq!(
-                booked,
-                [format!(
-                    "silica_calls_total{{model=\"m\",route=\"chat\",outcome=\"{outcome}\"}} 1"
-                )]
-            );
+            let mut expected = before;
+            let line = format!("silica_calls_total{{model=\"m\",route=\"chat\",outcome=\"{outcome}\"}}");
+            *expected.entry(line).or_default() += 1;
+            prop_assert_eq!(booked(&recorder.handle().render()), expected);
             Ok(())
         })
         .unwrap();
+}
+
+/// The calls that were booked so far, by what became of them.
+fn booked(metrics: &str) -> BTreeMap<String, u64> {
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("silica_calls_total{"));
+    let counted = lines.filter_map(|line| line.rsplit_once(' '));
+    counted
+        .map(|(name, count)| (name.to_owned(), count.parse().unwrap()))
+        .collect()
 }

@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde_json::value::RawValue;
 
 use super::guarded::{GUARDED, look_alike};
+use super::{Object, Path};
 use crate::ApiError;
 
 /// Keeps the raw values of known keys.
@@ -13,6 +14,14 @@ pub(super) struct Known(pub(super) &'static [&'static str]);
 
 /// The members of an object that were kept.
 pub(super) type Fields<'de> = Vec<(&'static str, &'de RawValue)>;
+
+impl<'de> DeserializeSeed<'de> for Known {
+    type Value = Fields<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
 impl<'de> Visitor<'de> for Known {
     type Value = Fields<'de>;
@@ -50,8 +59,64 @@ fn keep<'de>(fields: &mut Fields<'de>, name: &'static str, raw: &'de RawValue) -
     }
 }
 
-/// As [`Known`], of a body that may be forwarded: the [`GUARDED`] members are kept as well.
-pub(super) struct KnownOrGuarded(pub(super) &'static [&'static str]);
+/// As [`Known`], of a body that may be forwarded: the [`GUARDED`] members are kept as well, and the
+/// objects of one list are read instead.
+pub(super) struct KnownOrGuarded<'l> {
+    pub(super) known: &'static [&'static str],
+    pub(super) list: Option<ListMember<'l>>,
+}
+
+/// Reads one object of a list.
+type ReadItem<'l> = &'l mut dyn FnMut(&Object<'_, '_>) -> Result<(), ApiError>;
+
+/// A list of objects whose members are read where they stand.
+pub(crate) struct ListMember<'l> {
+    name: &'static str,
+    known: &'static [&'static str],
+    read: ReadItem<'l>,
+    was_read: bool,
+}
+
+impl<'l> ListMember<'l> {
+    /// The list with this name, of objects with these members.
+    pub(crate) const fn new(name: &'static str, known: &'static [&'static str], read: ReadItem<'l>) -> Self {
+        Self {
+            name,
+            known,
+            read,
+            was_read: false,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut ListMember<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut ListMember<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        // Of a list that is there twice the last one counts, and this one is gone.
+        if std::mem::replace(&mut self.was_read, true) {
+            return Err(A::Error::custom("a list that is there twice"));
+        }
+        while let Some(fields) = items.next_element_seed(Known(self.known))? {
+            // Nobody is told of the place.
+            let at = Path::Root;
+            (self.read)(&Object { at, fields }).map_err(|_| A::Error::custom("refused"))?;
+        }
+        Ok(())
+    }
+}
 
 /// What was found in a body that may be forwarded.
 pub(super) struct Guarded<'de> {
@@ -62,7 +127,7 @@ pub(super) struct Guarded<'de> {
     pub(super) twice: Option<&'static str>,
 }
 
-impl<'de> Visitor<'de> for KnownOrGuarded {
+impl<'de> Visitor<'de> for KnownOrGuarded<'_> {
     type Value = Guarded<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,8 +135,16 @@ impl<'de> Visitor<'de> for KnownOrGuarded {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut fields, mut look_alike, mut twice) = (Vec::new(), None, None);
-        while let Some(key) = map.next_key_seed(GuardedKey(self.0))? {
+        let Self { known, mut list } = self;
+        // As many as requests have as a rule.
+        let mut fields = Vec::with_capacity(8);
+        let (mut look_alike, mut twice) = (None, None);
+        while let Some(key) = map.next_key_seed(GuardedKey(known))? {
+            let list = list.as_mut().filter(|list| key == Key::Kept(list.name));
+            if let Some(list) = list {
+                map.next_value_seed(list)?;
+                continue;
+            }
             match key {
                 Key::Kept(name) => {
                     let raw = map.next_value()?;
@@ -99,6 +172,7 @@ impl<'de> Visitor<'de> for KnownOrGuarded {
 /// Recognises a key of a body that may be forwarded.
 struct GuardedKey(&'static [&'static str]);
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key {
     Kept(&'static str),
     LooksLike(&'static str),

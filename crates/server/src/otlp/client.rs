@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +16,8 @@ use crate::config::SecretHeaders;
 
 /// The longest wait for the collector's answer.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The most of its answer that is read, in bytes.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Why the collector did not take a body.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,9 @@ pub(super) enum ExportError {
     /// It did not answer.
     #[error("the collector does not answer")]
     Silent,
+    /// The body could not be written.
+    #[error("the traces cannot be written")]
+    Cut(#[from] tokio::task::JoinError),
     /// The request could not be made.
     #[error("the request is malformed")]
     Request(#[from] http::Error),
@@ -68,8 +73,12 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
         request.headers_mut().extend(self.headers.clone());
-        let answer = timeout(LIMIT, self.http.request(request));
-        let status = answer.await.map_err(|_| ExportError::Silent)??.status();
+        let answering = timeout(LIMIT, self.http.request(request));
+        let answer = answering.await.map_err(|_| ExportError::Silent)??;
+        let status = answer.status();
+        // Read to its end, so that the connection can be used again.
+        let rest = Limited::new(answer.into_body(), LONGEST_ANSWER).collect();
+        let _ = timeout(LIMIT, rest).await;
         if status.is_success() {
             Ok(())
         } else {

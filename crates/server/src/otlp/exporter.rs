@@ -7,6 +7,7 @@ use http::Uri;
 use silica_gateway::{CallSink, CallSummary};
 use silica_types::TraceId;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -107,9 +108,14 @@ impl Exporter {
         if batch.is_empty() {
             return;
         }
-        let body = Bytes::from(export(&self.service, batch).to_string());
-        let outcome = self.client.send(body).await;
-        let calls = std::mem::take(batch).len();
+        let (service, summaries) = (self.service.clone(), std::mem::take(batch));
+        let calls = summaries.len();
+        // Hundreds of spans take milliseconds.
+        let written = spawn_blocking(move || Bytes::from(export(&service, &summaries).to_string())).await;
+        let outcome = match written {
+            Ok(body) => self.client.send(body).await,
+            Err(cut) => Err(cut.into()),
+        };
         let Err(error) = outcome else {
             metrics::counter!("silica_traces_sent_total").increment(calls as u64);
             return;

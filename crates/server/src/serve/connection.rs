@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,8 +17,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
 use silica_api::{GuardedBody, PeerAddress};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -49,7 +50,7 @@ pub(super) async fn serve(
         () = sleep(idle) => return,
     };
     let stream = TokioIo::new(Patient::new(stream, limits.write));
-    let activity = Activity::default();
+    let activity = Activity::new();
     let service = service_fn(|mut request: Request<Incoming>| {
         // Keys may be bound to addresses.
         request.extensions_mut().insert(peer);
@@ -62,15 +63,15 @@ pub(super) async fn serve(
         }
     });
     if speaks_http1 {
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(idle);
-        let connection = builder.serve_connection(stream, service);
-        drive(connection, &activity, idle, &shutdown).await;
+        // Without a limit on heads of its own, which would cost a timer for each request: who is slow to
+        // send a head has no request in progress.
+        let connection = http1::Builder::new().serve_connection(stream, service);
+        drive(connection, &activity, Farewell::None, idle, &shutdown).await;
     } else {
         let connection = builder(idle, tasks);
         let connection = connection.serve_connection(stream, service);
         // Apart, so that connections of HTTP/1 need no room for what HTTP/2 keeps.
-        Box::pin(drive(connection, &activity, idle, &shutdown)).await;
+        Box::pin(drive(connection, &activity, Farewell::Said, idle, &shutdown)).await;
     }
 }
 
@@ -83,8 +84,17 @@ async fn begins_as_http1(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut begin).await, Ok(2)) && begin != *b"PR"
 }
 
+/// Whether a server says that it closes an idle connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    /// As in HTTP/1.1.
+    None,
+    /// As in HTTP/2.
+    Said,
+}
+
 /// Serves a connection to its end.
-async fn drive<C>(connection: C, activity: &Activity, idle: Duration, shutdown: &Shutdown)
+async fn drive<C>(connection: C, activity: &Activity, farewell: Farewell, idle: Duration, shutdown: &Shutdown)
 where
     C: GracefulConnection<Error: Display>,
 {
@@ -106,10 +116,10 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = silence.as_mut() => {
-                if ending {
+                if ending || farewell == Farewell::None {
                     return;
                 }
-                // HTTP/2 says goodbye first; whoever does not answer that is cut one period later.
+                // Whoever does not answer the farewell is cut one period later.
                 ending = true;
                 connection.as_mut().graceful_shutdown();
                 silence.set(activity.idle_for(idle));
@@ -144,36 +154,64 @@ where
 }
 
 /// Counts the requests in progress on a connection, bodies of responses included.
-#[derive(Debug, Default)]
-struct Activity(watch::Sender<usize>);
+#[derive(Debug)]
+struct Activity(Arc<Progress>);
+
+#[derive(Debug)]
+struct Progress {
+    running: AtomicUsize,
+    /// When the connection began.
+    begun: Instant,
+    /// When the last request ended, in milliseconds after that.
+    ended: AtomicU64,
+}
 
 /// A request in progress; dropping it ends it.
 #[derive(Debug)]
-struct Running(watch::Sender<usize>);
+struct Running(Arc<Progress>);
 
 impl Activity {
-    fn begin(&self) -> Running {
-        self.0.send_modify(|count| *count += 1);
-        Running(self.0.clone())
+    fn new() -> Self {
+        Self(Arc::new(Progress {
+            running: AtomicUsize::new(0),
+            begun: Instant::now(),
+            ended: AtomicU64::new(0),
+        }))
     }
 
-    /// Waits until no request has been in progress for `limit`.
+    fn begin(&self) -> Running {
+        self.0.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(&self.0))
+    }
+
+    /// Waits until no request has been in progress for `limit`. Looks now and then rather than at each
+    /// request, of which there are many.
     async fn idle_for(&self, limit: Duration) {
-        let mut count = self.0.subscribe();
-        loop {
-            // The sender lives in `self`, so neither wait can fail.
-            let _ = count.wait_for(|running| *running == 0).await;
-            tokio::select! {
-                () = sleep(limit) => return,
-                _ = count.changed() => {}
-            }
+        let asked = Instant::now();
+        let mut wait = limit;
+        while !wait.is_zero() {
+            sleep(wait).await;
+            wait = self
+                .0
+                .idle_since()
+                .map_or(limit, |since| limit.saturating_sub(since.max(asked).elapsed()));
         }
+    }
+}
+
+impl Progress {
+    /// Since when no request has been in progress; `None` when one is.
+    fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.running.load(Ordering::Acquire) == 0;
+        is_idle.then(|| self.begun + Duration::from_millis(self.ended.load(Ordering::Relaxed)))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        let ended = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.ended.fetch_max(ended, Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -183,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_counts_only_while_nothing_runs() {
-        let activity = Activity::default();
+        let activity = Activity::new();
         let running = activity.begin();
         let limit = Duration::from_secs(10);
         let mut silence = pin!(activity.idle_for(limit));
@@ -192,7 +230,7 @@ mod tests {
             () = sleep(limit * 5) => {}
         }
         drop(running);
-        let before = tokio::time::Instant::now();
+        let before = Instant::now();
         silence.await;
         assert_eq!(before.elapsed(), limit);
     }

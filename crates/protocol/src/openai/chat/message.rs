@@ -57,43 +57,69 @@ const MOST_TOOL_CALLS: usize = 128;
 /// them as trees, which take many times the size of their text.
 pub(crate) const MOST_ARGUMENT_BYTES: usize = 1024 * 1024;
 
+/// The members of a message that are read.
+pub(super) const KNOWN: &[&str] = &[
+    "role",
+    "content",
+    "reasoning_content",
+    "tool_calls",
+    "tool_call_id",
+    "name",
+];
+
 /// Reads `messages`.
 pub(super) fn messages(at: Path<'_>, raw: &RawValue) -> Result<Vec<ChatMessage>, ApiError> {
-    let mut has_tool_call = false;
-    let (mut count, mut argument_bytes) = (0, 0);
-    let messages = list(at, raw, |item, raw| {
-        count += 1;
-        if count > MOST_MESSAGES {
-            return Err(at.fault("List should have at most 65536 items after validation"));
+    let mut conversation = Conversation::default();
+    list(at, raw, |item, raw| {
+        conversation.has_room(at)?;
+        conversation.add(&Object::read(item, raw, KNOWN)?)
+    })?;
+    conversation.end(at)
+}
+
+/// The messages of a request, read one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    messages: Vec<ChatMessage>,
+    has_tool_call: bool,
+    argument_bytes: usize,
+}
+
+impl Conversation {
+    /// Refuses one more message when there are enough.
+    pub(super) fn has_room(&self, at: Path<'_>) -> Result<(), ApiError> {
+        if self.messages.len() < MOST_MESSAGES {
+            return Ok(());
         }
-        let message = message(item, raw, &mut argument_bytes)?;
-        if message.role == Role::Tool && !has_tool_call {
+        Err(at.fault("List should have at most 65536 items after validation"))
+    }
+
+    /// Reads the next message.
+    pub(super) fn add(&mut self, object: &Object<'_, '_>) -> Result<(), ApiError> {
+        let message = message(object, &mut self.argument_bytes)?;
+        if message.role == Role::Tool && !self.has_tool_call {
             return Err(ApiError::invalid(
                 "\"messages\" in request are illegal: Message has tool role, but there was no previous assistant message with a tool call!..",
             ));
         }
-        has_tool_call |= !message.tool_calls.is_empty();
-        Ok(message)
-    })?;
-    if messages.is_empty() {
-        return Err(at.fault_with(
-            ErrorCode::MessageRequired,
-            "List should have at least 1 item after validation",
-        ));
+        self.has_tool_call |= !message.tool_calls.is_empty();
+        self.messages.push(message);
+        Ok(())
     }
-    Ok(messages)
+
+    /// All of them.
+    pub(super) fn end(self, at: Path<'_>) -> Result<Vec<ChatMessage>, ApiError> {
+        if self.messages.is_empty() {
+            return Err(at.fault_with(
+                ErrorCode::MessageRequired,
+                "List should have at least 1 item after validation",
+            ));
+        }
+        Ok(self.messages)
+    }
 }
 
-fn message(at: Path<'_>, raw: &RawValue, argument_bytes: &mut usize) -> Result<ChatMessage, ApiError> {
-    const KNOWN: &[&str] = &[
-        "role",
-        "content",
-        "reasoning_content",
-        "tool_calls",
-        "tool_call_id",
-        "name",
-    ];
-    let object = Object::read(at, raw, KNOWN)?;
+fn message(object: &Object<'_, '_>, argument_bytes: &mut usize) -> Result<ChatMessage, ApiError> {
     let role = object.optional("role", role)?.unwrap_or_default();
     let content = object.optional("content", content)?;
     let (content, media) = match (content, role) {

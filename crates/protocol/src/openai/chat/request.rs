@@ -4,13 +4,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use silica_types::MediaParts;
 
-use super::message::{ChatMessage, messages};
+use super::message::{self, ChatMessage, Conversation, messages};
 use super::tool::{ToolChoice, ToolDefinition, tool_choice, tools};
 use crate::parameters::{
     Lowest, ResponseFormat, TopK, choices, integer_within, logit_bias, max_tokens, model, response_format,
     seed, stop, stream_options, top_k, within,
 };
-use crate::reader::{Object, Path, boolean, string};
+use crate::reader::{ListMember, Object, Path, boolean, string};
 use crate::{ApiError, ErrorCode, ForwardableBody, MemberSpans, RequestBody};
 
 /// A chat request, read and checked. `None` and empty lists mean "not given"; the handler fills
@@ -108,21 +108,46 @@ impl RequestBody for ChatCompletionRequest {
 
 impl ForwardableBody for ChatCompletionRequest {
     fn from_json_with_spans(text: &str) -> Result<(Self, MemberSpans), ApiError> {
+        // Of a request with a fault, the reader that looks at one member after the other knows which is
+        // told.
+        if let Some(read) = Self::read_at_once(text) {
+            return Ok(read);
+        }
         let (body, spans) = Object::read_forwardable(text, KNOWN)?;
-        Ok((Self::read(&body)?, spans))
+        Ok((
+            Self::read(&body, |body| body.optional("messages", messages))?,
+            spans,
+        ))
     }
 }
 
 impl ChatCompletionRequest {
-    fn read(body: &Object<'_, '_>) -> Result<Self, ApiError> {
+    /// Reads a request whose messages are looked at where they stand, so that a long conversation is
+    /// passed over once. `None` when anything is wrong with it.
+    fn read_at_once(text: &str) -> Option<(Self, MemberSpans)> {
+        let mut conversation = Conversation::default();
+        let mut add = |message: &Object<'_, '_>| {
+            conversation.has_room(Path::Root)?;
+            conversation.add(message)
+        };
+        let list = ListMember::new("messages", message::KNOWN, &mut add);
+        let (body, spans) = Object::read_forwardable_at_once(text, KNOWN, list)?;
+        let messages = conversation.end(Path::Root).ok()?;
+        let read = Self::read(&body, |_| Ok(Some(messages))).ok()?;
+        Some((read, spans))
+    }
+
+    /// `messages` reads the conversation.
+    fn read<'a>(
+        body: &Object<'_, 'a>,
+        messages: impl FnOnce(&Object<'_, 'a>) -> Result<Option<Vec<ChatMessage>>, ApiError>,
+    ) -> Result<Self, ApiError> {
         let (prefix, suffix) = continuation(body)?;
         body.optional("stream_options", stream_options)?;
         let penalty = |at: Path<'_>, raw: &RawValue| within(at, raw, Lowest::From(-2.0), 2.0);
         Ok(Self {
             model: body.optional("model", model)?.ok_or(ErrorCode::ModelRequired)?,
-            messages: body
-                .optional("messages", messages)?
-                .ok_or(ErrorCode::MessageRequired)?,
+            messages: messages(body)?.ok_or(ErrorCode::MessageRequired)?,
             stream: body.optional("stream", boolean)?.unwrap_or(false),
             max_tokens: answer_length(body)?,
             stop: body.optional("stop", stop)?.unwrap_or_default(),
@@ -197,7 +222,55 @@ mod tests {
     use utoipa::PartialSchema as _;
 
     use super::super::ChatCompletionRequestSchema;
-    use super::KNOWN;
+    use super::*;
+
+    /// What the reader makes of a text that looks at one member after the other.
+    fn by_member(text: &str) -> Result<(ChatCompletionRequest, MemberSpans), ApiError> {
+        let (body, spans) = Object::read_forwardable(text, KNOWN)?;
+        let request = ChatCompletionRequest::read(&body, |body| body.optional("messages", messages))?;
+        Ok((request, spans))
+    }
+
+    #[test]
+    fn a_conversation_is_the_same_whether_it_is_read_where_it_stands_or_by_itself() {
+        let user = r#"{"role":"user","content":"a \"b\" \u00e9"}"#;
+        let parts = r#"{"content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"u"}}],"z":[[]]}"#;
+        let call = r#"{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}"#;
+        let result = r#"{"role":"tool","tool_call_id":"1","content":"7"}"#;
+        for (messages, is_good) in [
+            (format!("[{user}]"), true),
+            (format!("[ {user} , {parts} ]"), true),
+            (format!("[{user},{call},{result}]"), true),
+            (format!(r#"[{user}],"n":1"#), true),
+            // Those that the other reader has to judge.
+            (format!(r#"[{user}],"messages":[{parts}]"#), true),
+            (format!(r#"["x"],"messages":[{user}]"#), true),
+            ("[]".to_owned(), false),
+            ("null".to_owned(), false),
+            (user.to_owned(), false),
+            (format!("[{user},7]"), false),
+            (format!("[{result}]"), false),
+            (r#"[{"content":"\ud800"}]"#.to_owned(), false),
+            (format!(r#"[{user}],"n":0"#), false),
+            (format!(r#"[{user}],"N":1"#), false),
+            (format!(r#"[{user}],"n":1,"n":1"#), false),
+            (format!("[{user}"), false),
+        ] {
+            let text = format!(r#"{{"model":"m","messages":{messages}}}"#);
+            let expected = by_member(&text);
+            assert_eq!(expected.is_ok(), is_good, "{text}: {expected:?}");
+            assert_eq!(
+                ChatCompletionRequest::from_json_with_spans(&text),
+                expected,
+                "{text}"
+            );
+            if let Some(at_once) = ChatCompletionRequest::read_at_once(&text) {
+                assert_eq!(Ok(at_once), expected, "{text}");
+            }
+        }
+        let usual = format!(r#"{{"model":"m","messages":[{user},{call},{result}],"stream":true}}"#);
+        assert!(ChatCompletionRequest::read_at_once(&usual).is_some());
+    }
 
     #[test]
     fn the_documented_fields_are_the_ones_that_are_read() {
