@@ -21,12 +21,14 @@
 mod engine;
 mod error;
 mod gguf;
+mod inspect;
 mod options;
 mod text;
 
 pub use engine::CandleEngine;
 pub use error::{HeaderError, LoadError};
 pub use gguf::{GGUF_WEIGHTS, GgufError, GgufModel};
+pub use inspect::{FolderSummary, inspect};
 pub use options::{CandleOptions, Dtype};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};

@@ -13,6 +13,7 @@ mod answer;
 mod engine;
 mod error;
 mod folder;
+mod inspect;
 mod model;
 mod prompt;
 mod size;
@@ -24,3 +25,4 @@ mod vocabulary;
 
 pub use engine::TextEngine;
 pub use error::{TextError, UnsupportedDecoder};
+pub use inspect::{TextSummary, inspect};

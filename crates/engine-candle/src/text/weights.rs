@@ -3,6 +3,7 @@
 //! The files are read, not mapped: the tensors are converted or joined on the way in any case, and
 //! a file that is cut while it is mapped would kill the process.
 
+mod headers;
 mod read;
 
 use std::collections::{BTreeSet, HashMap};

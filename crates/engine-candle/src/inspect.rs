@@ -1,0 +1,49 @@
+//! Looks into a model folder without loading it: the configuration, and the headers of the weights.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+
+use crate::text::weights::Weights;
+use crate::{GGUF_WEIGHTS, GgufModel, LoadError, ModelConfig};
+
+/// What a model folder holds, as far as it can be told without reading the weights' values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FolderSummary {
+    /// From `config.json`.
+    pub config: ModelConfig,
+    /// Whether the weights are one GGUF file, and not safetensors.
+    pub is_gguf: bool,
+    /// The number format that most bytes of the weights have, such as `BF16` or `Q4_K`.
+    pub number_format: String,
+    /// How many numbers the weights are.
+    pub parameters: u64,
+}
+
+/// Reads `config.json` and the headers of the weights, and checks that these are whole and are the
+/// weights of that configuration. Takes time and memory in proportion to the headers only. Blocks.
+///
+/// # Errors
+/// Names the file and what is missing, truncated, malformed or not supported in it.
+pub fn inspect(folder: &Path) -> Result<FolderSummary, LoadError> {
+    let config = ModelConfig::read(folder)?;
+    let gguf = folder.join(GGUF_WEIGHTS);
+    if gguf.is_file() {
+        let model = GgufModel::open(&gguf)?;
+        return Ok(FolderSummary {
+            config,
+            is_gguf: true,
+            number_format: model.quantisation().to_owned(),
+            parameters: model.parameters(),
+        });
+    }
+    let weights = Weights::open(folder, DType::F32, Device::Cpu)?;
+    weights.check(&config)?;
+    let (number_format, parameters) = weights.sum()?;
+    Ok(FolderSummary {
+        config,
+        is_gguf: false,
+        number_format: number_format.to_owned(),
+        parameters,
+    })
+}
