@@ -9,8 +9,10 @@
 //!
 //! An engine that does not end at `max_tokens` is cut off at a stated ceiling (module `ceiling`).
 //!
-//! This crate never follows redirects, asks a proxy, or logs texts and keys. It never repeats a
-//! request of which a byte was written, because the engine may have worked on it: such a call fails.
+//! [`Fetcher`] downloads from addresses that users name, behind the same guard.
+//!
+//! Calls of engines never follow redirects, and nothing here asks a proxy, or logs texts and keys. A
+//! call of which a byte was written is never repeated, because the engine may have worked on it: it fails.
 //! A request that meets an idle connection which turns out to be closed, before any of it was
 //! written, goes to another connection.
 
@@ -24,6 +26,7 @@ mod endpoint;
 mod engine;
 mod error;
 mod estimate;
+mod fetch;
 mod forward;
 mod options;
 mod refusal;
@@ -37,4 +40,5 @@ mod wire;
 pub use authorities::Authorities;
 pub use engine::RemoteEngine;
 pub use error::{AddressError, OptionsError, RemoteError, TransferError};
+pub use fetch::{FetchError, FetchOptions, FetchRequest, FetchedBody, Fetcher};
 pub use options::RemoteOptions;

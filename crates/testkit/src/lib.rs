@@ -1,8 +1,9 @@
-//! Test support: databases per test, a running application, a scripted engine behind HTTP.
+//! Test support: databases per test, a running application, a scripted engine and a scripted hub behind HTTP.
 
 mod bench_mock;
 mod chaos;
 pub mod database;
+mod hub;
 mod ledger;
 mod own_postgres;
 mod postgres;
@@ -11,6 +12,7 @@ mod upstream;
 
 pub use bench_mock::BenchMock;
 pub use chaos::chaos_time;
+pub use hub::{HUB_COMMIT, HubFault, HubRequest, HubServer, ModelHub};
 pub use ledger::ledger_discrepancies;
 pub use own_postgres::OwnPostgres;
 pub use server::{Refused, ServerBuilder, Signal, Stopped, TestServer};

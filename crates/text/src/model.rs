@@ -117,6 +117,11 @@ impl TextModel {
         !self.stop_tokens.is_empty()
     }
 
+    /// Whether the model writes its reasoning between `<think>` and `</think>`.
+    pub(crate) const fn reasons(&self) -> bool {
+        self.thinks
+    }
+
     /// Whether the model's template and tokens provide for this.
     pub(crate) fn supports(&self, feature: Feature) -> bool {
         let mentions = |variable| {

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["silica-console-api"],
     &["silica-api"],
     &["silica-gateway"],
-    &["silica-platform"],
+    &["silica-platform", "silica-model-store"],
     &["silica-text", "silica-engine-candle", "silica-engine-remote"],
     &[
         "silica-storage",

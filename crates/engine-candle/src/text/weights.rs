@@ -5,6 +5,7 @@
 //! time, so a model is in memory once while it is loaded.
 
 mod gguf;
+mod headers;
 mod pack;
 mod placement;
 mod read;

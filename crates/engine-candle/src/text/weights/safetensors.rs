@@ -83,6 +83,34 @@ impl SafetensorsFiles {
         })
     }
 
+    /// The number format that most values have, and how many values there are.
+    ///
+    /// # Errors
+    /// Names the tensor that the index promises and its file lacks.
+    pub(super) fn sum(&self) -> Result<(&'static str, u64), LoadError> {
+        let mut values = [("F32", 0), ("BF16", 0), ("F16", 0), ("other", 0)];
+        for (name, position) in &self.routes {
+            let missing = || LoadError::MissingTensor {
+                path: self.index.clone(),
+                name: name.clone(),
+            };
+            let file = self.files.get(*position).ok_or_else(missing)?;
+            let info = file.metadata.info(name).ok_or_else(missing)?;
+            let place = match info.dtype {
+                FileDtype::F32 => 0,
+                FileDtype::BF16 => 1,
+                FileDtype::F16 => 2,
+                // Something that is no weight; what is one, was checked.
+                _ => 3,
+            };
+            let sizes = info.shape.iter().map(|size| *size as u64);
+            values[place].1 += sizes.fold(1, u64::saturating_mul);
+        }
+        let all = values.iter().map(|(_, count)| count).sum();
+        let most = values.into_iter().max_by_key(|(_, count)| *count);
+        Ok((most.map_or("none", |(format, _)| format), all))
+    }
+
     pub(super) fn locate(&self, name: &str, expected: Shape) -> Result<Located<'_>, LoadError> {
         let missing = |path: &Path| LoadError::MissingTensor {
             path: path.to_owned(),

@@ -1,0 +1,173 @@
+//! Models from this machine: a folder, or a GGUF file, copied into the store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use silica_engine_candle::{GGUF_WEIGHTS, GgufModel};
+
+use crate::add::{self, AddOptions};
+use crate::selection::{Selection, is_text, select};
+use crate::staging::Staging;
+use crate::{Manifest, ModelId, Origin, Step, Store, StoreError, WeightFormat, file_name, space};
+
+/// A file to copy, and its name in the model's folder.
+struct Copy {
+    from: PathBuf,
+    name: String,
+    size: u64,
+}
+
+impl Store {
+    /// Copies a model folder into the store: the files that a hub's repository would give, through
+    /// links. Blocks for as long as copying and checking take.
+    ///
+    /// # Errors
+    /// When the name is taken, the folder is no model that can be served, or the disk has no room.
+    /// Nothing is left then.
+    pub fn add_folder(
+        &self,
+        id: &ModelId,
+        folder: &Path,
+        options: &AddOptions<'_>,
+    ) -> Result<Manifest, StoreError> {
+        let what = folder.display().to_string();
+        let names = names_in(folder)?;
+        let unsuited = |problem| StoreError::Unsuited {
+            what: what.clone(),
+            problem,
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut selection = select(&names, options.file).map_err(unsuited)?;
+        if selection.format == WeightFormat::Gguf {
+            // What lies beside it is the person's own, and goes before what the file says.
+            let texts = names.iter().filter(|name| is_text(name));
+            selection.texts = texts.map(|name| (*name).to_owned()).collect();
+        }
+        let origin = Origin::Folder {
+            path: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+        };
+        self.add_copies(id, origin, copies(folder, selection)?, options)
+    }
+
+    /// Copies a GGUF file into the store and makes the text files of its folder. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::add_folder`].
+    pub fn add_gguf(
+        &self,
+        id: &ModelId,
+        file: &Path,
+        options: &AddOptions<'_>,
+    ) -> Result<Manifest, StoreError> {
+        // Refused before gigabytes are copied.
+        GgufModel::open(file).map_err(|source| StoreError::Weights {
+            id: id.clone(),
+            source,
+        })?;
+        let origin = Origin::Gguf {
+            path: file.canonicalize().unwrap_or_else(|_| file.to_owned()),
+        };
+        let copy = Copy::of(file.to_owned(), GGUF_WEIGHTS.to_owned())?;
+        self.add_copies(id, origin, vec![copy], options)
+    }
+
+    fn add_copies(
+        &self,
+        id: &ModelId,
+        origin: Origin,
+        files: Vec<Copy>,
+        options: &AddOptions<'_>,
+    ) -> Result<Manifest, StoreError> {
+        self.refuse_taken(id)?;
+        let staging = Staging::claim(self.root(), id)?;
+        let added = self.copy_all(&staging, &files, options).and_then(|()| {
+            self.refuse_taken(id)?;
+            add::finish(id, origin, &staging, options)
+        });
+        match added {
+            Ok(manifest) => {
+                staging.publish(&id.folder(self.root()))?;
+                Ok(manifest)
+            }
+            Err(error) => {
+                staging.discard()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn copy_all(
+        &self,
+        staging: &Staging,
+        files: &[Copy],
+        options: &AddOptions<'_>,
+    ) -> Result<(), StoreError> {
+        let bytes = files.iter().map(|file| file.size).sum();
+        options.check_size(bytes)?;
+        space::check(self.root(), bytes)?;
+        options.progress.tell(Step::Planned {
+            files: files.len(),
+            bytes,
+            kept: 0,
+        });
+        staging.begin_model()?;
+        for file in files {
+            let target = staging.model().join(&file.name);
+            let copied = fs::copy(&file.from, &target).map_err(|source| match fs::metadata(&file.from) {
+                Ok(_) => StoreError::write(&target, source),
+                Err(_) => StoreError::read(&file.from, source),
+            })?;
+            options.progress.tell(Step::Bytes(copied));
+            options.progress.tell(Step::Done(&file.name));
+        }
+        Ok(())
+    }
+}
+
+impl Copy {
+    fn of(from: PathBuf, name: String) -> Result<Self, StoreError> {
+        let metadata = fs::metadata(&from).map_err(|source| StoreError::read(&from, source))?;
+        Ok(Self {
+            size: metadata.len(),
+            from,
+            name,
+        })
+    }
+}
+
+fn copies(folder: &Path, selection: Selection) -> Result<Vec<Copy>, StoreError> {
+    let is_gguf = selection.format == WeightFormat::Gguf;
+    let texts = selection.texts.into_iter().map(|name| (name.clone(), name));
+    let weights = selection.weights.into_iter().map(|name| {
+        let target = if is_gguf {
+            GGUF_WEIGHTS.to_owned()
+        } else {
+            name.clone()
+        };
+        (name, target)
+    });
+    texts
+        .chain(weights)
+        .map(|(name, target)| Copy::of(folder.join(name), target))
+        .collect()
+}
+
+/// The names of a folder's files; those in folders below it are nobody's model.
+fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let failed = |source| StoreError::read(folder, source);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        // Through links: the cache of the hub's own client consists of them.
+        let is_file = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file());
+        if let Some(name) = entry
+            .file_name()
+            .to_str()
+            .filter(|name| is_file && file_name::check(name).is_ok())
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,245 @@
+//! Which files of a repository or a folder make a model.
+
+use crate::WeightFormat;
+
+/// Pickled weights, which run code when they are read.
+const PICKLES: [&str; 5] = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
+/// The most GGUF files that are named for a choice.
+const MOST_NAMED: usize = 20;
+
+/// The files that are taken, by their names in the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selection {
+    pub(crate) format: WeightFormat,
+    /// Configuration, tokenizer and templates. Small; fetched and checked before the weights.
+    pub(crate) texts: Vec<String>,
+    pub(crate) weights: Vec<String>,
+}
+
+/// Chooses among names. `wanted` is the one GGUF file that a person asked for.
+///
+/// # Errors
+/// What is wrong, as the rest of a sentence that begins with the source's name.
+pub(crate) fn select(names: &[&str], wanted: Option<&str>) -> Result<Selection, String> {
+    if let Some(wanted) = wanted {
+        return select_named(names, wanted);
+    }
+    let has = |name: &str| names.contains(&name);
+    let weights = safetensors(names);
+    if weights.is_empty() {
+        return select_only_gguf(names);
+    }
+    for needed in ["config.json", "tokenizer.json"] {
+        if !has(needed) {
+            return Err(format!("has no {needed}"));
+        }
+    }
+    let texts = names.iter().filter(|name| is_text(name));
+    Ok(Selection {
+        format: WeightFormat::Safetensors,
+        texts: texts.map(|name| (*name).to_owned()).collect(),
+        weights,
+    })
+}
+
+fn select_named(names: &[&str], wanted: &str) -> Result<Selection, String> {
+    if !is_gguf(wanted) {
+        return Err(format!(
+            "is not read for {wanted}: --file names a .gguf file; without it all safetensors are taken"
+        ));
+    }
+    if !names.contains(&wanted) {
+        return Err(format!("has no file {wanted}; {}", choice(names)));
+    }
+    gguf(wanted)
+}
+
+fn select_only_gguf(names: &[&str]) -> Result<Selection, String> {
+    let mut found = names.iter().filter(|name| is_gguf(name));
+    match (found.next(), found.next()) {
+        (Some(only), None) => gguf(only),
+        (Some(_), Some(_)) => Err(format!("has several GGUF files; {}", choice(names))),
+        (None, _) if names.iter().any(|name| PICKLES.iter().any(|end| name.ends_with(end))) => Err(
+            "has pickled weights only (.bin, .pt, ...), which run code when they are read; find its safetensors or GGUF"
+                .to_owned(),
+        ),
+        (None, _) => Err("has neither safetensors nor a GGUF file".to_owned()),
+    }
+}
+
+fn gguf(name: &str) -> Result<Selection, String> {
+    if is_split(name) {
+        return Err(format!(
+            "has {name} in several parts; only GGUF files in one part are read"
+        ));
+    }
+    Ok(Selection {
+        format: WeightFormat::Gguf,
+        texts: Vec::new(),
+        weights: vec![name.to_owned()],
+    })
+}
+
+/// Ends like `-00001-of-00003.gguf`.
+fn is_split(name: &str) -> bool {
+    let stem = name
+        .get(..name.len().saturating_sub(".gguf".len()))
+        .unwrap_or_default();
+    stem.rsplit_once("-of-").is_some_and(|(head, total)| {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number(total) && head.rsplit('-').next().is_some_and(is_number)
+    })
+}
+
+fn choice(names: &[&str]) -> String {
+    let found: Vec<&str> = names.iter().copied().filter(|name| is_gguf(name)).collect();
+    if found.is_empty() {
+        return "it has no GGUF file at all".to_owned();
+    }
+    let more = found.len().saturating_sub(MOST_NAMED);
+    let named = found[..found.len() - more].join(", ");
+    let rest = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    format!("choose one with --file: {named}{rest}")
+}
+
+/// The one file, else the index and the shards. Files beside them (adapters, a copy in one piece) are
+/// not what the engine reads.
+fn safetensors(names: &[&str]) -> Vec<String> {
+    if names.contains(&"model.safetensors") {
+        return vec!["model.safetensors".to_owned()];
+    }
+    const INDEX: &str = "model.safetensors.index.json";
+    if !names.contains(&INDEX) {
+        return Vec::new();
+    }
+    let is_shard = |name: &str| !name.contains('/') && name.ends_with(".safetensors");
+    let shards = names
+        .iter()
+        .filter(|name| is_shard(name) && name.starts_with("model-"));
+    let mut files = vec![INDEX.to_owned()];
+    files.extend(shards.map(|name| (*name).to_owned()));
+    files
+}
+
+/// Whether a file is one of the small ones that make a model folder: configuration, tokenizer, templates.
+pub(crate) fn is_text(name: &str) -> bool {
+    let is_json = name.ends_with(".json");
+    !name.contains('/')
+        && (matches!(
+            name,
+            "config.json" | "generation_config.json" | "special_tokens_map.json"
+        ) || (name.starts_with("tokenizer") && is_json)
+            || (name.starts_with("chat_template") && (is_json || name.ends_with(".jinja"))))
+}
+
+fn is_gguf(name: &str) -> bool {
+    name.len() > ".gguf".len()
+        && name
+            .get(name.len() - ".gguf".len()..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(".gguf"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXTS: [&str; 2] = ["config.json", "tokenizer.json"];
+
+    fn chosen(more: &[&str], wanted: Option<&str>) -> Result<(Vec<String>, Vec<String>), String> {
+        let names: Vec<&str> = TEXTS.iter().chain(more).copied().collect();
+        select(&names, wanted).map(|selection| (selection.texts, selection.weights))
+    }
+
+    #[test]
+    fn a_whole_model_is_its_texts_and_safetensors_and_nothing_else() {
+        let (texts, weights) = chosen(
+            &[
+                ".gitattributes",
+                "LICENSE",
+                "README.md",
+                "generation_config.json",
+                "tokenizer_config.json",
+                "chat_template.jinja",
+                "merges.txt",
+                "model.safetensors",
+                "model-00001-of-00002.safetensors",
+                "adapter_model.safetensors",
+                "onnx/model.safetensors",
+                "pytorch_model.bin",
+                "onnx/tokenizer.json",
+                "q8.gguf",
+            ],
+            None,
+        )
+        .unwrap();
+        assert_eq!(
+            texts,
+            [
+                "config.json",
+                "tokenizer.json",
+                "generation_config.json",
+                "tokenizer_config.json",
+                "chat_template.jinja"
+            ]
+        );
+        assert_eq!(weights, ["model.safetensors"]);
+    }
+
+    #[test]
+    fn shards_come_with_their_index() {
+        let (_, weights) = chosen(
+            &[
+                "model.safetensors.index.json",
+                "model-00002-of-00002.safetensors",
+                "model-00001-of-00002.safetensors",
+                "consolidated.safetensors",
+            ],
+            None,
+        )
+        .unwrap();
+        assert_eq!(weights.len(), 3);
+        assert!(!weights.contains(&"consolidated.safetensors".to_owned()));
+    }
+
+    #[test]
+    fn one_gguf_is_taken_and_of_several_the_one_that_was_asked_for() {
+        let (texts, weights) = select(&["README.md", "m-q8_0.gguf"], None)
+            .map(|selection| (selection.texts, selection.weights))
+            .unwrap();
+        assert_eq!(
+            (texts.len(), weights.as_slice()),
+            (0, ["m-q8_0.gguf".to_owned()].as_slice())
+        );
+        let several = ["a.gguf", "b/c.GGUF"];
+        let refused = select(&several, None).unwrap_err();
+        assert_eq!(
+            refused,
+            "has several GGUF files; choose one with --file: a.gguf, b/c.GGUF"
+        );
+        assert_eq!(select(&several, Some("b/c.GGUF")).unwrap().weights, ["b/c.GGUF"]);
+        assert!(
+            select(&several, Some("d.gguf"))
+                .unwrap_err()
+                .starts_with("has no file d.gguf; ")
+        );
+        assert!(select(&several, Some("config.json")).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_told_before_anything_is_fetched() {
+        for (more, told) in [
+            (&["pytorch_model.bin"][..], "pickled"),
+            (&["README.md"], "neither safetensors nor"),
+            (&["m-00001-of-00003.gguf"], "several parts"),
+        ] {
+            let refused = chosen(more, None).unwrap_err();
+            assert!(refused.contains(told), "{refused}");
+        }
+        let refused = select(&["model.safetensors", "config.json"], None).unwrap_err();
+        assert_eq!(refused, "has no tokenizer.json");
+    }
+}

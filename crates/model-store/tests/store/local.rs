@@ -1,0 +1,150 @@
+//! Models from this machine, and what becomes of models in the store.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use silica_model_store::{MANIFEST, Origin, Silent, StoreError, WeightFormat};
+use silica_testkit::HubFault;
+
+use crate::support::{REPO, Shop, adding, gguf, hub_with_tiny_chat, id, options, tiny_chat, told};
+
+#[test]
+fn folder_is_copied_through_its_links() {
+    let shop = Shop::new();
+    // As in the cache of the hub's own client: names that are links to content elsewhere.
+    let linked = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(tiny_chat()).unwrap() {
+        let path = entry.unwrap().path().canonicalize().unwrap();
+        symlink(&path, linked.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let name = id("local/tiny");
+    let manifest = shop
+        .store
+        .add_folder(&name, linked.path(), &adding(&Silent))
+        .unwrap();
+    assert!(matches!(&manifest.origin, Origin::Folder { path } if path.is_absolute()));
+    assert_eq!(
+        manifest.files.len(),
+        5,
+        "model.toml is none of the engine's files"
+    );
+    let weights = shop.store.folder(&name).join("model.safetensors");
+    assert!(!weights.is_symlink());
+    assert_eq!(
+        fs::metadata(weights).unwrap().len(),
+        fs::metadata(tiny_chat().join("model.safetensors")).unwrap().len()
+    );
+    assert_eq!(shop.store.find(&name).unwrap(), manifest);
+}
+
+#[test]
+fn gguf_file_becomes_a_folder_and_one_in_a_folder_keeps_its_texts() {
+    let shop = Shop::new();
+    let manifest = shop
+        .store
+        .add_gguf(&id("local/a"), &gguf(), &adding(&Silent))
+        .unwrap();
+    assert_eq!(manifest.facts.format, WeightFormat::Gguf);
+    let made = shop.store.folder(&id("local/a"));
+    assert!(made.join("tokenizer.json").is_file() && made.join("model.gguf").is_file());
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(gguf(), folder.path().join("any-name.gguf")).unwrap();
+    let mut own: serde_json::Value =
+        serde_json::from_slice(&fs::read(made.join("tokenizer_config.json")).unwrap()).unwrap();
+    own["chat_template"] = "{{ messages[0].content }}".into();
+    fs::write(folder.path().join("tokenizer_config.json"), own.to_string()).unwrap();
+    let manifest = shop
+        .store
+        .add_folder(&id("local/b"), folder.path(), &adding(&Silent))
+        .unwrap();
+    assert_eq!(manifest.facts.format, WeightFormat::Gguf);
+    let kept = fs::read_to_string(shop.store.folder(&id("local/b")).join("tokenizer_config.json"));
+    assert_eq!(kept.unwrap(), own.to_string());
+}
+
+#[test]
+fn what_is_no_model_is_refused_and_nothing_is_left() {
+    let shop = Shop::new();
+    let folder = tempfile::tempdir().unwrap();
+    let refused = shop
+        .store
+        .add_folder(&id("local/empty"), folder.path(), &adding(&Silent))
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("neither safetensors nor"),
+        "{refused}"
+    );
+    let broken = folder.path().join("broken.gguf");
+    let content = fs::read(gguf()).unwrap();
+    fs::write(&broken, &content[..content.len() / 2]).unwrap();
+    for refused in [
+        shop.store
+            .add_gguf(&id("local/broken"), &broken, &adding(&Silent)),
+        shop.store
+            .add_folder(&id("local/broken"), folder.path(), &adding(&Silent)),
+    ] {
+        let told = told(&refused.unwrap_err());
+        assert!(told.contains(".gguf") && told.contains("ends at"), "{told}");
+    }
+    let mut small = adding(&Silent);
+    small.max_bytes = 1;
+    let refused = shop
+        .store
+        .add_folder(&id("local/t"), &tiny_chat(), &small)
+        .unwrap_err();
+    assert!(matches!(refused, StoreError::TooLarge { .. }), "{refused}");
+    assert!(shop.is_empty());
+}
+
+#[test]
+fn damage_in_the_store_is_found_and_a_removed_model_leaves_no_folders() {
+    let shop = Shop::new();
+    let name = id("org/team/tiny");
+    let manifest = shop
+        .store
+        .add_folder(&name, &tiny_chat(), &adding(&Silent))
+        .unwrap();
+    let folder = shop.store.folder(&name);
+    let mut config = fs::read(folder.join("config.json")).unwrap();
+    config[0] = b' ';
+    fs::write(folder.join("config.json"), config).unwrap();
+    fs::remove_file(folder.join("generation_config.json")).unwrap();
+    let damaged = shop.store.verify(&manifest);
+    let named: Vec<&str> = damaged.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(named, ["config.json", "generation_config.json"]);
+    shop.store.remove(&name).unwrap();
+    assert!(shop.is_empty(), "{:?}", shop.content());
+    let gone = shop.store.remove(&name).unwrap_err();
+    assert!(matches!(gone, StoreError::NotFound { .. }), "{gone}");
+    assert!(matches!(shop.store.find(&name), Err(StoreError::NotFound { .. })));
+}
+
+#[test]
+fn manifest_of_a_later_version_is_named() {
+    let shop = Shop::new();
+    let name = id("local/tiny");
+    shop.store
+        .add_folder(&name, &tiny_chat(), &adding(&Silent))
+        .unwrap();
+    let path = shop.store.folder(&name).join(MANIFEST);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
+    let refused = shop.store.list().unwrap_err().to_string();
+    assert!(
+        refused.contains(MANIFEST) && refused.contains("version 2"),
+        "{refused}"
+    );
+    shop.store.remove(&name).unwrap();
+}
+
+#[tokio::test]
+async fn removing_takes_what_an_unfinished_add_has_left() {
+    let hub = hub_with_tiny_chat().await;
+    let shop = Shop::new();
+    hub.fault("model.safetensors", HubFault::Damage);
+    shop.add(options(&hub.hugging_face())).await.unwrap_err();
+    assert!(!shop.is_empty(), "the other files are kept");
+    shop.store.remove(&id(REPO)).unwrap();
+    assert!(shop.is_empty(), "{:?}", shop.content());
+}
