@@ -258,7 +258,7 @@ fn watched() -> impl Sized {
 }
 
 /// Everything that a call allocates on its way in and out is known. Who makes it more has to say why, and
-/// who makes it less may lower the bound.
+/// who makes it less may lower the bound. 113 when this was written.
 #[tokio::test]
 async fn a_forwarded_chat_allocates_no_more_than_it_did() {
     let _watched = watched();
@@ -269,10 +269,10 @@ async fn a_forwarded_chat_allocates_no_more_than_it_did() {
     let (router, key, _folder) = house(serve(answer)).await;
     let body = r#"{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Tell me about the quick brown fox."}],"max_tokens":64,"temperature":0.7}"#;
     let counted = allocations(&router, &key, body).await;
-    assert!(counted <= 200, "{counted} allocations a call");
+    assert!(counted <= 120, "{counted} allocations a call");
 }
 
-/// Streams are many, and most of them wait.
+/// Streams are many, and most of them wait. 6.4 KB when this was written, in a debug build.
 #[tokio::test]
 async fn an_open_stream_that_waits_holds_no_more_than_it_did() {
     const STREAMS: usize = 40;
@@ -306,5 +306,5 @@ async fn an_open_stream_that_waits_holds_no_more_than_it_did() {
     // Lets what watches them begin to wait.
     tokio::task::yield_now().await;
     let held = (HELD.get() - before).cast_unsigned() / STREAMS;
-    assert!(held <= 16 * 1024, "{held} bytes a stream");
+    assert!(held <= 8 * 1024, "{held} bytes a stream");
 }
