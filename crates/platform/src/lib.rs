@@ -22,7 +22,8 @@ pub use metering::{CallFacts, Entry, Meter, MeterOptions, Refusal, Reservation, 
 pub use operations::{
     AccountChanges, AppliedCatalogue, Bill, BillGrouping, BillRange, BillSubject, CatalogueEntry,
     CatalogueFault, CheckedCatalogue, CreatedKey, FirstOperatorError, KeyChanges, NewAccount, NewCatalogue,
-    NewCredit, NewDeployment, NewKey, NewModel, NewPrice, NewReplica, check_catalogue, level_in_force,
+    NewCredit, NewDeployment, NewKey, NewModel, NewPrice, NewReplica, check_catalogue, deployed_folders,
+    level_in_force,
 };
 pub use platform::{Caller, Platform, PlatformOptions};
 pub use sealing::{

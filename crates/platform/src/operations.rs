@@ -16,7 +16,7 @@ pub use catalogue_file::{
     AppliedCatalogue, CatalogueEntry, CatalogueFault, CheckedCatalogue, NewCatalogue, check_catalogue,
 };
 pub use credits::NewCredit;
-pub use deployments::{NewDeployment, NewReplica};
+pub use deployments::{NewDeployment, NewReplica, deployed_folders};
 pub use first_operator::FirstOperatorError;
 pub use keys::{CreatedKey, KeyChanges, NewKey};
 pub use models::NewModel;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchCommand;
 use crate::config::Overrides;
+use crate::models::ModelsArguments;
 
 /// An open, self-hosted model platform in one binary.
 #[derive(Debug, Parser)]
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Journal(JournalArguments),
     /// Look after the master key, which seals upstream keys in the database.
     Secrets(SecretsArguments),
+    /// Add models to the data folder (from a hub, a folder or a file), list, show, serve and remove them.
+    Models(ModelsArguments),
     /// Measure a running server.
     Bench(BenchArguments),
 }

@@ -77,7 +77,7 @@ pub(crate) struct Config {
     pub(crate) billing: BillingConfig,
     /// Rate limits.
     pub(crate) limits: LimitsConfig,
-    /// Models that ship with Silica, and what to do when one cannot be loaded.
+    /// Models that ship with Silica, what to do when one cannot be loaded, and the store of `silica models`.
     pub(crate) models: ModelsConfig,
     /// Models and deployments from a file, beside those of the operator API.
     pub(crate) catalogue: CatalogueConfig,
@@ -112,6 +112,7 @@ impl Config {
         self.journal.validate()?;
         self.billing.validate()?;
         self.limits.validate()?;
+        self.models.validate()?;
         self.engine.validate()?;
         self.gateway.validate()?;
         self.cors.validate()?;

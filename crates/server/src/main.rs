@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod journal;
 mod logging;
+mod models;
 mod otlp;
 mod secrets;
 mod serve;
@@ -41,6 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(arguments) => config::run(&arguments, &environment),
         Command::Journal(arguments) => journal::run(&arguments.command),
         Command::Secrets(arguments) => secrets::run(&arguments.command, &environment),
+        Command::Models(arguments) => models::run(&arguments.command, &environment),
         Command::Bench(arguments) => bench::run(arguments.command, &environment),
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use silica_storage::{Deployment, RoutingPolicy, Scope, deployments};
+use silica_storage::{Deployment, RoutingPolicy, Scope, Storage, deployments};
 use silica_types::Secret;
 
 use super::catalogue_file::refuse_managed_deployment;
@@ -66,6 +66,20 @@ pub struct NewReplica {
     pub first_token_timeout_ms: Option<u32>,
     /// The longest silence between two frames, in milliseconds; `None` is the default.
     pub stall_timeout_ms: Option<u32>,
+}
+
+/// The folders that embedded engines are served from, each with its deployment's name. Reads the
+/// database alone: keys stay sealed, and nothing is changed.
+///
+/// # Errors
+/// [`PlatformError::Storage`].
+pub async fn deployed_folders(storage: &Storage) -> Result<Vec<(String, PathBuf)>, PlatformError> {
+    let mut folders = Vec::new();
+    for deployment in deployments::list(storage).await? {
+        let paths = deployment.replicas.into_iter().filter_map(|replica| replica.path);
+        folders.extend(paths.map(|path| (deployment.name.clone(), path)));
+    }
+    Ok(folders)
 }
 
 impl Platform {

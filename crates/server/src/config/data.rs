@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DataConfig {
     /// The data folder, made when it is missing: the SQLite database, the usage
-    /// journal, `admin.key` and `addresses.json`. Relative to the working folder.
+    /// journal, models that were added, `admin.key` and `addresses.json`. Relative to the working folder.
     pub(crate) dir: PathBuf,
 }
 

@@ -7,6 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use silica_platform::DatabaseUrl;
 
+/// The database of a data folder.
+const FILE: &str = "silica.db";
+
 /// The database.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -22,8 +25,13 @@ impl DatabaseConfig {
     pub(crate) fn url(&self, data: &Path) -> DatabaseUrl {
         match &self.url {
             Some(ConfiguredUrl(url)) => url.clone(),
-            None => DatabaseUrl::sqlite(data.join("silica.db")),
+            None => DatabaseUrl::sqlite(data.join(FILE)),
         }
+    }
+
+    /// Whether there can be something in it: a database of the data folder is made by the first start.
+    pub(crate) fn exists(&self, data: &Path) -> bool {
+        self.url.is_some() || data.join(FILE).exists()
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) fn reference() -> String {
          - `{MASTER_KEY}`: the master key that seals upstream keys in the database, 32 bytes in base64 or hexadecimal. Several, parted by \
          commas: the first seals, all open. Unset, a key is made by the first start and kept in `master-key` in the data folder, readable by \
          its owner only. Servers on one database need the same.\n\
-         - `{NEW_MASTER_KEY}`: the key that `silica secrets rotate` puts in its place; needed when `{MASTER_KEY}` is set.\n"
+         - `{NEW_MASTER_KEY}`: the key that `silica secrets rotate` puts in its place; needed when `{MASTER_KEY}` is set.\n\
+         - `HF_TOKEN`, `MODELSCOPE_API_TOKEN`: the tokens that `silica models add` shows to the hub that speaks as Hugging Face's or \
+         ModelScope's.\n"
     );
     page
 }

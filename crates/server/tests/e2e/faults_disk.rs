@@ -1,9 +1,5 @@
 //! A disk that fills up under a running server: a real small file system, not a mock.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -11,85 +7,26 @@ use reqwest::StatusCode;
 use serde_json::json;
 use silica_testkit::{ServerBuilder, TestServer, Upstream, UpstreamOutcome, UpstreamScript};
 
+use crate::small_disk::{SmallDisk, on_a_small_disk};
 use crate::support::bare;
 use crate::till::{
     CALL_COST, Customer, PAID, booked, complete, complete_many, credit, customer, logged, open_shop,
     own_balance, refusal, script, send,
 };
 
-/// Tells the child where its small file system is; the scenarios do nothing without it.
-const PLACE: &str = "SILICA_E2E_SMALL_DISK";
+/// The size of the disk, in MiB.
+const SIZE: u32 = 24;
 /// How long the server may take to notice that its disk has or has not room.
 const NOTICED: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_full_data_folder_stops_admission_and_loses_nothing() {
-    on_a_small_disk("faults_disk::scenario_data_folder");
+    on_a_small_disk("faults_disk::scenario_data_folder", SIZE);
 }
 
 #[test]
 fn a_full_database_disk_makes_settled_calls_wait() {
-    on_a_small_disk("faults_disk::scenario_database");
-}
-
-/// Runs a scenario in a child with a mount namespace of its own and a tmpfs of 24 MiB in it.
-fn on_a_small_disk(scenario: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let script = r#"mount -t tmpfs -o size=24m none "$0" && exec "$@""#;
-    let unshared = || {
-        let mut command = Command::new("unshare");
-        command.args(["-rm", "sh", "-c", script]).arg(folder.path());
-        command
-    };
-    match unshared().arg("true").output() {
-        Ok(output) if output.status.success() => {}
-        refused => {
-            let _told = writeln!(
-                std::io::stderr(),
-                "SKIPPED: THE FULL DISK WAS NOT TESTED, the kernel gives no small file system: {refused:?}"
-            );
-            return;
-        }
-    }
-    let status = unshared()
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", scenario, "--nocapture"])
-        .env(PLACE, folder.path())
-        .status()
-        .unwrap();
-    assert!(status.success(), "{scenario}: {status}");
-}
-
-struct SmallDisk {
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    fn given() -> Option<Self> {
-        let folder = PathBuf::from(std::env::var_os(PLACE)?);
-        Some(Self { folder })
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.folder.join("ballast")
-    }
-
-    /// Takes the last byte.
-    fn fill(&self) {
-        let mut file = File::create(self.ballast()).unwrap();
-        let mut size = 64 << 10;
-        while size > 0 {
-            match file.write(&vec![1; size]) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => size /= 2,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.ballast()).unwrap();
-    }
+    on_a_small_disk("faults_disk::scenario_database", SIZE);
 }
 
 /// A server whose journal keeps little in reserve, so that a small disk is large enough for it.
