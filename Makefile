@@ -10,7 +10,7 @@ SILICA_DEBUG := $(TARGET)/debug/silica
 # How long `make chaos` lets clients call, in seconds, for each database.
 CHAOS_SECONDS ?= 600
 
-.PHONY: help run build test check fmt lint test-rust test-sdk doc tidy deny bench bench-gateway chaos
+.PHONY: help run build test check fmt lint test-rust test-sdk doc tidy deny bench bench-engine bench-responsive bench-gateway chaos
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,12 @@ chaos: ## The money test for CHAOS_SECONDS (600) on each database: faults, disco
 
 bench: ## Time to first token and throughput of the embedded engine (minutes)
 	bench/run.sh
+
+bench-engine: ## The embedded engine beside llama.cpp on the same files (ten minutes, and as long to build llama.cpp)
+	bench/engine/run.py $(BENCH_ENGINE)
+
+bench-responsive: ## Does a busy embedded engine delay the rest of the server? (two minutes)
+	bench/responsive.py $(BENCH_RESPONSIVE)
 
 bench-gateway: ## CPU, latency and memory of the gateway beside nginx and peers (half an hour)
 	bench/gateway/run.py $(BENCH_GATEWAY)

@@ -2,9 +2,7 @@
 """Measures Silica as a gateway beside nginx and beside peers; see bench/README.md for the method."""
 
 import argparse
-import datetime
 import os
-import platform
 import random
 import resource
 import shlex
@@ -14,14 +12,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
 import measure
+import report
 import table
 from load import Wrong
 from silica import Silica
 from targets import VENV, Direct, LiteLlm, Missing, Nginx, VllmRouter, start_mock
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 
 EXAMPLES = """\
 The machine should do nothing else: a load before the run is told in the report. Examples:
@@ -119,24 +119,11 @@ def choose(arguments, silica, mock):
     return [target for target in targets if target.name in versions], versions, missing
 
 
-def output_of(*command):
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def about(versions, seed):
     """One paragraph: when, where, what."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    processor = models[0].partition(":")[2].strip() if models else platform.machine()
-    commit = output_of("git", "rev-parse", "--short", "HEAD")
-    if output_of("git", "status", "--porcelain", "--untracked-files=no"):
-        commit += " with local changes"
     known = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     command = shlex.join(["bench/gateway/run.py", *sys.argv[1:]])
-    return (
-        f"Measured on {datetime.date.today()} on {os.cpu_count()} cores of an {processor} (Linux {platform.release()}, "
-        f"load before the run {os.getloadavg()[0]:.1f}), commit {commit}, with `{command}` (order of seed {seed}). "
-        f"Beside Silica: {known}."
-    )
+    return f"{report.heading(command)} (order of seed {seed}). Beside Silica: {known}."
 
 
 class Run:
@@ -227,10 +214,10 @@ def main():
         finally:
             mock.stop()
     shown = [Direct(mock_binary), *targets]
-    report = table.render(heading, rounds, memory, split, shown, missing)
-    print(report)
+    text = table.render(heading, rounds, memory, split, shown, missing)
+    print(text)
     if arguments.write:
-        table.write_between_markers(HERE.parent / "README.md", report)
+        report.write_between_markers("bench-gateway", text)
 
 
 if __name__ == "__main__":

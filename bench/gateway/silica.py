@@ -43,13 +43,18 @@ class Silica:
     def version(self):
         return ""
 
+    def environment(self):
+        """Settings beside the addresses."""
+        return {}
+
     def start(self, folder, upstream_port):
-        (folder / "models").mkdir(parents=True)
+        (folder / "models").mkdir(parents=True, exist_ok=True)
         port, self.admin_port = free_port(), free_port()
+        environment = {"SILICA__ADMIN__LISTEN": f"127.0.0.1:{self.admin_port}", "SILICA__MODELS__DIR": "models"}
         self.process = Process(
             folder,
             [self.binary, "serve", "--data", "data", "--listen", f"127.0.0.1:{port}"],
-            {"SILICA__ADMIN__LISTEN": f"127.0.0.1:{self.admin_port}", "SILICA__MODELS__DIR": "models"},
+            environment | self.environment(),
         )
         self.process.wait_until(lambda: "Silica is ready on" in self.process.log.read_text(errors="replace"))
         self.admin_key = (folder / "data" / "admin.key").read_text().strip()
@@ -66,7 +71,7 @@ class Silica:
         """What the account has left, once it has stopped changing."""
         before = None
         while True:
-            now = decimal.Decimal(self._admin("GET", f"/accounts/{self.account}")["total_balance"])
+            now = decimal.Decimal(self.admin("GET", f"/accounts/{self.account}")["total_balance"])
             if now == before:
                 return now
             before = now
@@ -74,9 +79,9 @@ class Silica:
 
     def _deploy(self, upstream_port):
         chat = {"type": "text", "sub_type": "chat"}
-        self._admin("PUT", "/models", chat | {"id": "mock", "price": PRICE, "limits": LIMITS})
-        self._admin("PUT", "/models", chat | {"id": "limited", "limits": LIMITS})
-        self._admin("PUT", "/models", chat | {"id": "free", "limits": NO_LIMITS})
+        self.admin("PUT", "/models", chat | {"id": "mock", "price": PRICE, "limits": LIMITS})
+        self.admin("PUT", "/models", chat | {"id": "limited", "limits": LIMITS})
+        self.admin("PUT", "/models", chat | {"id": "free", "limits": NO_LIMITS})
         replica = {
             "engine": "openai",
             "url": f"http://127.0.0.1:{upstream_port}/v1",
@@ -84,18 +89,18 @@ class Silica:
             "allow_private": True,
         }
         deployment = {"name": "mock", "models": ["mock", "limited", "free"], "replicas": [replica]}
-        self._admin("PUT", "/deployments", deployment)
+        self.admin("PUT", "/deployments", deployment)
 
     def _open_account(self):
         person = {"email": "bench@example.com", "name": "bench"}
-        self.account = self._admin("POST", "/accounts", person)["id"]
-        self._admin("PATCH", f"/accounts/{self.account}", {"verified": True})
+        self.account = self.admin("POST", "/accounts", person)["id"]
+        self.admin("PATCH", f"/accounts/{self.account}", {"verified": True})
         keys = f"/accounts/{self.account}/keys"
-        self.key = self._admin("POST", keys, {"description": "limited", "limits": KEY_LIMITS})["key"]
-        self.free_key = self._admin("POST", keys, {"description": "free"})["key"]
+        self.key = self.admin("POST", keys, {"description": "limited", "limits": KEY_LIMITS})["key"]
+        self.free_key = self.admin("POST", keys, {"description": "free"})["key"]
         for bucket in ("gift", "charge"):
             credit = {"bucket": bucket, "amount": "100000"}
-            self._admin("POST", f"/accounts/{self.account}/credits", credit)
+            self.admin("POST", f"/accounts/{self.account}/credits", credit)
 
     def _wait_until_in_force(self, endpoint):
         end = time.monotonic() + 5
@@ -109,7 +114,8 @@ class Silica:
                     raise RuntimeError(f"silica: {error}") from error
             time.sleep(0.1)
 
-    def _admin(self, method, path, body=None):
+    def admin(self, method, path, body=None):
+        """Calls the operator's API. Raises RuntimeError with what it said when it refuses."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.admin_port}/admin/v1{path}",
             method=method,

@@ -89,11 +89,11 @@ class Process:
             self.child.wait()
 
 
-def start_mock(binary, folder, gap_milliseconds=0):
+def start_mock(binary, folder, gap_milliseconds=0, chunks=50):
     """Starts the upstream. Returns its process and port."""
     folder.mkdir()
     port = free_port()
-    process = Process(folder, [binary, f"127.0.0.1:{port}", 50, gap_milliseconds])
+    process = Process(folder, [binary, f"127.0.0.1:{port}", chunks, gap_milliseconds])
     process.wait_until(lambda: fetch(f"http://127.0.0.1:{port}/health") == 200)
     return process, port
 

@@ -35,12 +35,11 @@ pub fn inspect(folder: &Path) -> Result<FolderSummary, LoadError> {
     weights.check(&config)?;
     let safetensors = weights.sum()?;
     let is_gguf = safetensors.is_none();
-    let (number_format, parameters) = match safetensors {
-        Some((format, values)) => (format.to_owned(), values),
-        None => {
-            let model = GgufModel::open(&folder.join(GGUF_WEIGHTS))?;
-            (model.quantisation().to_owned(), model.parameters())
-        }
+    let (number_format, parameters) = if let Some((format, values)) = safetensors {
+        (format.to_owned(), values)
+    } else {
+        let model = GgufModel::open(&folder.join(GGUF_WEIGHTS))?;
+        (model.quantisation().to_owned(), model.parameters())
     };
     Ok(FolderSummary {
         config,

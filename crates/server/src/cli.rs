@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Secrets(SecretsArguments),
     /// Add models to the data folder (from a hub, a folder or a file), list, show, serve and remove them.
     Models(ModelsArguments),
-    /// Measure a running server.
+    /// Measure a running server or an embedded engine.
     Bench(BenchArguments),
 }
 

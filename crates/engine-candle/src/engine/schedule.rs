@@ -1,8 +1,9 @@
 //! What is computed in the next step, and who gets the blocks for it.
 //!
-//! Every sequence that is generating gets its next token in every step. Beside them a step holds
-//! at most [`PROMPT_BESIDE`] tokens of prompts, so a running stream waits for no more than that
-//! between two tokens, however long the prompts are that come in. Half of it goes to the prompt
+//! Every sequence that is generating gets its next token in every step: prompts that come in delay
+//! it by no step, however long and many they are. Beside them a step holds at most
+//! [`PROMPT_BESIDE`] tokens of all prompts together, so a running stream waits for no more than
+//! that between two tokens. Half of it goes to the prompt
 //! that comes first in order, the rest to those that need least, so a short prompt does not wait
 //! for a long one and a long one is never starved by short ones.
 //!

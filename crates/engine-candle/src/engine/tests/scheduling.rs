@@ -172,6 +172,35 @@ fn a_long_prompt_delays_no_token_of_a_running_stream() {
 }
 
 #[test]
+fn several_long_prompts_together_delay_no_token_of_any_running_stream() {
+    let harness = start(6, 8);
+    let streams = [0, 4, 5].map(|token| {
+        let mut forever = request(&[token], 400);
+        forever.stop_tokens = Vec::new();
+        harness.engine.generate(forever).unwrap()
+    });
+    harness.next_call();
+    let long = [1, 2, 3].map(|token| harness.generate(&vec![token; 4000], 1));
+    harness.gate.open(usize::MAX / 2);
+    let mut computed = 0;
+    while computed < 3 * 4000 {
+        let call = harness.next_call();
+        let (running, prompts) = call.split_at(streams.len());
+        assert!(
+            running.iter().all(|tokens| tokens.len() == 1),
+            "every stream gets a token in every step"
+        );
+        let beside: usize = prompts.iter().map(Vec::len).sum();
+        assert!(beside <= 64, "beside {beside} tokens of all prompts");
+        computed += beside;
+    }
+    drop(streams);
+    for (prompt, next) in long.into_iter().zip(2..) {
+        assert_eq!(events(prompt), answer(&[next], StopCause::Length));
+    }
+}
+
+#[test]
 fn a_short_prompt_does_not_wait_for_a_long_one() {
     let harness = start(2, 8);
     let _long = harness.generate(&vec![1; 4000], 1);

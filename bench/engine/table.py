@@ -1,0 +1,91 @@
+"""The results as Markdown."""
+
+from report import NOTHING, markdown, median, number, spread
+
+OURS, THEIRS = "silica", "llama.cpp"
+FIGURES = (("prefill", "prefill"), ("decode", "decode"), ("batch", "sequences at once"))
+
+
+def _figures(rounds, key, name):
+    """A figure of one turn in every round, None where the turn is missing or failed."""
+    return [(one.get(key) or {}).get(name) for one in rounds]
+
+
+def _ratios(rounds, ours, theirs, name):
+    pairs = zip(_figures(rounds, ours, name), _figures(rounds, theirs, name))
+    return [our / their if our and their else None for our, their in pairs]
+
+
+def _speed(results, threads):
+    rows = []
+    for name, rounds in results.items():
+        ours, theirs = (OURS, threads), (THEIRS, threads)
+        row = [f"{name}, {threads} threads" if threads > 1 else f"{name}, 1 thread"]
+        for figure, _ in FIGURES:
+            ratio = median(_ratios(rounds, ours, theirs, figure))
+            row += [
+                spread(_figures(rounds, ours, figure), 1),
+                spread(_figures(rounds, theirs, figure), 1),
+                NOTHING if ratio is None else f"**{ratio:.2f}**",
+            ]
+        if any(cell != NOTHING for cell in row[1:]):
+            rows.append(row)
+    return rows
+
+
+def _memory(results, threads):
+    rows = []
+    for name, rounds in results.items():
+        row = [name]
+        for engine in (OURS, THEIRS):
+            for figure, digits in (("load_s", 2), ("resident_mb", 0), ("peak_mb", 0)):
+                row.append(number(median(_figures(rounds, (engine, threads), figure)), digits))
+        rows.append(row)
+    return rows
+
+
+def _prefix(prefix):
+    rows = []
+    for name, found in prefix.items():
+        cold, shared = found["first_token_cold_ms"], found["first_token_shared_ms"]
+        gains = [before / after for before, after in zip(cold, shared)]
+        cached = number(median(found["cached_tokens"]))
+        rows.append([name, spread(cold, 1), spread(shared, 1), f"**{number(median(gains), 1)}**", cached])
+    return rows
+
+
+def _distance(distances):
+    rows = []
+    for (name, engine), found in distances.items():
+        row = [f"{name}, {engine}", f"{found['mean']:.1e}", f"{found['most']:.1e}", f"{found['same']:.0%}"]
+        rows.append(row)
+    return rows
+
+
+def render(about, settings, results, prefix, distances, faults):
+    """The whole report.
+
+    `results` has for each format what each turn of each round measured, by engine and threads.
+    """
+    speed_header = ["weights"]
+    for _, title in FIGURES:
+        speed_header += [f"{title}, Silica", "llama.cpp", "×"]
+    speeds = [row for threads in settings.threads for row in _speed(results, threads)]
+    parts = [about, f"**Tokens per second** ({settings.words()})", markdown(speed_header, speeds)]
+    memory_header = [
+        "weights", "Silica: load, s", "loaded, MB", "peak, MB", "llama.cpp: load, s", "loaded, MB", "peak, MB",
+    ]
+    parts += ["**Load and resident memory**", markdown(memory_header, _memory(results, settings.threads[0]))]
+    if prefix:
+        header = ["weights", "nothing known, ms", "shared beginning, ms", "times sooner", "tokens taken over"]
+        parts += [f"**Time to the first token** ({settings.prefix_words()})", markdown(header, _prefix(prefix))]
+    if distances:
+        header = ["weights, engine", "mean error", "largest error", "same best token"]
+        parts += [
+            "**Distance of the logits from those of llama.cpp in F32** (64 positions of one sequence; Euclidean "
+            "norms, relative)",
+            markdown(header, _distance(distances)),
+        ]
+    if faults:
+        parts += ["Not measured:", "\n".join(f"- {what}: {why}" for what, why in faults.items())]
+    return "\n\n".join(parts) + "\n"
