@@ -22,7 +22,7 @@ use self::prepare::engine_request;
 use crate::answer::{self, blocking};
 use crate::chat::is_large;
 use crate::chat::wire::Head;
-use crate::{ApiState, CallerAuth, Failure, RequestTrace, ValidJson};
+use crate::{ApiState, CallerAuth, Failure, RequestTrace, ValidJson, limit_headers};
 
 /// Answers a conversation in the form of OpenAI's Responses API.
 ///
@@ -78,13 +78,13 @@ pub(crate) async fn create_response(
     // Nothing here may be handed to another task; see `create_chat_completion`.
     let call = admitted.chat(request, answer::delivery(streams)).await?;
     let growing = Growing::new(Head::new(&call, &model.id), settings);
-    let limits = answer::limits(call.standings());
+    let standings = call.standings().to_vec();
     let mut response = if streams {
         let frames = ResponseFrames::new(growing);
         answer::streamed(call, frames, state.config.stream_stall_limit).await?
     } else {
         collect(call, growing).await?
     };
-    response.headers_mut().extend(limits);
+    limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)
 }

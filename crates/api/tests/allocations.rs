@@ -2,6 +2,11 @@
 //! stream holds, with keys, limits, price, wallet, journal, metrics and log line. The HTTP server and the
 //! threads of the journal are left out.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "test support: what fails here is a failed test"
+)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

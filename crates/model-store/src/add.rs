@@ -237,7 +237,7 @@ fn finish_folder(
             .and_then(|model| model.write_files(folder))
             .map_err(|source| StoreError::Weights {
                 id: id.clone(),
-                source,
+                source: Box::new(source),
             })?;
     }
     let facts = check::folder(id, folder)?;

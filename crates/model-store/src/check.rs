@@ -14,7 +14,7 @@ use crate::{ModelFacts, ModelId, StoreError, WeightFormat};
 pub(crate) fn texts(id: &ModelId, folder: &Path) -> Result<(), StoreError> {
     let config = ModelConfig::read(folder).map_err(|source| StoreError::Weights {
         id: id.clone(),
-        source,
+        source: Box::new(source),
     })?;
     summary_of_texts(id, folder, &config).map(drop)
 }
@@ -23,7 +23,7 @@ pub(crate) fn texts(id: &ModelId, folder: &Path) -> Result<(), StoreError> {
 pub(crate) fn folder(id: &ModelId, folder: &Path) -> Result<ModelFacts, StoreError> {
     let weights = silica_engine_candle::inspect(folder).map_err(|source| StoreError::Weights {
         id: id.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let texts = summary_of_texts(id, folder, &weights.config)?;
     Ok(facts(weights, &texts))
@@ -34,7 +34,7 @@ fn summary_of_texts(id: &ModelId, folder: &Path, config: &ModelConfig) -> Result
     let context = TokenCount(config.context_length);
     silica_text::inspect(folder, logits, context).map_err(|source| StoreError::Text {
         id: id.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

@@ -126,7 +126,7 @@ pub enum StoreError {
         id: ModelId,
         /// The file, and what is wrong with it.
         #[source]
-        source: LoadError,
+        source: Box<LoadError>,
     },
     /// The text files cannot be served.
     #[error("{id} is refused")]
@@ -135,7 +135,7 @@ pub enum StoreError {
         id: ModelId,
         /// The file, and what is wrong with it.
         #[source]
-        source: TextError,
+        source: Box<TextError>,
     },
     /// The hub did not give the model.
     #[error(transparent)]

@@ -46,7 +46,7 @@ impl Store {
         let origin = Origin::Folder {
             path: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
         };
-        self.add_copies(id, origin, copies(folder, selection)?, options)
+        self.add_copies(id, origin, &copies(folder, selection)?, options)
     }
 
     /// Copies a GGUF file into the store and makes the text files of its folder. Blocks.
@@ -62,25 +62,25 @@ impl Store {
         // Refused before gigabytes are copied.
         GgufModel::open(file).map_err(|source| StoreError::Weights {
             id: id.clone(),
-            source,
+            source: Box::new(source),
         })?;
         let origin = Origin::Gguf {
             path: file.canonicalize().unwrap_or_else(|_| file.to_owned()),
         };
         let copy = Copy::of(file.to_owned(), GGUF_WEIGHTS.to_owned())?;
-        self.add_copies(id, origin, vec![copy], options)
+        self.add_copies(id, origin, &[copy], options)
     }
 
     fn add_copies(
         &self,
         id: &ModelId,
         origin: Origin,
-        files: Vec<Copy>,
+        files: &[Copy],
         options: &AddOptions<'_>,
     ) -> Result<Manifest, StoreError> {
         self.refuse_taken(id)?;
         let staging = Staging::claim(self.root(), id)?;
-        let added = self.copy_all(&staging, &files, options).and_then(|()| {
+        let added = self.copy_all(&staging, files, options).and_then(|()| {
             self.refuse_taken(id)?;
             add::finish(id, origin, &staging, options)
         });

@@ -1,5 +1,7 @@
 //! Which files of a repository or a folder make a model.
 
+use std::path::Path;
+
 use crate::WeightFormat;
 
 /// Pickled weights, which run code when they are read.
@@ -109,10 +111,10 @@ fn choice(names: &[&str]) -> String {
 /// The one file, else the index and the shards. Files beside them (adapters, a copy in one piece) are
 /// not what the engine reads.
 fn safetensors(names: &[&str]) -> Vec<String> {
+    const INDEX: &str = "model.safetensors.index.json";
     if names.contains(&"model.safetensors") {
         return vec!["model.safetensors".to_owned()];
     }
-    const INDEX: &str = "model.safetensors.index.json";
     if !names.contains(&INDEX) {
         return Vec::new();
     }
@@ -127,13 +129,17 @@ fn safetensors(names: &[&str]) -> Vec<String> {
 
 /// Whether a file is one of the small ones that make a model folder: configuration, tokenizer, templates.
 pub(crate) fn is_text(name: &str) -> bool {
-    let is_json = name.ends_with(".json");
+    let is = |wanted: &str| {
+        Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == wanted)
+    };
     !name.contains('/')
         && (matches!(
             name,
             "config.json" | "generation_config.json" | "special_tokens_map.json"
-        ) || (name.starts_with("tokenizer") && is_json)
-            || (name.starts_with("chat_template") && (is_json || name.ends_with(".jinja"))))
+        ) || (name.starts_with("tokenizer") && is("json"))
+            || (name.starts_with("chat_template") && (is("json") || is("jinja"))))
 }
 
 fn is_gguf(name: &str) -> bool {

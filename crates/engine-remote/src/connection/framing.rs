@@ -249,7 +249,8 @@ mod tests {
             parts in prop::collection::vec("[a-z\r\n]{1,20}", 0..5),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         ) {
-            let mut text: String = parts.iter().map(|part| format!("{:x}\r\n{part}\r\n", part.len())).collect();
+            let chunks = parts.iter().map(|part| format!("{:x}\r\n{part}\r\n", part.len()));
+            let mut text = chunks.collect::<Vec<_>>().concat();
             text.push_str("0\r\n\r\nnext");
             let text = text.as_bytes();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();

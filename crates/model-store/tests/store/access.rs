@@ -18,7 +18,7 @@ async fn gated_model_says_what_to_accept_and_which_variable_to_set() {
         )
     );
     let mut with_token = options(&address);
-    with_token.token = secret("another");
+    with_token.token = Some(secret("another"));
     let refused = shop.add(with_token).await.unwrap_err().to_string();
     assert!(
         refused.ends_with("(the token that was sent has no access)") && !refused.contains("another"),
@@ -99,7 +99,7 @@ async fn redirects_lead_to_http_and_nowhere_else() {
 async fn token_is_not_sent_in_clear_to_a_public_hub() {
     let mut options = options("http://hub.example");
     options.allow_private = false;
-    options.token = secret("geheim");
+    options.token = Some(secret("geheim"));
     let refused = Hub::new(options).unwrap_err();
     assert!(matches!(refused, HubError::TokenInClear { .. }), "{refused}");
 }

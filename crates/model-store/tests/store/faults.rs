@@ -7,7 +7,9 @@ use futures::FutureExt as _;
 use silica_model_store::{HubError, StoreError};
 use silica_testkit::{HubFault, HubServer};
 
-use crate::support::{REPO, Shop, Steps, adding, hub_with_tiny_chat, id, options, tiny_chat, told};
+use crate::support::{
+    REPO, Shop, Steps, adding, has_extension, hub_with_tiny_chat, id, options, tiny_chat, told,
+};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -72,7 +74,7 @@ async fn another_file_under_the_same_name_is_fetched_from_its_beginning() {
     let tag = shop
         .content()
         .into_keys()
-        .find(|path| path.ends_with(".tag"))
+        .find(|path| has_extension(path, "tag"))
         .unwrap();
     fs::write(shop.store.root().join(tag), "\"another\"").unwrap();
     shop.add(options(&hub.hugging_face())).await.unwrap();
@@ -194,7 +196,7 @@ async fn damaged_file_is_deleted_and_named_and_the_others_are_kept() {
                 !shop
                     .content()
                     .keys()
-                    .any(|path| path.ends_with(".part") && path.contains(damaged))
+                    .any(|path| has_extension(path, "part") && path.contains(damaged))
             );
             hub.heal();
             shop.add(options(&address)).await.unwrap();

@@ -1,8 +1,6 @@
 //! The store against a scripted hub and folders of this machine.
 #![expect(
-    clippy::expect_used,
     clippy::unwrap_used,
-    clippy::panic,
     reason = "helpers of tests fail like tests; the exemption of clippy.toml covers test functions only"
 )]
 

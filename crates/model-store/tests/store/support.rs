@@ -145,8 +145,15 @@ impl Progress for Steps {
     }
 }
 
-pub(crate) fn secret(text: &str) -> Option<Secret> {
-    Some(Secret::new(text))
+pub(crate) fn secret(text: &str) -> Secret {
+    Secret::new(text)
+}
+
+/// Whether a path's last part ends with a dot and this.
+pub(crate) fn has_extension(path: &str, wanted: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|extension| extension == wanted)
 }
 
 /// An error with its causes, as a person reads it.

@@ -131,11 +131,8 @@ impl Progress for Told {
 
 impl State {
     fn draw(&mut self) {
-        let full = if self.total == 0 {
-            BAR
-        } else {
-            (self.there.min(self.total).saturating_mul(BAR)) / self.total
-        };
+        let scaled = self.there.min(self.total).saturating_mul(BAR);
+        let full = scaled.checked_div(self.total).unwrap_or(BAR);
         let bar: String = (0..BAR)
             .map(|place| if place < full { '#' } else { '.' })
             .collect();

@@ -107,16 +107,13 @@ fn route(request: &Request) -> Option<Route> {
             is_model_scope: true,
         });
     }
-    let (repo, revision, file) = match path.strip_prefix("api/models/") {
-        Some(rest) => {
-            let (repo, revision) = rest.split_once("/revision/")?;
-            (repo, revision, None)
-        }
-        None => {
-            let (repo, rest) = path.split_once("/resolve/")?;
-            let (revision, file) = rest.split_once('/')?;
-            (repo, revision, Some(file.to_owned()))
-        }
+    let (repo, revision, file) = if let Some(rest) = path.strip_prefix("api/models/") {
+        let (repo, revision) = rest.split_once("/revision/")?;
+        (repo, revision, None)
+    } else {
+        let (repo, rest) = path.split_once("/resolve/")?;
+        let (revision, file) = rest.split_once('/')?;
+        (repo, revision, Some(file.to_owned()))
     };
     Some(Route {
         repo: repo.to_owned(),
@@ -253,7 +250,7 @@ fn body(bytes: Bytes, end: End) -> Body {
                 tokio::task::yield_now().await;
                 Some((Err(io::Error::other("cut by the script")), (left, end)))
             }
-            End::Never => Some((Ok(Bytes::from_static(&[b'x'; PIECE_BYTES])), (left, end))),
+            End::Never => Some((Ok(Bytes::from(vec![b'x'; PIECE_BYTES])), (left, end))),
         }
     }))
 }

@@ -1,5 +1,8 @@
 //! The lists of files, in both dialects.
 
+use std::fmt::Write as _;
+use std::path::Path;
+
 use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
@@ -9,7 +12,8 @@ use super::{HUB_COMMIT, HubFault};
 
 /// Whether a file is in the large file store.
 pub(super) fn is_large(path: &str) -> bool {
-    path.ends_with(".safetensors") || path.ends_with(".gguf")
+    let extension = Path::new(path).extension();
+    extension.is_some_and(|extension| extension == "safetensors" || extension == "gguf")
 }
 
 pub(super) fn sha256(content: &[u8]) -> String {
@@ -24,7 +28,12 @@ fn git_sha1(content: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 pub(super) fn hugging_face(state: &State, repo: &str, files: &Files) -> Value {

@@ -156,7 +156,7 @@ fn the_wait_that_an_engine_asks_for_is_read_in_seconds_and_as_a_date_of_its_own_
     ] {
         let mut fields = format!("retry-after: {wanted}\r\n");
         if let Some(now) = now {
-            fields.push_str(&format!("date: {now}\r\n"));
+            fields = format!("{fields}date: {now}\r\n");
         }
         assert_eq!(
             with(&fields).retry_after,

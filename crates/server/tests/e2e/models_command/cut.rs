@@ -16,7 +16,7 @@ const HELD: usize = 6 << 20;
 /// Bytes that are on the disk then, at least: all but the last block.
 const WRITTEN: u64 = 5 << 20;
 /// How long a person would wait for some megabytes of this machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 async fn until_written(data: &Path) {
     let deadline = Instant::now() + LONG;
