@@ -24,7 +24,7 @@ pub enum CallKind {
 
 impl CallKind {
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::Message as usize + 1;
+    pub(crate) const COUNT: usize = Self::TokenCount as usize + 1;
 
     /// The route's name in metrics and logs.
     pub const fn as_str(self) -> &'static str {

@@ -98,23 +98,29 @@ impl TestServer {
     ///
     /// # Panics
     /// When the process has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The memory that the process has taken for itself: without the pages of its own program, which
+    /// are many in a build for tests.
+    ///
+    /// # Panics
+    /// When the process has ended.
+    pub fn taken_bytes(&self) -> u64 {
+        self.status_bytes("RssAnon:")
+    }
+
     #[expect(
         clippy::expect_used,
         reason = "a test that needs the number has failed without it"
     )]
-    pub fn resident_bytes(&self) -> u64 {
+    fn status_bytes(&self, field: &str) -> u64 {
         let process = self.child.id().expect("the process runs");
         let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process's status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
-        let kibibytes: u64 = line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number of kB");
-        kibibytes * 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kibibytes = line.expect("the field").trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().expect("a number of kB") * 1024
     }
 
     /// Sends a signal to the process.
