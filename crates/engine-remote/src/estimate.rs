@@ -131,7 +131,7 @@ impl PromptSize {
             bytes: messages + continued + tools.iter().map(tool_bytes).sum::<usize>(),
             messages: request.messages.len(),
             tools: tools.len(),
-            media: request.wire.as_ref().map(|wire| wire.media).unwrap_or_default(),
+            media: request.media(),
         }
     }
 

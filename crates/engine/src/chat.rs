@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use silica_types::{AccountId, TokenCount, UsageSource};
+use silica_types::{AccountId, Image, MediaParts, TokenCount, UsageSource};
 
 use crate::{EngineError, Feature, Priority, Sampling, Spent, Usage, WireRequest};
 
@@ -89,8 +89,8 @@ pub struct ChatRequest {
     pub logprobs: Option<u8>,
     /// Whether the model thinks first.
     pub thinking: Thinking,
-    /// What the request asks for that the fields above do not express. An engine that does not
-    /// forward the request as it came refuses each.
+    /// What the request asks for beyond a plain chat. An engine that does not forward the request as
+    /// it came refuses what it cannot do.
     pub demands: Vec<Feature>,
     /// How soon its turn comes when others wait too.
     pub priority: Priority,
@@ -100,6 +100,21 @@ pub struct ChatRequest {
     pub wire: Option<WireRequest>,
 }
 
+impl ChatRequest {
+    /// What the messages have beside texts. Of images that the messages hold, the bytes are not told:
+    /// they are none of the text's.
+    pub fn media(&self) -> MediaParts {
+        if let Some(wire) = &self.wire {
+            return wire.media;
+        }
+        let images: usize = self.messages.iter().map(|message| message.images.len()).sum();
+        MediaParts {
+            images: u32::try_from(images).unwrap_or(u32::MAX),
+            ..MediaParts::default()
+        }
+    }
+}
+
 /// One message of the conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
@@ -107,6 +122,9 @@ pub struct Message {
     pub role: Role,
     /// Its text; text parts are already joined.
     pub content: String,
+    /// The images that stand in the text, in their order. A request that is forwarded as it came has
+    /// them in its own words only.
+    pub images: Vec<Image>,
     /// Earlier reasoning; templates keep it only on turns that carry tool calls.
     pub reasoning: Option<String>,
     /// Calls the assistant made in this turn.

@@ -5,6 +5,7 @@
 //! refused with a code of the contract and a text that never repeats the caller's content.
 
 pub mod anthropic;
+mod content;
 mod dialect;
 mod error;
 mod error_code;

@@ -6,6 +6,7 @@
 mod clock;
 mod code;
 mod ids;
+mod image;
 mod media_parts;
 mod model_name;
 mod money;
@@ -17,6 +18,7 @@ mod usage_source;
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use code::UnknownCode;
 pub use ids::{AccountId, ApiKeyId, BucketId, CreditId, RequestId, new_uuid};
+pub use image::{Image, ImageDetail};
 pub use media_parts::MediaParts;
 pub use model_name::{InvalidModelName, ModelName};
 pub use money::{InvalidMoney, Money};

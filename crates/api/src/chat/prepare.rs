@@ -132,6 +132,7 @@ pub(crate) fn message(message: wire::ChatMessage) -> Message {
             wire::Role::Tool => Role::Tool,
         },
         content: message.content,
+        images: message.images,
         // Earlier reasoning is fed back only on turns that call tools (contract section 3.3).
         reasoning: message.reasoning_content.filter(|_| calls_tools),
         tool_calls: message.tool_calls.into_iter().map(tool_call).collect(),

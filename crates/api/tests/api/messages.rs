@@ -211,7 +211,7 @@ async fn what_a_chat_cannot_express_is_demanded() {
     let form = json!({"output_config": {"format": {"type": "json_schema", "schema": {}}}});
     assert_eq!(send(&app, "full", form).await.json()["code"], 20024);
     let image =
-        json!([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}}]);
+        json!([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAEC"}}]);
     let answer = send(
         &app,
         "plain",

@@ -43,9 +43,64 @@ fn lower_priority() {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::path::{Path, PathBuf};
     use std::sync::mpsc;
+    use std::time::Duration;
+    use std::{fs, iter};
 
     use super::*;
+
+    /// Rayon may change how long it looks around; the limit is 50 microseconds of spinning,
+    /// to which waking up and falling asleep are added here. It is CPU time, and the median of many
+    /// episodes, so that a busy machine does not matter.
+    #[test]
+    fn threads_without_work_sleep_soon() {
+        const EPISODES: usize = 301;
+        const LIMIT: Duration = Duration::from_micros(100);
+        let (sender, receiver) = mpsc::channel();
+        let thread = spawn("idle".to_owned(), 2, move || {
+            let own = folder_of_thread();
+            let both = rayon::broadcast(|_| folder_of_thread());
+            let other = both.into_iter().find(|folder| *folder != own).unwrap();
+            let episode = || {
+                rayon::broadcast(|_| ());
+                wait_for_sleep(&other);
+                cpu_time(&other)
+            };
+            let times: Vec<_> = iter::repeat_with(episode).take(EPISODES + 1).collect();
+            let mut spent: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            spent.sort_unstable();
+            sender.send(spent[EPISODES / 2]).unwrap();
+        });
+        thread.unwrap().join().unwrap();
+        let spent = receiver.recv().unwrap();
+        assert!(spent > Duration::ZERO, "the thread has worked");
+        assert!(spent <= LIMIT, "{spent:?} for a moment of work");
+    }
+
+    /// The calling thread's folder in `/proc`.
+    fn folder_of_thread() -> PathBuf {
+        let link = fs::read_link("/proc/thread-self").unwrap();
+        Path::new("/proc").join(link)
+    }
+
+    /// Waits until a thread sleeps.
+    fn wait_for_sleep(thread: &Path) {
+        let is_asleep = || {
+            let stat = fs::read_to_string(thread.join("stat")).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('S')
+        };
+        while !is_asleep() {
+            thread::yield_now();
+        }
+    }
+
+    /// The CPU time that a thread has taken.
+    fn cpu_time(thread: &Path) -> Duration {
+        let schedstat = fs::read_to_string(thread.join("schedstat")).unwrap();
+        let nanoseconds = schedstat.split_whitespace().next().unwrap();
+        Duration::from_nanos(nanoseconds.parse().unwrap())
+    }
 
     #[test]
     fn work_runs_at_lower_priority_within_the_asked_number_of_threads() {

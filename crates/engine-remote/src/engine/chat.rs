@@ -42,7 +42,9 @@ impl ChatEngine for RemoteEngine {
 /// Refuses what chat completions have no common word for. A client's own body is not asked: it says
 /// what it wants in its own words.
 fn check(request: &ChatRequest) -> Result<(), EngineError> {
-    if let Some(demand) = request.demands.first() {
+    let mut demands = request.demands.iter();
+    // Images stand in the messages.
+    if let Some(demand) = demands.find(|demand| **demand != Feature::Vision) {
         return Err(EngineError::Unsupported(*demand));
     }
     match request.continuation {

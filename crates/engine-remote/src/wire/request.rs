@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use silica_engine::{ChatRequest, Message, Tool, ToolCall, ToolChoice};
+use silica_types::ImageDetail;
 
 /// The body of `POST /chat/completions`.
 #[derive(Debug, Serialize)]
@@ -60,7 +61,7 @@ struct TemplateArguments {
 struct MessageBody<'a> {
     role: &'static str,
     /// `null` for a turn of nothing but tool calls, as OpenAI writes it.
-    content: Option<&'a str>,
+    content: Option<ContentBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -69,6 +70,27 @@ struct MessageBody<'a> {
     tool_call_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum ContentBody<'a> {
+    Text(&'a str),
+    Parts(Vec<PartBody<'a>>),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum PartBody<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageBody<'a> },
+}
+
+#[derive(Debug, Serialize)]
+struct ImageBody<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<ImageDetail>,
 }
 
 #[derive(Debug, Serialize)]
@@ -145,12 +167,37 @@ fn message(message: &Message) -> MessageBody<'_> {
     let is_only_calls = message.content.is_empty() && !message.tool_calls.is_empty();
     MessageBody {
         role: message.role.as_str(),
-        content: (!is_only_calls).then_some(&message.content),
+        content: (!is_only_calls).then(|| content(message)),
         reasoning_content: message.reasoning.as_deref(),
         tool_calls: message.tool_calls.iter().map(tool_call).collect(),
         tool_call_id: message.tool_call_id.as_deref(),
         name: message.name.as_deref(),
     }
+}
+
+fn content(message: &Message) -> ContentBody<'_> {
+    if message.images.is_empty() {
+        return ContentBody::Text(&message.content);
+    }
+    let mut parts = Vec::with_capacity(2 * message.images.len() + 1);
+    let mut from = 0;
+    for image in &message.images {
+        parts.extend(text_part(&message.content[from..image.at]));
+        from = image.at;
+        parts.push(PartBody::ImageUrl {
+            image_url: ImageBody {
+                url: &image.url,
+                detail: image.detail,
+            },
+        });
+    }
+    parts.extend(text_part(&message.content[from..]));
+    ContentBody::Parts(parts)
+}
+
+/// A part of text; of no text none, which some servers refuse.
+fn text_part(text: &str) -> Option<PartBody<'_>> {
+    (!text.is_empty()).then_some(PartBody::Text { text })
 }
 
 fn tool_call(call: &ToolCall) -> ToolCallBody<'_> {

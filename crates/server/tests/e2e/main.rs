@@ -22,6 +22,7 @@ mod faults_journal;
 mod faults_upstream;
 mod first_start;
 mod heavy;
+mod images;
 mod key_limits;
 mod keys;
 mod models;

@@ -76,6 +76,7 @@ impl From<CaseMessage> for Message {
             tool_calls: message.tool_calls.into_iter().map(call).collect(),
             tool_call_id: message.tool_call_id,
             name: message.name,
+            ..Self::default()
         }
     }
 }

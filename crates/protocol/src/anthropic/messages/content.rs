@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
-use silica_types::MediaParts;
-
+use crate::content::Content;
 use crate::openai::chat::tool::function_name;
 use crate::openai::chat::{ChatMessage, FunctionCall, Role, ToolCall};
 use crate::reader::{Kind, Object, Path, list, string};
 use crate::{ApiError, ErrorCode};
+use serde_json::value::RawValue;
 
 /// A conversation in the terms of chats.
 pub(super) struct Conversation {
@@ -23,6 +22,9 @@ const MOST_BLOCKS: usize = 65_536;
 /// The most bytes that the inputs of all calls in one request may have together. Templates see them
 /// as trees, which take many times the size of their text.
 const MOST_INPUT_BYTES: usize = 1024 * 1024;
+
+/// The images that Anthropic's API takes in base64.
+const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 /// Reads `messages`.
 pub(super) fn conversation(at: Path<'_>, raw: &RawValue) -> Result<Conversation, ApiError> {
@@ -60,8 +62,7 @@ struct Reading {
 /// One turn while it is read.
 #[derive(Default)]
 struct Turn {
-    texts: Vec<String>,
-    media: MediaParts,
+    content: Content,
     thoughts: Vec<String>,
     calls: Vec<ToolCall>,
 }
@@ -74,7 +75,7 @@ impl Reading {
         object.required("content", |at, raw| match Kind::of(raw) {
             Kind::String => {
                 let turn = Turn {
-                    texts: vec![string(at, raw)?],
+                    content: Content::of_text(string(at, raw)?),
                     ..Turn::default()
                 };
                 self.end(role, turn);
@@ -99,14 +100,17 @@ impl Reading {
             "input",
             "tool_use_id",
             "content",
+            "source",
         ];
         let (mut turn, before) = (Turn::default(), self.messages.len());
         list(at, raw, |at, raw| {
             self.count(at)?;
             let block = Object::read(at, raw, KNOWN)?;
             match (block.required("type", string)?.as_str(), role) {
-                ("text", _) => turn.texts.push(block.required("text", string)?),
-                ("image", Role::User) => turn.media += image(raw),
+                ("text", _) => turn.content.push_text(&block.required("text", string)?),
+                ("image", Role::User) => {
+                    turn.content.push_image(image(&block)?, None, raw.get().len());
+                }
                 ("tool_result", Role::User) => {
                     let said = std::mem::take(&mut turn);
                     if !said.is_empty() {
@@ -161,35 +165,35 @@ impl Reading {
             let text = "Value error, there is no earlier `tool_use` block with this id";
             return Err(block.path("tool_use_id").fault(text));
         }
-        let mut media = MediaParts::default();
-        let content = block.optional("content", |at, raw| {
-            if Kind::of(raw) == Kind::String {
-                return string(at, raw);
-            }
-            let texts = list(at, raw, |at, raw| {
-                self.count(at)?;
-                let part = Object::read(at, raw, &["type", "text"])?;
-                match part.required("type", string)?.as_str() {
-                    "text" => part.required("text", string).map(Some),
-                    "image" => {
-                        media += image(raw);
-                        Ok(None)
-                    }
-                    _ => Err(part.path("type").fault_with(
-                        ErrorCode::MessageFormatInvalid,
-                        "Input should be 'text' or 'image'",
-                    )),
-                }
-            })?;
-            Ok(texts.into_iter().flatten().collect::<Vec<_>>().join("\n"))
-        })?;
+        let content = block.optional("content", |at, raw| self.result_content(at, raw))?;
         Ok(ChatMessage {
             role: Role::Tool,
-            content: content.unwrap_or_default(),
-            media,
             tool_call_id: Some(id),
-            ..ChatMessage::default()
+            ..content.unwrap_or_default().into_message()
         })
+    }
+
+    fn result_content(&mut self, at: Path<'_>, raw: &RawValue) -> Result<Content, ApiError> {
+        if Kind::of(raw) == Kind::String {
+            return Ok(Content::of_text(string(at, raw)?));
+        }
+        let mut content = Content::default();
+        list(at, raw, |at, raw| {
+            self.count(at)?;
+            let part = Object::read(at, raw, &["type", "text", "source"])?;
+            match part.required("type", string)?.as_str() {
+                "text" => content.push_text(&part.required("text", string)?),
+                "image" => content.push_image(image(&part)?, None, raw.get().len()),
+                _ => {
+                    let text = "Input should be 'text' or 'image'";
+                    return Err(part
+                        .path("type")
+                        .fault_with(ErrorCode::MessageFormatInvalid, text));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(content)
     }
 
     /// Reads a text or blocks of nothing but text.
@@ -212,11 +216,9 @@ impl Reading {
         let thoughts = turn.thoughts.join("\n");
         self.messages.push(ChatMessage {
             role,
-            content: turn.texts.join("\n"),
-            media: turn.media,
             reasoning_content: Some(thoughts).filter(|text| !text.is_empty()),
             tool_calls: turn.calls,
-            ..ChatMessage::default()
+            ..turn.content.into_message()
         });
     }
 
@@ -229,18 +231,46 @@ impl Reading {
     }
 }
 
-/// A block with an image.
-fn image(raw: &RawValue) -> MediaParts {
-    MediaParts {
-        images: 1,
-        bytes: raw.get().len(),
-        ..MediaParts::default()
-    }
+/// The address of a block's image; one that came in base64 becomes a `data:` URL.
+fn image(block: &Object<'_, '_>) -> Result<String, ApiError> {
+    block.required("source", |at, raw| {
+        let source = Object::read(at, raw, &["type", "media_type", "data", "url"])?;
+        match source.required("type", string)?.as_str() {
+            "url" => source.required("url", string),
+            "base64" => {
+                let media_type = source.required("media_type", string)?;
+                if !IMAGE_TYPES.contains(&media_type.as_str()) {
+                    let text = "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'";
+                    return Err(source.path("media_type").fault(text));
+                }
+                let data = source.required("data", string)?;
+                if !is_base64(&data) {
+                    return Err(source.path("data").fault("Input should be valid base64"));
+                }
+                Ok(format!("data:{media_type};base64,{data}"))
+            }
+            "file" => {
+                let text = "Value error, no files are stored here: send the image itself";
+                Err(source.path("type").fault(text))
+            }
+            _ => Err(source.path("type").fault("Input should be 'base64' or 'url'")),
+        }
+    })
+}
+
+/// Whether a text consists of base64 alone; whether it is an image only a decoder can tell.
+fn is_base64(data: &str) -> bool {
+    let digits = data.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    !digits.is_empty()
+        && data.len() - digits.len() <= 2
+        && data.len().is_multiple_of(4)
+        && digits.bytes().all(is_digit)
 }
 
 impl Turn {
     const fn is_empty(&self) -> bool {
-        self.texts.is_empty() && self.thoughts.is_empty() && self.calls.is_empty() && self.media.is_empty()
+        self.content.is_empty() && self.thoughts.is_empty() && self.calls.is_empty()
     }
 }
 

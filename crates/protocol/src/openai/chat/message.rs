@@ -1,7 +1,7 @@
 //! The messages of a chat request.
 
 use serde_json::value::RawValue;
-use silica_types::MediaParts;
+use silica_types::{Image, MediaParts};
 
 use super::completion::{FunctionCall, ToolCall};
 use super::tool::function_name;
@@ -34,6 +34,9 @@ pub struct ChatMessage {
     /// The image, audio and video parts of the content.
     #[serde(skip_serializing_if = "MediaParts::is_empty")]
     pub media: MediaParts,
+    /// The images themselves, in requests that are not forwarded as they came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
     /// Earlier reasoning of an assistant turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
@@ -140,6 +143,7 @@ fn message(object: &Object<'_, '_>, argument_bytes: &mut usize) -> Result<ChatMe
         role,
         content,
         media,
+        images: Vec::new(),
         reasoning_content: object
             .optional("reasoning_content", string)?
             .filter(|text| !text.is_empty()),

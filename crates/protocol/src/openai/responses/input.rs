@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
-use silica_types::MediaParts;
+use silica_types::ImageDetail;
 
+use crate::content::Content;
 use crate::openai::chat::message::{MOST_ARGUMENT_BYTES, MOST_MESSAGES};
 use crate::openai::chat::tool::function_name;
 use crate::openai::chat::{ChatMessage, FunctionCall, Role, ToolCall};
@@ -79,15 +80,13 @@ impl Reading {
 
     fn message(&mut self, item: &Object<'_, '_>) -> Result<(), ApiError> {
         let role = item.required("role", role)?;
-        let (content, media) = item.required("content", |at, raw| self.content(at, raw, role))?;
+        let content = item.required("content", |at, raw| self.content(at, raw, role))?;
         // Reasoning that no turn of the assistant follows is of no use.
         let thoughts = self.take_thoughts().filter(|_| role == Role::Assistant);
         self.messages.push(ChatMessage {
             role,
-            content,
-            media,
             reasoning_content: thoughts,
-            ..ChatMessage::default()
+            ..content.into_message()
         });
         Ok(())
     }
@@ -146,48 +145,44 @@ impl Reading {
             let text = "Value error, there is no earlier `function_call` item with this id";
             return Err(item.path("call_id").fault(text));
         }
-        let (content, media) = item.required("output", |at, raw| self.content(at, raw, Role::Tool))?;
+        let content = item.required("output", |at, raw| self.content(at, raw, Role::Tool))?;
         self.messages.push(ChatMessage {
             role: Role::Tool,
-            content,
-            media,
             tool_call_id: Some(id),
-            ..ChatMessage::default()
+            ..content.into_message()
         });
         Ok(())
     }
 
-    /// Reads a text or a list of parts; texts are joined by line breaks.
-    fn content(
-        &mut self,
-        at: Path<'_>,
-        raw: &RawValue,
-        role: Role,
-    ) -> Result<(String, MediaParts), ApiError> {
+    /// Reads a text or a list of parts.
+    fn content(&mut self, at: Path<'_>, raw: &RawValue, role: Role) -> Result<Content, ApiError> {
         match Kind::of(raw) {
-            Kind::String => return Ok((string(at, raw)?, MediaParts::default())),
+            Kind::String => return Ok(Content::of_text(string(at, raw)?)),
             Kind::Array => {}
             Kind::Object | Kind::Bool | Kind::Null | Kind::Number => {
                 return Err(at.fault("Input should be a valid string or a list of parts"));
             }
         }
-        let mut media = MediaParts::default();
-        let texts = list(at, raw, |at, raw| {
+        let mut content = Content::default();
+        list(at, raw, |at, raw| {
             self.count(at)?;
-            let part = Object::read(at, raw, &["type", "text", "refusal", "image_url"])?;
+            let part = Object::read(at, raw, &["type", "text", "refusal", "image_url", "detail"])?;
             match (part.required("type", string)?.as_str(), role) {
-                ("input_text" | "output_text", _) => part.required("text", string).map(Some),
-                ("refusal", Role::Assistant) => part.required("refusal", string).map(Some),
+                ("input_text" | "output_text", _) => content.push_text(&part.required("text", string)?),
+                ("refusal", Role::Assistant) => content.push_text(&part.required("refusal", string)?),
                 ("input_image", Role::User | Role::Tool) => {
-                    media += image(&part, raw)?;
-                    Ok(None)
+                    // By its address or in a `data:` URL; uploaded ones do not exist here.
+                    let url = part.required("image_url", string)?;
+                    content.push_image(url, part.optional("detail", detail)?, raw.get().len());
                 }
-                _ => Err(part
-                    .path("type")
-                    .fault_with(ErrorCode::MessageFormatInvalid, expected(role))),
+                _ => {
+                    let format = ErrorCode::MessageFormatInvalid;
+                    return Err(part.path("type").fault_with(format, expected(role)));
+                }
             }
+            Ok(())
         })?;
-        Ok((texts.into_iter().flatten().collect::<Vec<_>>().join("\n"), media))
+        Ok(content)
     }
 
     fn take_thoughts(&mut self) -> Option<String> {
@@ -213,14 +208,14 @@ fn role(at: Path<'_>, raw: &RawValue) -> Result<Role, ApiError> {
     }
 }
 
-/// An image by its address or in a `data:` URL; uploaded ones do not exist here.
-fn image(part: &Object<'_, '_>, raw: &RawValue) -> Result<MediaParts, ApiError> {
-    part.required("image_url", string)?;
-    Ok(MediaParts {
-        images: 1,
-        bytes: raw.get().len(),
-        ..MediaParts::default()
-    })
+fn detail(at: Path<'_>, raw: &RawValue) -> Result<ImageDetail, ApiError> {
+    match string(at, raw)?.as_str() {
+        "auto" => Ok(ImageDetail::Auto),
+        "low" => Ok(ImageDetail::Low),
+        // OpenAI's newest models know one more than others.
+        "high" | "original" => Ok(ImageDetail::High),
+        _ => Err(at.fault("Input should be 'auto', 'low' or 'high'")),
+    }
 }
 
 const fn expected(role: Role) -> &'static str {

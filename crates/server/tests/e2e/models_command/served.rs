@@ -5,23 +5,27 @@ use std::path::Path;
 use std::time::Instant;
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use silica_testkit::TestServer;
 
 use super::{command, complaint, hub, json, run, said};
 use crate::support::{MODEL, SOON, bare, body, chat, shipped_models};
 
-/// Waits until the model answers, and checks that it does so with words of its own: it adds digit by digit.
+/// Waits until the demo model answers, and checks that it does so with words of its own: it adds digit by digit.
 async fn answers(server: &TestServer, api_key: &str) {
+    let answer = answer_soon(server, api_key, &chat("What is 27 + 48?")).await;
+    let message = &answer["choices"][0]["message"];
+    let said = format!("{}{}", message["content"], message["reasoning_content"]);
+    assert!(said.contains("7+8"), "{answer}");
+}
+
+/// The answer to a question whose model is about to be deployed.
+async fn answer_soon(server: &TestServer, api_key: &str, question: &Value) -> Value {
     let deadline = Instant::now() + 4 * SOON;
     loop {
-        let response = server.chat(api_key, &chat("What is 27 + 48?")).await;
+        let response = server.chat(api_key, question).await;
         if response.status() == StatusCode::OK {
-            let answer = body(response).await;
-            let message = &answer["choices"][0]["message"];
-            let said = format!("{}{}", message["content"], message["reasoning_content"]);
-            assert!(said.contains("7+8"), "{answer}");
-            return;
+            return body(response).await;
         }
         assert!(Instant::now() < deadline, "{}", server.log());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -160,6 +164,28 @@ async fn gguf_of_a_hub_becomes_a_model_folder() {
     assert!(
         shown.contains("architecture  qwen2") && shown.contains("model.gguf"),
         "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn gguf_file_is_added_beside_a_server_and_answers() {
+    let server = bare().start().await;
+    let gguf = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../engine-candle/tests/fixtures/gguf/qwen3/model-q8_0.gguf");
+    let source = gguf.to_str().unwrap();
+    let arguments = ["add", source, "--name", "test/gguf", "--deploy"];
+    let told = said(server.data(), &arguments).await;
+    assert!(
+        told.contains("Added test/gguf: qwen3") && told.contains("gguf Q8_0"),
+        "{told}"
+    );
+    let mut question = chat("Hello");
+    question["model"] = json!("test/gguf");
+    let answer = answer_soon(&server, &server.api_key(), &question).await;
+    // Its weights are random numbers: that it answers in its own tokens is all there is to say.
+    assert!(
+        answer["usage"]["completion_tokens"].as_u64().unwrap() > 0,
+        "{answer}"
     );
 }
 
