@@ -128,6 +128,9 @@ impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
         let headers = match &error {
             GatewayError::Refused(Refusal::Limit(limit)) => limit_headers::refused(limit),
+            GatewayError::Engine(EngineError::RateLimited {
+                retry_after: Some(left),
+            }) => limit_headers::retry_after(*left),
             _ => HeaderMap::new(),
         };
         let error = match error {

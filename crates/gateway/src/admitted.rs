@@ -188,6 +188,8 @@ struct Attempts<'a> {
     entry: Option<Entry>,
     begun: Instant,
     last_error: Option<EngineError>,
+    /// Whether a replica was passed over because its engine cannot do such a thing.
+    met_unable: bool,
 }
 
 /// Starts the call on one replica after the other until one begins to answer: those of the model's
@@ -208,6 +210,7 @@ async fn start<W: Work>(
         entry: Some(entry),
         begun: Instant::now(),
         last_error: None,
+        met_unable: false,
     };
     if let Some(begun) = start_at(&own, &mut attempts, work).await? {
         return Ok(begun);
@@ -220,7 +223,11 @@ async fn start<W: Work>(
             return Ok(begun);
         }
     }
-    Err(attempts.last_error.map_or(GatewayError::Overloaded, Into::into))
+    Err(match attempts.last_error {
+        Some(error) => error.into(),
+        None if attempts.met_unable => GatewayError::NotLoaded,
+        None => GatewayError::Overloaded,
+    })
 }
 
 /// Tries the replicas of one deployment; `None` when none of them began to answer.
@@ -267,6 +274,8 @@ async fn start_at<W: Work>(
                 attempts.record.gave_up(&error);
                 attempts.last_error = Some(error);
             }
+            // Another replica, or one of a fallback, may be able.
+            Err(GatewayError::NotLoaded) => attempts.met_unable = true,
             Err(error) => return Err(error),
         }
     }
