@@ -24,7 +24,7 @@ const FREQUENCY_PENALTY: f32 = 0.5;
 /// # Errors
 /// With the code of a feature that cannot be served. Features that the engine's request can
 /// express are checked by the gateway, not here.
-pub(super) fn engine_request(
+pub(crate) fn engine_request(
     body: ChatCompletionRequest,
     model: &CatalogueModel,
     default_max_tokens: TokenCount,

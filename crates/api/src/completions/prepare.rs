@@ -9,7 +9,7 @@ use silica_types::TokenCount;
 
 /// Makes the engine's request. The contract names no defaults, so nothing is cut and nothing is
 /// penalised, as OpenAI has it.
-pub(super) fn engine_request(
+pub(crate) fn engine_request(
     body: CompletionRequest,
     default_max_tokens: TokenCount,
     original: WireRequest,

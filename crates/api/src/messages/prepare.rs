@@ -10,7 +10,7 @@ use crate::chat::prepare::{message, tool};
 
 /// Makes the engine's request. Defaults are Anthropic's: nothing is cut and nothing is penalised.
 /// There is nothing to forward, so every engine answers with events.
-pub(super) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> ChatRequest {
+pub(crate) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> ChatRequest {
     let demands = demands(&body);
     let mut messages: Vec<Message> = body.messages.into_iter().map(message).collect();
     if messages.is_empty() {

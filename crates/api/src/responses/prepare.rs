@@ -11,7 +11,7 @@ use crate::chat::prepare::{message, tool};
 
 /// Makes the engine's request. Defaults are OpenAI's: nothing is cut and nothing is penalised. There is
 /// nothing to forward, so every engine answers with events.
-pub(super) fn engine_request(
+pub(crate) fn engine_request(
     body: ResponsesRequest,
     model: &CatalogueModel,
     default_max_tokens: TokenCount,

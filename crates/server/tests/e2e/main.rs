@@ -16,6 +16,7 @@ mod credits;
 mod dialects;
 mod embedded;
 mod endpoints;
+mod estimate;
 mod faults_database;
 mod faults_disk;
 mod faults_journal;
