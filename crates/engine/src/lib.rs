@@ -10,6 +10,7 @@
 //! HTTP and no tensor.
 
 mod chat;
+mod constraint;
 mod engines;
 mod error;
 mod sampling;
@@ -22,9 +23,10 @@ mod whole;
 mod wire;
 
 pub use chat::{
-    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, FinishReason,
-    Message, PreparedChat, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
+    AnswerForm, ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta,
+    FinishReason, Message, PreparedChat, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
 };
+pub use constraint::{Allowed, ConstraintError, ConstraintSource, Progress, TokenConstraint, TokenMask};
 pub use engines::{Engines, HealthProbe};
 pub use error::{EngineError, Feature};
 pub use sampling::Sampling;

@@ -168,6 +168,7 @@ impl Seat {
             EngineError::ContextExceeded { .. }
             | EngineError::Unsupported(_)
             | EngineError::InvalidRequest(_)
+            | EngineError::Unconstrainable { .. }
             | EngineError::AnswerTooLong { .. } => {}
         }
     }

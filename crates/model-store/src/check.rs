@@ -44,6 +44,7 @@ fn facts(weights: FolderSummary, texts: &TextSummary) -> ModelFacts {
         .features
         .iter()
         .filter_map(|feature| match feature {
+            Feature::JsonMode => Some("json"),
             Feature::Tools => Some("tools"),
             Feature::Prefix => Some("prefix"),
             Feature::FillInMiddle => Some("fim"),

@@ -3,6 +3,7 @@
 //! [`TextEngine`] lifts any [`silica_engine::TokenEngine`] to a [`silica_engine::ChatEngine`],
 //! once, for every embedded engine. The way of a request:
 //! - `prompt`: messages -> chat template -> text -> token ids (off the async threads when long);
+//! - `grammar`: what keeps the answer within its form (JSON, calls), token by token;
 //! - the token engine generates, one sequence per choice;
 //! - `answer`: token ids -> text -> reasoning, tool calls and visible text -> deltas, a chain of
 //!   pure state machines; `stream` drives it and merges the choices.
@@ -10,10 +11,12 @@
 //! Owns no model weights, no HTTP and no threads of its own.
 
 mod answer;
+mod calls;
 mod engine;
 mod error;
 mod files;
 mod folder;
+mod grammar;
 mod inspect;
 mod model;
 mod prompt;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use silica_engine::{ChatRequest, Continuation, Message, Priority, Role, Sampling, Thinking, ToolChoice};
+use silica_engine::{
+    AnswerForm, ChatRequest, Continuation, Message, Priority, Role, Sampling, Thinking, ToolChoice,
+};
 use silica_platform::EngineKind;
 use silica_types::TokenCount;
 
@@ -82,6 +84,8 @@ fn chat(texts: &[&str]) -> ChatRequest {
         messages: roles.zip(texts).map(message).collect(),
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: Continuation::None,
         sampling: Sampling::greedy(),
         max_tokens: TokenCount(16),

@@ -54,6 +54,8 @@ pub struct ChatCompletionRequest {
     pub tools: Vec<ToolDefinition>,
     /// Which of them it may or must call.
     pub tool_choice: ToolChoice,
+    /// Whether it may make several calls in one turn.
+    pub parallel_tool_calls: bool,
     /// Text that the answer continues, or the text before the gap. Not empty.
     pub prefix: Option<String>,
     /// The text after the gap; may be empty when `prefix` is there.
@@ -93,6 +95,7 @@ const KNOWN: &[&str] = &[
     "response_format",
     "tools",
     "tool_choice",
+    "parallel_tool_calls",
     "prefix",
     "suffix",
     "extra_body",
@@ -166,6 +169,7 @@ impl ChatCompletionRequest {
                 .unwrap_or_default(),
             tools: body.optional("tools", tools)?.unwrap_or_default(),
             tool_choice: body.optional("tool_choice", tool_choice)?.unwrap_or_default(),
+            parallel_tool_calls: body.optional("parallel_tool_calls", boolean)?.unwrap_or(true),
             prefix,
             suffix,
             enable_thinking: body.optional("enable_thinking", boolean)?,
