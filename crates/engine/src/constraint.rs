@@ -104,7 +104,7 @@ impl TokenMask {
     /// Whether the id is in it.
     pub fn contains(&self, id: u32) -> bool {
         let id = id as usize;
-        id < self.len && self.words[id / 64] >> (id % 64) & 1 == 1
+        id < self.len && (self.words[id / 64] >> (id % 64)) & 1 == 1
     }
 
     /// Whether nothing is in it.
@@ -113,11 +113,11 @@ impl TokenMask {
     }
 
     /// The ids in it, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
         let words = (0_u32..).step_by(64).zip(&self.words);
         words.flat_map(|(base, word)| {
             (0..64)
-                .filter(move |bit| *word >> bit & 1 == 1)
+                .filter(move |bit| (*word >> bit) & 1 == 1)
                 .map(move |bit| base + bit)
         })
     }
@@ -135,20 +135,20 @@ mod tests {
         for id in [0, 63, 64, 69, 70, 127, 500] {
             mask.add(id);
         }
-        assert_eq!(mask.iter().collect::<Vec<_>>(), [0, 63, 64, 69]);
+        assert_eq!(mask.ids().collect::<Vec<_>>(), [0, 63, 64, 69]);
         assert!(mask.contains(64) && !mask.contains(65) && !mask.contains(70));
         mask.reset(70);
         mask.add_words([1 << 31, 0, u32::MAX, 1]);
-        assert_eq!(mask.iter().collect::<Vec<_>>(), [31, 64, 65, 66, 67, 68, 69]);
+        assert_eq!(mask.ids().collect::<Vec<_>>(), [31, 64, 65, 66, 67, 68, 69]);
         mask.reset(64);
         mask.add_words([0, u32::MAX, u32::MAX]);
-        assert_eq!(mask.iter().count(), 32);
+        assert_eq!(mask.ids().count(), 32);
         mask.reset(70);
         mask.add_all();
         mask.remove(68);
         mask.remove(200);
         assert_eq!(
-            (mask.iter().count(), mask.contains(68), mask.contains(69)),
+            (mask.ids().count(), mask.contains(68), mask.contains(69)),
             (69, false, true)
         );
     }

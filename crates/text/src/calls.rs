@@ -61,9 +61,9 @@ impl CallSyntax {
             }
         } else if writes("<|action_start|>") && writes("<|plugin|>") {
             Self::InternLm
-        } else if writes("<tool_call>") {
-            Self::Hermes
-        } else if writes("<|python_tag|>") || (writes("<|eot_id|>") && writes("\"parameters\": ")) {
+        } else if !writes("<tool_call>")
+            && (writes("<|python_tag|>") || (writes("<|eot_id|>") && writes("\"parameters\": ")))
+        {
             Self::Llama
         } else {
             Self::Hermes

@@ -1,6 +1,7 @@
 //! What keeps an answer within its form: grammars over the model's tokens.
 //!
-//! - `schema`: a client's JSON schema, bounded, as the grammar library reads it;
+//! - `schema`: a client's JSON schema, bounded, as the grammar library reads it; `rewrite`: what it means, in
+//!   the library's words;
 //! - `calls`: the grammar of tool calls in the model's own syntax;
 //! - `library`: the tokenizer's tokens as the library knows them, compiled grammars and their cache;
 //! - `plan`: which grammar a request needs;
@@ -13,6 +14,7 @@ mod calls;
 mod constraint;
 mod library;
 mod plan;
+mod rewrite;
 mod schema;
 
 pub(crate) use constraint::Reasoning;

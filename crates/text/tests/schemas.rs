@@ -132,6 +132,12 @@ fn fault(schema: &Value, text: &str) -> Option<String> {
         .with_format("email", |text: &str| {
             text.split('@').filter(|part| !part.is_empty()).count() == 2
         });
+    // These are passed over.
+    let options = ["json-pointer", "regex", "uri-reference"]
+        .into_iter()
+        .fold(options, |options, format| {
+            options.with_format(format, |_: &str| true)
+        });
     let validator: Validator = options.build(schema).unwrap();
     validator.validate(&value).err().map(|error| error.to_string())
 }

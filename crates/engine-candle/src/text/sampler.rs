@@ -157,7 +157,7 @@ fn keep_marked(logits: &mut [f32], mask: &TokenMask) {
     }
     if !left {
         // The model allows none of them, but one of them it must be.
-        for id in mask.iter() {
+        for id in mask.ids() {
             logits[id as usize] = 0.0;
         }
     }

@@ -1,8 +1,7 @@
 //! The token level: an engine with random weights.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use silica_types::TokenCount;
 
@@ -61,15 +60,14 @@ impl RandomTokenEngine {
     fn draw(&self, allowed: impl Iterator<Item = u32> + Clone) -> Option<u32> {
         let total: u64 = allowed.clone().map(|id| self.weight(id)).sum();
         let mut left = self.below(total);
-        allowed
-            .into_iter()
-            .find(|id| match left.checked_sub(self.weight(*id)) {
-                Some(rest) => {
-                    left = rest;
-                    false
-                }
-                None => true,
-            })
+        let mut allowed = allowed;
+        allowed.find(|id| match left.checked_sub(self.weight(*id)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
     }
 
     fn next(&self, constraint: Option<&mut Box<dyn TokenConstraint>>) -> Result<u32, ConstraintError> {
@@ -79,7 +77,7 @@ impl RandomTokenEngine {
         let drawn = match allowed {
             Allowed::All => self.draw(0..self.vocabulary_size),
             Allowed::Marked => {
-                let ids: Vec<u32> = mask.iter().collect();
+                let ids: Vec<u32> = mask.ids().collect();
                 self.draw(ids.into_iter())
             }
         };

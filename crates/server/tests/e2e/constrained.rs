@@ -28,10 +28,10 @@ fn sum() -> Value {
     json!({"type": "function", "function": {"name": "sum", "parameters": parameters}})
 }
 
-/// A request for up to 300 tokens with these fields.
+/// A request for up to 200 tokens with these fields.
 fn asked(content: &str, fields: &Value) -> Value {
     let mut request = chat(content);
-    request["max_tokens"] = 300.into();
+    request["max_tokens"] = 200.into();
     for (key, value) in fields.as_object().unwrap() {
         request[key] = value.clone();
     }
@@ -109,8 +109,8 @@ async fn forms_are_kept_at_any_temperature_plain_and_streamed() {
     let server = server().start().await;
     let schema = json!({"type": "json_schema", "json_schema": {"name": "place", "strict": true, "schema": place_schema()}});
     let mut whole = 0;
-    for (seed, streams) in (0..12).flat_map(|seed| [(seed, false), (seed, true)]) {
-        let warm = json!({"temperature": 1.5, "top_p": 1, "top_k": -1, "seed": seed, "response_format": schema, "frequency_penalty": 0});
+    for (seed, streams) in (0..2).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let warm = json!({"temperature": 1.5, "top_p": 1, "top_k": -1, "seed": seed, "response_format": schema, "frequency_penalty": 0, "enable_thinking": false});
         let (message, reason) = ask(&server, &asked("Tell me a story.", &warm), streams).await;
         if reason == "stop" {
             assert_is_place(message["content"].as_str().unwrap());
@@ -126,7 +126,7 @@ async fn forms_are_kept_at_any_temperature_plain_and_streamed() {
             whole += 1;
         }
     }
-    assert!(whole > 24, "only {whole} of 48 answers came to their end");
+    assert!(whole > 2, "only {whole} of 8 answers came to their end");
     let cut = json!({"response_format": schema, "max_tokens": 4, "enable_thinking": false});
     assert_eq!(ask(&server, &asked("Hello", &cut), false).await.1, "length");
 }
@@ -142,7 +142,7 @@ async fn calls_are_forced_and_forbidden_plain_and_streamed() {
         fields["seed"] = seed.into();
         asked("Hello", &fields)
     };
-    for (seed, streams) in (0..6).flat_map(|seed| [(seed, false), (seed, true)]) {
+    for (seed, streams) in (0..2).flat_map(|seed| [(seed, false), (seed, true)]) {
         let (message, reason) = ask(&server, &with(&named, seed), streams).await;
         assert_eq!(reason, "tool_calls", "{message}");
         assert_eq!(message["content"].as_str().unwrap_or_default(), "");
@@ -184,7 +184,7 @@ async fn the_other_dialects_keep_forms_and_force_calls_too() {
     };
     let messages = json!([{"role": "user", "content": "Hello"}]);
     let tool = json!({"name": "forecast", "input_schema": place_schema()});
-    let answer = post("/v1/messages", json!({"model": MODEL, "max_tokens": 300, "messages": messages, "tools": [tool], "tool_choice": {"type": "any", "disable_parallel_tool_use": true}})).await;
+    let answer = post("/v1/messages", json!({"model": MODEL, "max_tokens": 300, "messages": messages, "tools": [tool], "tool_choice": {"type": "any", "disable_parallel_tool_use": true}, "thinking": {"type": "disabled"}})).await;
     assert_eq!(answer["stop_reason"], "tool_use", "{answer}");
     let block = answer["content"].as_array().unwrap().last().unwrap();
     assert_is_place(&block["input"].to_string());

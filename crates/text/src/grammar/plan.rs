@@ -90,7 +90,7 @@ fn forced(grammars: &Grammars, asked: &Asked<'_>, called: &[&Tool]) -> Result<Ar
     };
     let calls = rules(asked.syntax, grammars.vocabulary(), &tools, most);
     let compiled = grammars.compile(format!("start: calls\n{}", calls.rules));
-    compiled.map_err(|error| blame(grammars, &tools, Feature::ForcedCalls, error.to_string()))
+    compiled.map_err(|error| blame(grammars, &tools, Feature::ForcedCalls, &error.to_string()))
 }
 
 /// Text, and calls that follow the schemas of the strict tools.
@@ -103,7 +103,7 @@ fn strict(grammars: &Grammars, asked: &Asked<'_>) -> Result<Body, EngineError> {
         most_calls(asked.request),
     );
     let failed = |error: super::library::GrammarError| {
-        blame(grammars, &tools, Feature::StrictTools, error.to_string())
+        blame(grammars, &tools, Feature::StrictTools, &error.to_string())
     };
     if let Some(trigger) = calls.trigger {
         let grammar = grammars
@@ -173,7 +173,7 @@ fn called<'a>(tool: &'a Tool, schema: &Value) -> CallTool<'a> {
 }
 
 /// Finds the tool whose schema cannot be compiled.
-fn blame(grammars: &Grammars, tools: &[CallTool<'_>], feature: Feature, reason: String) -> EngineError {
+fn blame(grammars: &Grammars, tools: &[CallTool<'_>], feature: Feature, reason: &str) -> EngineError {
     for tool in tools {
         if let Err(error) = grammars.compile(format!("start: %json {}\n", tool.schema)) {
             return refused_tool(tool.name, feature, &error.to_string());

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::rewrite::rewrite;
+
 /// A schema is refused beyond this many bytes of JSON text. OpenAI's limits (5,000 properties, 120,000
 /// characters of names and values) lie below it.
 const MOST_BYTES: usize = 256 * 1024;
@@ -29,8 +31,8 @@ pub(super) fn any_object() -> Value {
 /// A schema for an answer.
 pub(super) fn of_answer(schema: &Value) -> Result<Value, SchemaError> {
     check_length(schema)?;
-    match schema {
-        Value::Object(members) => Ok(with_options(members.clone())),
+    match rewrite(schema) {
+        Value::Object(members) => Ok(with_options(members)),
         Value::Bool(true) => Ok(with_options(Map::new())),
         _ => Err(SchemaError::NoSchema),
     }
@@ -43,8 +45,8 @@ pub(super) fn of_arguments(parameters: Option<&Value>) -> Result<Value, SchemaEr
         return of_answer(&none);
     };
     check_length(parameters)?;
-    let mut members = match parameters {
-        Value::Object(members) => members.clone(),
+    let mut members = match rewrite(parameters) {
+        Value::Object(members) => members,
         Value::Bool(true) => Map::new(),
         _ => return Err(SchemaError::NoSchema),
     };

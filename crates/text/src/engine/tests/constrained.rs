@@ -82,15 +82,8 @@ fn assert_follows(schema: &Value, text: &str) {
     }
 }
 
-fn refusal(chat: &TextEngine<Arc<RandomTokenEngine>>, request: ChatRequest) -> EngineError {
-    let refused = futures::executor::block_on(chat.core.model_prompt(&request));
-    refused.unwrap_err()
-}
-
-impl<E> Core<E> {
-    async fn model_prompt(&self, request: &ChatRequest) -> Result<Prompt, EngineError> {
-        self.model.prompt(request)
-    }
+fn refusal(chat: &TextEngine<Arc<RandomTokenEngine>>, request: &ChatRequest) -> EngineError {
+    chat.core.model.prompt(request).unwrap_err()
 }
 
 #[tokio::test]
@@ -135,8 +128,8 @@ async fn reasoning_before_a_form_is_free() {
     assert!(reasoned > 0, "none reasoned and came to its end");
 }
 
-#[tokio::test]
-async fn a_budget_closes_the_reasoning_and_the_form_follows() {
+#[test]
+fn a_budget_closes_the_reasoning_and_the_form_follows() {
     let chat = random(3);
     let mut request = asked(AnswerForm::JsonObject);
     request.thinking.budget = Some(TokenCount(3));
@@ -293,7 +286,7 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
         ),
     ];
     for (request, expected, beginning) in unconstrainable {
-        match refusal(&chat, request) {
+        match refusal(&chat, &request) {
             EngineError::Unconstrainable { feature, reason } => {
                 assert_eq!(feature, expected);
                 assert!(reason.starts_with(beginning) && reason.len() < 500, "{reason}");
@@ -319,7 +312,7 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
             "an answer that continues a text cannot be a JSON form or a forced call: leave one of the two out",
         ),
     ] {
-        match refusal(&chat, request) {
+        match refusal(&chat, &request) {
             EngineError::InvalidRequest(reason) => assert_eq!(reason, text),
             other => panic!("{other:?}"),
         }
