@@ -186,6 +186,8 @@ fn engine(error: EngineError) -> ApiError {
         )),
         EngineError::Unsupported(feature) => unsupported_by_engine(feature),
         EngineError::InvalidRequest(text) => ApiError::invalid(text),
+        // Word for word the wire's answer (contract section 1.5), which names no field.
+        EngineError::InvalidParameter(_) => ErrorCode::ParamInvalid.into(),
         EngineError::QueueFull | EngineError::RateLimited { .. } => ErrorCode::ModelServiceTooBusy.into(),
         EngineError::Unavailable => ErrorCode::ModelServiceUnavailable.into(),
         EngineError::TimedOut(_) => ErrorCode::ModelServiceTimeout50504.into(),

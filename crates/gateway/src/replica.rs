@@ -160,6 +160,7 @@ impl Seat {
             EngineError::ContextExceeded { .. }
             | EngineError::Unsupported(_)
             | EngineError::InvalidRequest(_)
+            | EngineError::InvalidParameter(_)
             | EngineError::AnswerTooLong { .. } => {}
         }
     }
