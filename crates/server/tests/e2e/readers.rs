@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "how near the numbers are is a part of what is tested")]
 
+mod demo;
 mod limits;
 mod stored;
 
