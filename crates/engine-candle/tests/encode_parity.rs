@@ -149,7 +149,7 @@ fn a_sequence_is_the_same_alone_and_in_any_batch_bit_for_bit() {
                 let alone = fixture.answers(&engine, vec![sequence.clone()]);
                 assert_eq!(
                     bits(&alone),
-                    bits(&[expected.clone()]),
+                    bits(std::slice::from_ref(expected)),
                     "{name}, {quantize:?}: alone"
                 );
             }

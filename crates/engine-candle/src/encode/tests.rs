@@ -90,7 +90,7 @@ fn world(change: impl FnOnce(&mut CandleOptions)) -> World {
 
 impl World {
     fn next_pass(&self) -> Vec<usize> {
-        self.passes.recv_timeout(Duration::from_secs(60)).unwrap()
+        self.passes.recv_timeout(Duration::from_mins(1)).unwrap()
     }
 
     fn go_on(&self, passes: usize) {

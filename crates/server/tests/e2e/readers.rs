@@ -2,7 +2,10 @@
 //! transformers say about the same folders and texts (`tools/parity`), at the contract's limits, and in the
 //! ledger.
 
-#![expect(clippy::print_stdout, reason = "how near the numbers are is a part of what is tested")]
+#![expect(
+    clippy::print_stdout,
+    reason = "how near the numbers are is a part of what is tested"
+)]
 
 mod demo;
 mod limits;

@@ -12,12 +12,15 @@ use silica_types::TokenCount;
 use super::{TextEmbedder, TextRanker, inspect_reader};
 use crate::TextError;
 
+/// What a scripted engine says of a sequence.
+type Answer = Box<dyn Fn(&TokenSequence) -> Vec<f32> + Send + Sync>;
+
 /// Keeps what it is asked, and says of each sequence what the test wants.
 struct Scripted {
     says: Says,
     context: u32,
     asked: Mutex<Vec<EncodeRequest>>,
-    answer: Box<dyn Fn(&TokenSequence) -> Vec<f32> + Send + Sync>,
+    answer: Answer,
 }
 
 impl Scripted {
