@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import random
 import re
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -96,6 +98,60 @@ class Questions(unittest.TestCase):
             for one in questions:
                 self.assertEqual(len(one.candidates), CANDIDATES, name)
                 self.assertNotIn(one.candidates[0], one.candidates[1:], name)
+
+
+class Loops(unittest.TestCase):
+    """Needs torch, transformers and the tokenizer."""
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            import torch
+            from tokenizers import Tokenizer
+
+            import rank_train
+        except ImportError as error:
+            raise unittest.SkipTest("torch or transformers is not installed") from error
+        cls.torch, cls.rank_train = torch, rank_train
+        torch.set_num_threads(1)
+        cls.tokenizer = Tokenizer.from_file(str(MODELS / "tiny-embed" / "tokenizer.json"))
+
+    def start(self, task: str, folder: Path):
+        arguments = argparse.Namespace(task=task, batch=6, seed=1, steps=20, peak=3e-3, warm_up=2, checkpoint=folder / f"{task}.pt",
+                                       embedder=folder / "embed.pt")
+        self.torch.manual_seed(1)
+        kind = self.rank_train.Embedder if task == "embed" else self.rank_train.Reranker
+        return self.rank_train.Training(kind(arguments, self.tokenizer), arguments)
+
+    def test_a_run_that_stops_and_resumes_equals_one_that_does_not(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for task in ("embed", "rerank"):
+                whole = self.start(task, Path(folder))
+                for _ in range(2):
+                    whole.train_step()
+                whole.save()
+                expected = whole.train_step()
+                resumed = self.start(task, Path(folder))
+                self.assertEqual(resumed.step, 2)
+                self.assertAlmostEqual(resumed.train_step(), expected, places=5)
+
+    def test_the_same_meaning_elsewhere_in_the_batch_is_no_negative(self):
+        vectors = self.torch.eye(4)[[0, 0, 1]]
+        loss = self.rank_train.contrastive_loss(vectors, vectors, ["a", "a", "b"])
+        self.assertLess(loss.item(), 1e-4)
+        self.assertGreater(self.rank_train.contrastive_loss(vectors, vectors, ["a", "c", "b"]).item(), 0.4)
+
+    def test_the_layers_begin_as_the_weighted_mean(self):
+        model = self.rank_train.BertModel(self.rank_train.bert_config(self.tokenizer)).eval()
+        self.rank_train.initialise(model)
+        weight = self.torch.randn(128) * 0.2
+        self.rank_train.start_as_mean(model, weight)
+        _, inputs = next(self.rank_train.batches_by_length(self.tokenizer, ["how do i buy a car"], random.Random(0), 1))
+        with self.torch.inference_mode():
+            words = model.embeddings(input_ids=inputs["input_ids"])[0]
+            mean = ((words @ weight).softmax(0)[:, None] * words).sum(0)
+            first = model(**inputs).last_hidden_state[0, 0]
+        self.assertGreater(self.torch.nn.functional.cosine_similarity(first, mean, dim=0).item(), 0.8)
 
 
 class Folders(unittest.TestCase):
