@@ -210,7 +210,7 @@ class Training:
 
     def run(self) -> None:
         smooth, started = None, time.process_time()
-        while self.step < self.arguments.steps:
+        while self.step < (self.arguments.until or self.arguments.steps):
             loss = self.train_step()
             smooth = loss if smooth is None else 0.95 * smooth + 0.05 * loss
             if self.step % 25 == 0:
@@ -224,6 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=["embed", "rerank"])
     parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--until", type=int, default=0, help="stop at this step; the learning rate follows --steps all the same")
     parser.add_argument("--batch", type=int, default=0, help="pairs, or queries, of a step")
     parser.add_argument("--peak", type=float, default=0.0, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=1)
@@ -231,7 +232,7 @@ def main() -> None:
     parser.add_argument("--embedder", type=Path, default=HERE / "embed.pt", help="the weights that the reranker starts from")
     parser.add_argument("--checkpoint", type=Path)
     arguments = parser.parse_args()
-    arguments.steps = arguments.steps or {"embed": 800, "rerank": 700}[arguments.task]
+    arguments.steps = arguments.steps or {"embed": 500, "rerank": 400}[arguments.task]
     arguments.peak = arguments.peak or {"embed": 3e-3, "rerank": 1.5e-3}[arguments.task]
     arguments.checkpoint = arguments.checkpoint or HERE / f"{arguments.task}.pt"
     torch.set_num_threads(1)
