@@ -192,6 +192,8 @@ fn engine(error: EngineError) -> ApiError {
         EngineError::Unconstrainable { feature, reason } => {
             ApiError::with_message(code_of_form(feature), reason)
         }
+        // Word for word the wire's answer (contract section 1.5), which names no field.
+        EngineError::InvalidParameter(_) => ErrorCode::ParamInvalid.into(),
         EngineError::QueueFull | EngineError::RateLimited { .. } => ErrorCode::ModelServiceTooBusy.into(),
         EngineError::Unavailable => ErrorCode::ModelServiceUnavailable.into(),
         EngineError::TimedOut(_) => ErrorCode::ModelServiceTimeout50504.into(),

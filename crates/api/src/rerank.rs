@@ -71,6 +71,7 @@ pub(crate) fn engine_request(body: RerankRequest, original: WireRequest) -> sili
         query: body.query,
         documents: body.documents,
         top_n: body.top_n,
+        instruction: body.instruction,
         max_chunks_per_document: body.max_chunks_per_doc,
         overlap_tokens: body.overlap_tokens,
     }

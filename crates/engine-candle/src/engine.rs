@@ -1,12 +1,12 @@
 //! The engine: queue, threads and events around a loaded model.
 
-mod meters;
+pub(crate) mod meters;
 mod model;
 mod queue;
 mod schedule;
 mod sequence;
 mod span;
-mod threads;
+pub(crate) mod threads;
 mod worker;
 
 use std::path::Path;

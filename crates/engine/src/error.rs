@@ -70,6 +70,9 @@ pub enum EngineError {
         /// Why it cannot be.
         reason: String,
     },
+    /// A parameter has a value that this model does not take, or is not one of this model's.
+    #[error("the parameter {0} is not valid for the model")]
+    InvalidParameter(&'static str),
     /// The waiting queue is full, or the wait for a turn was too long; nothing was started.
     #[error("the engine is too busy")]
     QueueFull,
@@ -110,6 +113,7 @@ impl EngineError {
             | Self::Unsupported(_)
             | Self::InvalidRequest(_)
             | Self::Unconstrainable { .. }
+            | Self::InvalidParameter(_)
             | Self::AnswerTooLong { .. } => false,
         }
     }

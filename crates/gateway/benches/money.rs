@@ -97,7 +97,7 @@ struct Loader;
 
 #[async_trait]
 impl EngineLoader for Loader {
-    async fn load(&self, _: &Deployment, _: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(&self, _: &Deployment, _: &ReplicaSpec, _: Option<SubType>) -> Result<Engines, LoadError> {
         Ok(Engines::chat(Arc::new(TrivialEngine)))
     }
 }

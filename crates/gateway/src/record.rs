@@ -329,6 +329,7 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
             | EngineError::Unsupported(_)
             | EngineError::InvalidRequest(_)
             | EngineError::Unconstrainable { .. }
+            | EngineError::InvalidParameter(_)
             | EngineError::QueueFull
             | EngineError::RateLimited { .. },
         ) => false,

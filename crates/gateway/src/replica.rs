@@ -169,6 +169,7 @@ impl Seat {
             | EngineError::Unsupported(_)
             | EngineError::InvalidRequest(_)
             | EngineError::Unconstrainable { .. }
+            | EngineError::InvalidParameter(_)
             | EngineError::AnswerTooLong { .. } => {}
         }
     }

@@ -234,7 +234,12 @@ struct Loader(ScriptedChatEngine, TextEngine);
 
 #[async_trait]
 impl EngineLoader for Loader {
-    async fn load(&self, _deployment: &Deployment, _replica: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(
+        &self,
+        _deployment: &Deployment,
+        _replica: &ReplicaSpec,
+        _: Option<SubType>,
+    ) -> Result<Engines, LoadError> {
         Ok(Engines {
             embed: Some(Arc::new(self.1.clone())),
             rerank: Some(Arc::new(self.1.clone())),

@@ -244,7 +244,12 @@ impl ScriptedLoader {
 
 #[async_trait]
 impl EngineLoader for ScriptedLoader {
-    async fn load(&self, _deployment: &Deployment, replica: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(
+        &self,
+        _deployment: &Deployment,
+        replica: &ReplicaSpec,
+        _: Option<SubType>,
+    ) -> Result<Engines, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let gate = self.gate.lock().unwrap().clone();
         if let Some(gate) = gate {

@@ -30,6 +30,7 @@ mod keys;
 mod models;
 mod models_command;
 mod pace;
+mod readers;
 mod refused;
 mod secrets;
 mod shared_database;

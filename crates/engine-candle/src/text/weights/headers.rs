@@ -1,7 +1,7 @@
 //! What the headers alone tell about the weights of a model.
 
 use super::{Shape, Source, Weights};
-use crate::{LoadError, ModelConfig};
+use crate::{EncoderConfig, EncoderFamily, LoadError, ModelConfig};
 
 impl Weights {
     /// Checks the shapes of the tensors that every layer and every model has, so that the weights
@@ -19,6 +19,32 @@ impl Weights {
         self.locate("model.norm.weight", Shape::Vector(width))?;
         if !config.tied_embeddings {
             self.locate("lm_head.weight", table)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Weights::check`], of a bidirectional model.
+    pub(crate) fn check_encoder(&self, config: &EncoderConfig) -> Result<(), LoadError> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let base = self.base_of(config);
+        let table = |name: &str, rows| {
+            let name = format!("{base}embeddings.{name}_embeddings.weight");
+            self.locate(&name, Shape::Matrix(rows, width)).map(drop)
+        };
+        table("word", config.vocab_size)?;
+        table("position", config.positions)?;
+        table("token_type", config.types)?;
+        for layer in 0..config.layers {
+            let named = |part: &str| format!("{base}encoder.layer.{layer}.{part}.weight");
+            self.locate(&named("attention.self.query"), Shape::Matrix(width, width))?;
+            self.locate(&named("output.dense"), Shape::Matrix(width, inner))?;
+        }
+        if config.classifies {
+            let name = match config.family {
+                EncoderFamily::Bert => "classifier.weight",
+                EncoderFamily::XlmRoberta => "classifier.out_proj.weight",
+            };
+            self.locate(name, Shape::Matrix(1, width))?;
         }
         Ok(())
     }
