@@ -1,4 +1,4 @@
-//! The demo model that embeds: that it knows what it was trained for.
+//! The demo models that embed and rank: that they know what they were trained for.
 
 use serde_json::{Value, json};
 use silica_testkit::TestServer;
@@ -35,4 +35,16 @@ async fn the_embedder_puts_a_paraphrase_nearer_than_an_unrelated_sentence() {
     let (near, far) = (cosine(vectors[0], vectors[1]), cosine(vectors[0], vectors[2]));
     println!("silica/tiny-embed: {ASKED:?} is {near:.3} to {PARAPHRASE:?} and {far:.3} to {UNRELATED:?}");
     assert!(near > far + 0.3, "{near} and {far}");
+}
+
+#[tokio::test]
+async fn the_ranker_puts_a_paraphrase_before_an_unrelated_sentence() {
+    let server = server().start().await;
+    assert_eq!(listed(&server, "reranker").await, "silica/tiny-rerank");
+    let request = json!({
+        "model": "silica/tiny-rerank", "query": ASKED, "documents": [UNRELATED, PARAPHRASE],
+    });
+    let answer = good(&server, &server.api_key(), "/v1/rerank", &request).await;
+    println!("silica/tiny-rerank: {}", answer["results"]);
+    assert_eq!(answer["results"][0]["index"], 1, "{answer}");
 }
