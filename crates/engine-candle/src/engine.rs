@@ -46,7 +46,7 @@ impl CandleEngine {
     /// Names the file and what is wrong with it.
     pub fn load(model: &Path, options: CandleOptions) -> Result<Self, LoadError> {
         let decoder = Decoder::load(model, options.precision(), options.context_length)?;
-        Self::serve(model, decoder, options)
+        Self::serve(decoder, options)
     }
 
     /// As [`CandleEngine::load`], of a GGUF file that is already open.
@@ -55,10 +55,10 @@ impl CandleEngine {
     /// Names the file and what is wrong with it.
     pub fn load_gguf(model: &GgufModel, options: CandleOptions) -> Result<Self, LoadError> {
         let decoder = Decoder::load_gguf(model, options.precision(), options.context_length)?;
-        Self::serve(model.path(), decoder, options)
+        Self::serve(decoder, options)
     }
 
-    fn serve(place: &Path, decoder: Decoder, options: CandleOptions) -> Result<Self, LoadError> {
+    fn serve(decoder: Decoder, options: CandleOptions) -> Result<Self, LoadError> {
         let config = decoder.config();
         tracing::info!(
             engine = options.name,
@@ -72,11 +72,7 @@ impl CandleEngine {
             "model loaded"
         );
         let bytes = u64::from(options.kv_cache_mb) << 20;
-        let model = PagedDecoder::new(decoder, bytes).map_err(|source| LoadError::Device {
-            folder: place.to_owned(),
-            source,
-        })?;
-        Self::start(model, options)
+        Self::start(PagedDecoder::new(decoder, bytes)?, options)
     }
 
     /// Starts the engine around any model; tests bring their own.

@@ -18,8 +18,8 @@ pub struct CandleOptions {
     /// Sequences computed at the same time, at least 1.
     pub max_sequences: usize,
     /// Memory for keys and values of all sequences, running and reusable, in MiB. On a CPU it is
-    /// taken as it is used. A cache that is too small for one sequence of the model's context
-    /// shortens the context.
+    /// taken as it is used; more than the machine has is refused. A cache that is too small for one
+    /// sequence of the model's context shortens the context.
     pub kv_cache_mb: u32,
     /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
     /// model's own limit.

@@ -186,6 +186,11 @@ impl Decoder {
         )
     }
 
+    /// Whether it computes in the machine's own memory.
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.device.is_cpu()
+    }
+
     /// Returns the memory that a block needs, in bytes.
     pub(crate) fn block_bytes(&self) -> usize {
         self.layers.len() * self.kv_shape().block() * self.dtype.size_in_bytes()
