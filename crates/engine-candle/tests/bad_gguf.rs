@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use silica_engine_candle::{CandleEngine, CandleOptions, GGUF_WEIGHTS, GgufModel, LoadError};
+use silica_engine_candle::{CandleEngine, CandleOptions, GGUF_WEIGHTS, GgufModel, LoadError, inspect};
 
 /// Type numbers of values.
 const U32: u32 = 4;
@@ -298,6 +298,24 @@ fn a_norm_that_is_quantised() {
     let text = refusal_at_load(&quantised);
     let expected = "tensor output_norm.weight has the number format Q8_0; supported are F32, BF16 and F16";
     assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn inspecting_finds_a_norm_of_a_layer_that_is_quantised() {
+    let quantised = with_tensor("blk.1.attn_norm.weight", |info| {
+        info[8..12].copy_from_slice(&8_u32.to_le_bytes());
+    });
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(GGUF_WEIGHTS);
+    let config = folder.path().join("config.json");
+    fs::copy(fixtures.join("qwen3/config.json"), config).unwrap();
+    fs::write(&file, fixture("qwen3")).unwrap();
+    inspect(folder.path()).unwrap();
+    fs::write(&file, quantised).unwrap();
+    let refused = chain(&file, &inspect(folder.path()).unwrap_err());
+    let expected = "tensor blk.1.attn_norm.weight has the number format Q8_0; supported are F32, BF16 and F16";
+    assert!(refused.ends_with(expected), "{refused}");
 }
 
 #[test]

@@ -15,6 +15,11 @@ const NAMES: [&str; 2] = [
 
 /// The shipped model's weights in two files, and their index.
 fn shards() -> ([Vec<u8>; 2], Value) {
+    shards_without("")
+}
+
+/// As [`shards`], without the tensors whose names have this end.
+fn shards_without(end: &str) -> ([Vec<u8>; 2], Value) {
     let whole = fs::read(tiny_chat().join("model.safetensors")).unwrap();
     let length = usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
     let header: Map<String, Value> = serde_json::from_slice(&whole[8..8 + length]).unwrap();
@@ -23,7 +28,7 @@ fn shards() -> ([Vec<u8>; 2], Value) {
     let mut places = Map::new();
     for (number, (name, info)) in header
         .iter()
-        .filter(|(name, _)| *name != "__metadata__")
+        .filter(|(name, _)| *name != "__metadata__" && (end.is_empty() || !name.ends_with(end)))
         .enumerate()
     {
         let at = |place: usize| usize::try_from(info["data_offsets"][place].as_u64().unwrap()).unwrap();
@@ -72,6 +77,18 @@ async fn shards_are_fetched_with_their_index() {
     let manifest = shop.add(options(&hub.hugging_face())).await.unwrap();
     assert_eq!(manifest.files.len(), 7);
     assert_eq!(manifest.facts.quantisation, "F16");
+}
+
+#[tokio::test]
+async fn shards_that_lack_a_tensor_of_the_architecture_are_refused() {
+    let (files, index) = shards_without(".1.mlp.gate_proj.weight");
+    let hub = hub_with_shards(files, &index).await;
+    let shop = Shop::new();
+    let refused = shop.add(options(&hub.hugging_face())).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Weights { .. }), "{refused}");
+    let told = told(&refused);
+    assert!(told.ends_with("tensor model.layers.1.mlp.gate_proj.weight is missing"), "{told}");
+    assert!(shop.is_empty());
 }
 
 #[tokio::test]
