@@ -3,10 +3,10 @@
 use std::fs;
 
 use serde_json::{Map, Value, json};
-use silica_model_store::StoreError;
+use silica_model_store::{Silent, StoreError};
 use silica_testkit::ModelHub;
 
-use crate::support::{REPO, Shop, hub_with_tiny_chat, options, tiny_chat, told};
+use crate::support::{REPO, Shop, Steps, adding, hub_with_tiny_chat, id, options, tiny_chat, told};
 
 const NAMES: [&str; 2] = [
     "model-00001-of-00002.safetensors",
@@ -73,10 +73,43 @@ async fn hub_with_shards(files: [Vec<u8>; 2], index: &Value) -> ModelHub {
 async fn shards_are_fetched_with_their_index() {
     let (files, index) = shards();
     let hub = hub_with_shards(files, &index).await;
+    let other = "model-00001-of-00001.safetensors";
+    hub.put(REPO, other, "another copy, which the index does not name");
     let shop = Shop::new();
     let manifest = shop.add(options(&hub.hugging_face())).await.unwrap();
     assert_eq!(manifest.files.len(), 7);
+    assert!(hub.requests_for(other).is_empty());
     assert_eq!(manifest.facts.quantisation, "F16");
+}
+
+/// Whatever they are called; from a hub, and from a folder.
+#[tokio::test]
+async fn shards_with_names_of_their_own_are_found_by_their_index() {
+    let (files, index) = shards();
+    let own = ["first.safetensors", "second.safetensors"];
+    let index = index.to_string().replace(NAMES[0], own[0]).replace(NAMES[1], own[1]);
+    let folder = tempfile::tempdir().unwrap();
+    let hub = ModelHub::start().await;
+    let put = |name: &str, content: Vec<u8>| {
+        fs::write(folder.path().join(name), &content).unwrap();
+        hub.put(REPO, name, content);
+    };
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        put(name, fs::read(tiny_chat().join(name)).unwrap());
+    }
+    for (name, content) in own.iter().zip(files) {
+        put(name, content);
+    }
+    put("model.safetensors.index.json", index.into_bytes());
+    let shop = Shop::new();
+    let steps = Steps::default();
+    let fetched = shop.add_with(options(&hub.hugging_face()), &adding(&steps)).await.unwrap();
+    let copied = shop
+        .store
+        .add_folder(&id("local/own"), folder.path(), &adding(&Silent))
+        .unwrap();
+    assert_eq!(fetched.files, copied.files);
+    assert_eq!(fetched.files.len(), 6);
 }
 
 #[tokio::test]
