@@ -11,9 +11,10 @@ mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
+use async_trait::async_trait;
+use silica_engine::{EngineError, GenerateRequest, GenerateStream, HealthProbe, TokenEngine};
 use silica_types::TokenCount;
 
 use self::meters::Meters;
@@ -94,6 +95,12 @@ impl CandleEngine {
         })
     }
 
+    /// Tells of the engine's thread, for as long as anybody asks: after a panic outside of a step
+    /// nobody serves the queue, and every request is refused.
+    pub fn health(&self) -> Arc<dyn HealthProbe> {
+        Arc::new(ThreadProbe(Arc::clone(&self.queue)))
+    }
+
     fn check(&self, request: &GenerateRequest) -> Result<(), EngineError> {
         let prompt = TokenCount::of(&request.prompt);
         if prompt == TokenCount::ZERO {
@@ -144,6 +151,19 @@ impl TokenEngine for CandleEngine {
             _waiting: self.meters.waiting(),
         })?;
         Ok(stream)
+    }
+}
+
+/// The engine is healthy while its queue is served.
+struct ThreadProbe(Arc<WaitingQueue>);
+
+#[async_trait]
+impl HealthProbe for ThreadProbe {
+    async fn probe(&self, _limit: Duration) -> Result<(), EngineError> {
+        if self.0.is_closed() {
+            return Err(EngineError::Unavailable);
+        }
+        Ok(())
     }
 }
 
