@@ -13,7 +13,8 @@ use crate::hub::{Hub, Place};
 use crate::plan::{Plan, check_text, selected, unsuited, wanted};
 use crate::staging::Staging;
 use crate::{
-    Manifest, ModelFile, ModelId, Origin, Progress, Silent, Step, Store, StoreError, WeightFormat, check, space,
+    Manifest, ModelFile, ModelId, Origin, Progress, Silent, Step, Store, StoreError, WeightFormat, check,
+    space,
 };
 
 /// How a model is to be added.

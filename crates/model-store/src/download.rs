@@ -197,7 +197,9 @@ impl Download<'_> {
         let tag = self.staging.tag(&file.digest);
         let (path, listed) = (file.path.clone(), file.digest.clone());
         let checking = spawn_blocking(move || {
-            let actual = listed.like(&part).map_err(|source| StoreError::read(&part, source))?;
+            let actual = listed
+                .like(&part)
+                .map_err(|source| StoreError::read(&part, source))?;
             let _gone = std::fs::remove_file(tag);
             if actual == listed {
                 return std::fs::rename(&part, &blob).map_err(|source| StoreError::write(blob, source));

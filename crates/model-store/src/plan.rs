@@ -26,7 +26,12 @@ impl Plan {
     ///
     /// # Errors
     /// When the hub lists none, or a text that is too large for one.
-    pub(crate) fn of(selection: Selection, listing: &Listing, repo: &ModelId, hub: &Hub) -> Result<Self, StoreError> {
+    pub(crate) fn of(
+        selection: Selection,
+        listing: &Listing,
+        repo: &ModelId,
+        hub: &Hub,
+    ) -> Result<Self, StoreError> {
         let wanted = |names: Vec<String>| -> Result<Vec<Wanted>, HubError> {
             names.into_iter().map(|name| wanted(listing, hub, name)).collect()
         };
@@ -105,7 +110,9 @@ pub(crate) fn check_text(name: &str, bytes: u64) -> Result<(), String> {
         return Ok(());
     }
     let (size, limit) = (space::told(bytes), space::told(LARGEST_TEXT_BYTES));
-    Err(format!("has a {name} of {size}; files beside the weights may have {limit}"))
+    Err(format!(
+        "has a {name} of {size}; files beside the weights may have {limit}"
+    ))
 }
 
 /// Everything about a file that is to be fetched. Without a size and a checksum none is.

@@ -50,10 +50,13 @@ impl Selection {
             serde_json::from_slice(index).map_err(|error| format!("has an {INDEX} that is none: {error}"))?;
         let files: BTreeSet<String> = index.weight_map.into_values().collect();
         for file in &files {
-            let is_safe = !file.contains('/') && file.ends_with(".safetensors") && file_name::check(file).is_ok();
+            let is_safe =
+                !file.contains('/') && file.ends_with(".safetensors") && file_name::check(file).is_ok();
             if !is_safe {
                 let shown: String = file.chars().take(80).collect();
-                return Err(format!("has an {INDEX} that names {shown:?}, which is no file of weights"));
+                return Err(format!(
+                    "has an {INDEX} that names {shown:?}, which is no file of weights"
+                ));
             }
             if !names.contains(&file.as_str()) {
                 return Err(format!("has no {file}, which its {INDEX} names"));
@@ -253,7 +256,10 @@ mod tests {
             taken.map(|()| selection.weights.clone())
         };
         for (bad, told) in [
-            ("../x.safetensors", "names \"../x.safetensors\", which is no file of weights"),
+            (
+                "../x.safetensors",
+                "names \"../x.safetensors\", which is no file of weights",
+            ),
             ("a/x.safetensors", "is no file of weights"),
             ("config.json", "is no file of weights"),
             ("x.safetensors", "has no x.safetensors, which its"),

@@ -238,7 +238,11 @@ async fn file_that_was_damaged_on_the_disk_is_found_and_fetched_again() {
     let content = fs::read(tiny_chat().join(name)).unwrap();
     for is_git in [true, false] {
         let hub = hub_with_tiny_chat().await;
-        let address = if is_git { hub.hugging_face() } else { hub.model_scope() };
+        let address = if is_git {
+            hub.hugging_face()
+        } else {
+            hub.model_scope()
+        };
         let shop = Shop::new();
         hub.fault(WEIGHTS, HubFault::Fail(100));
         shop.add(options(&address)).await.unwrap_err();

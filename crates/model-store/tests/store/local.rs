@@ -93,7 +93,9 @@ fn what_is_no_model_is_refused_and_nothing_is_left() {
     }
     let tokenizer = fs::File::create(large.path().join("tokenizer.json")).unwrap();
     tokenizer.set_len((64 << 20) + 1).unwrap();
-    let refused = shop.store.add_folder(&id("local/large"), large.path(), &adding(&Silent));
+    let refused = shop
+        .store
+        .add_folder(&id("local/large"), large.path(), &adding(&Silent));
     let told = refused.unwrap_err().to_string();
     let expected = "has a tokenizer.json of 64.0 MiB; files beside the weights may have 64.0 MiB";
     assert!(told.ends_with(expected), "{told}");
@@ -166,7 +168,11 @@ fn what_cannot_be_read_hides_no_other_model() {
     // A folder that cannot be listed, whoever runs the tests.
     symlink("loop", root.join("loop")).unwrap();
     let listed = shop.store.list().unwrap();
-    let models: Vec<&str> = listed.models.iter().map(|manifest| manifest.id.as_str()).collect();
+    let models: Vec<&str> = listed
+        .models
+        .iter()
+        .map(|manifest| manifest.id.as_str())
+        .collect();
     assert_eq!(models, ["local/b"]);
     let told: Vec<String> = listed.unreadable.iter().map(|error| told(error)).collect();
     assert_eq!(told.len(), 2, "{told:?}");

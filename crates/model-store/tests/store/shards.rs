@@ -87,7 +87,10 @@ async fn shards_are_fetched_with_their_index() {
 async fn shards_with_names_of_their_own_are_found_by_their_index() {
     let (files, index) = shards();
     let own = ["first.safetensors", "second.safetensors"];
-    let index = index.to_string().replace(NAMES[0], own[0]).replace(NAMES[1], own[1]);
+    let index = index
+        .to_string()
+        .replace(NAMES[0], own[0])
+        .replace(NAMES[1], own[1]);
     let folder = tempfile::tempdir().unwrap();
     let hub = ModelHub::start().await;
     let put = |name: &str, content: Vec<u8>| {
@@ -103,7 +106,10 @@ async fn shards_with_names_of_their_own_are_found_by_their_index() {
     put("model.safetensors.index.json", index.into_bytes());
     let shop = Shop::new();
     let steps = Steps::default();
-    let fetched = shop.add_with(options(&hub.hugging_face()), &adding(&steps)).await.unwrap();
+    let fetched = shop
+        .add_with(options(&hub.hugging_face()), &adding(&steps))
+        .await
+        .unwrap();
     let copied = shop
         .store
         .add_folder(&id("local/own"), folder.path(), &adding(&Silent))
@@ -120,7 +126,10 @@ async fn shards_that_lack_a_tensor_of_the_architecture_are_refused() {
     let refused = shop.add(options(&hub.hugging_face())).await.unwrap_err();
     assert!(matches!(refused, StoreError::Weights { .. }), "{refused}");
     let told = told(&refused);
-    assert!(told.ends_with("tensor model.layers.1.mlp.gate_proj.weight is missing"), "{told}");
+    assert!(
+        told.ends_with("tensor model.layers.1.mlp.gate_proj.weight is missing"),
+        "{told}"
+    );
     assert!(shop.is_empty());
 }
 
