@@ -273,7 +273,10 @@ fn inspecting_finds_every_tensor_that_is_missing() {
             let Err(error) = inspect(folder.0.path()) else {
                 panic!("{fixture} was accepted without {name}")
             };
-            assert!(error.to_string().ends_with(&format!("tensor {name} is missing")), "{error}");
+            assert!(
+                error.to_string().ends_with(&format!("tensor {name} is missing")),
+                "{error}"
+            );
         }
     }
 }

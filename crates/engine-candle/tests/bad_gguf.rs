@@ -314,7 +314,8 @@ fn inspecting_finds_a_norm_of_a_layer_that_is_quantised() {
     inspect(folder.path()).unwrap();
     fs::write(&file, quantised).unwrap();
     let refused = chain(&file, &inspect(folder.path()).unwrap_err());
-    let expected = "tensor blk.1.attn_norm.weight has the number format Q8_0; supported are F32, BF16 and F16";
+    let expected =
+        "tensor blk.1.attn_norm.weight has the number format Q8_0; supported are F32, BF16 and F16";
     assert!(refused.ends_with(expected), "{refused}");
 }
 
@@ -378,6 +379,22 @@ fn settings_that_are_missing_or_contradict_each_other() {
     assert_refused(&dimensions, "llama.rope.dimension_count = 4 is not supported");
     let embedding = replaced("llama3", b"token_embd.weight", b"token_embd.WEIGHT");
     assert_refused(&embedding, "tensor token_embd.weight is missing");
+}
+
+/// In JSON they would become `null`, and a default would be computed with.
+#[test]
+fn numbers_that_are_none_are_refused() {
+    for key in ["llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base"] {
+        for (number, shown) in [
+            (f32::NAN, "NaN"),
+            (f32::INFINITY, "inf"),
+            (f32::NEG_INFINITY, "-inf"),
+        ] {
+            let value = with_value("llama3", key, &number.to_le_bytes());
+            let expected = format!("{key} = {shown} is not supported (a finite number)");
+            assert_refused(&value, &expected);
+        }
+    }
 }
 
 #[test]

@@ -115,10 +115,7 @@ impl<'config> ModelTensors<'config> {
     fn attention(&self, prefix: &str) -> AttentionTensors {
         let config = self.config;
         let width = config.hidden_size;
-        let (queries, keys) = (
-            config.heads * config.head_dim,
-            config.kv_heads * config.head_dim,
-        );
+        let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let norm = |name: &str| Vector {
             name: format!("{prefix}.{name}.weight"),
             size: config.head_dim,
@@ -168,11 +165,7 @@ impl LayerTensors {
                 .into_iter()
                 .flat_map(|(queries, keys)| [queries.named(), keys.named()]),
         );
-        named.extend(
-            [qkv, output, gate_up, down]
-                .iter()
-                .flat_map(Projections::named),
-        );
+        named.extend([qkv, output, gate_up, down].iter().flat_map(Projections::named));
         named
     }
 }
