@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::fs;
+use std::ptr::slice_from_raw_parts_mut;
 
 /// The system does not give this much memory.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +34,15 @@ pub(crate) fn zeroed(count: usize) -> Result<Vec<f32>, MemoryError> {
     };
     let layout = Layout::array::<f32>(count).map_err(|_| refused())?;
     // SAFETY: the layout has a size. The global allocator made the pointer with the layout of a
-    // vector of this capacity, and zeroed bytes are values of f32.
+    // slice of this length, and zeroed bytes are values of f32.
     #[expect(unsafe_code, reason = "no safe way is zeroed lazily and can be refused")]
+    #[expect(clippy::cast_ptr_alignment, reason = "the layout has the alignment of f32")]
     unsafe {
         let start = alloc_zeroed(layout).cast::<f32>();
         if start.is_null() {
             return Err(refused());
         }
-        Ok(Vec::from_raw_parts(start, count, count))
+        Ok(Box::from_raw(slice_from_raw_parts_mut(start, count)).into_vec())
     }
 }
 

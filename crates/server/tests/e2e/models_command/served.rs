@@ -111,7 +111,7 @@ async fn folder_is_served_by_the_two_requests_that_add_prints() {
     let folder = shipped_models().join("tiny-chat");
     let source = folder.display().to_string();
     let told = said(server.data(), &["add", &source, "--name", MODEL]).await;
-    let bodies: Vec<serde_json::Value> = told
+    let bodies: Vec<Value> = told
         .lines()
         .filter_map(|line| line.split_once(" -d '")?.1.strip_suffix('\''))
         .map(|body| serde_json::from_str(body).unwrap())
