@@ -2,7 +2,7 @@
 
 mod collect;
 mod frames;
-mod prepare;
+pub(crate) mod prepare;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};

@@ -128,6 +128,9 @@ impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
         let headers = match &error {
             GatewayError::Refused(Refusal::Limit(limit)) => limit_headers::refused(limit),
+            GatewayError::Engine(EngineError::RateLimited {
+                retry_after: Some(left),
+            }) => limit_headers::retry_after(*left),
             _ => HeaderMap::new(),
         };
         let error = match error {
@@ -184,8 +187,13 @@ fn engine(error: EngineError) -> ApiError {
         EngineError::ContextExceeded { prompt, limit } => ApiError::invalid(format!(
             "length of prompt_tokens ({prompt}) must be less than max_seq_len ({limit})."
         )),
-        EngineError::Unsupported(feature) => unsupported_by_engine(feature),
+        EngineError::Unsupported(feature) => unsupported(feature),
         EngineError::InvalidRequest(text) => ApiError::invalid(text),
+        EngineError::Unconstrainable { feature, reason } => {
+            ApiError::with_message(code_of_form(feature), reason)
+        }
+        // Word for word the wire's answer (contract section 1.5), which names no field.
+        EngineError::InvalidParameter(_) => ErrorCode::ParamInvalid.into(),
         EngineError::QueueFull | EngineError::RateLimited { .. } => ErrorCode::ModelServiceTooBusy.into(),
         EngineError::Unavailable => ErrorCode::ModelServiceUnavailable.into(),
         EngineError::TimedOut(_) => ErrorCode::ModelServiceTimeout50504.into(),
@@ -199,18 +207,12 @@ fn engine(error: EngineError) -> ApiError {
     }
 }
 
-/// What is answered when the model has the feature, but not on this engine.
-fn unsupported_by_engine(feature: Feature) -> ApiError {
-    let text = match feature {
-        Feature::ForcedCalls => {
-            "tool_choice can be 'auto' or 'none': forced calls need constrained output, which is not supported yet."
-        }
-        Feature::StrictTools => {
-            "tools: strict must be false: arguments that follow the schema exactly need constrained output, which is not supported yet."
-        }
-        _ => return unsupported(feature),
-    };
-    ApiError::with_message(ErrorCode::FunctionCallNotSupported, text)
+/// The code of a form that cannot be kept: that of the feature it is a part of.
+const fn code_of_form(feature: Feature) -> ErrorCode {
+    match feature {
+        Feature::Tools | Feature::ForcedCalls | Feature::StrictTools => ErrorCode::FunctionCallNotSupported,
+        _ => ErrorCode::JsonModeNotSupported,
+    }
 }
 
 /// What a model answers to a feature that it does not have.

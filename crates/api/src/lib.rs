@@ -14,6 +14,7 @@ mod completions;
 mod config;
 mod drain;
 mod embeddings;
+mod estimate;
 mod failure;
 mod guarded_body;
 mod layers;

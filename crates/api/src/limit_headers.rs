@@ -89,11 +89,17 @@ pub(crate) fn standing(headers: &mut HeaderMap, standings: &[Standing]) {
     }
 }
 
+/// The header that says when to come back: in at least a second.
+pub(crate) fn retry_after(left: Duration) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(1);
+    headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(left).max(1)));
+    headers
+}
+
 /// The headers of a refusal.
 pub(crate) fn refused(reached: &LimitReached) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(4);
-    let seconds = whole_seconds(reached.retry_after).max(1);
-    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    headers.extend(retry_after(reached.retry_after));
     write(
         &mut headers,
         Kind::of(reached.metric).names(),

@@ -4,7 +4,7 @@ mod collect;
 pub(crate) mod count;
 mod frames;
 mod head;
-mod prepare;
+pub(crate) mod prepare;
 
 use std::sync::Arc;
 

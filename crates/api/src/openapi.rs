@@ -10,6 +10,7 @@ use silica_protocol::openai::completions::{Completion, CompletionChunk, Completi
 use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequestSchema};
 use silica_protocol::openai::responses::{NumberedEvent, Response, ResponsesRequestSchema};
 use silica_protocol::openai::{Model, ModelList};
+use silica_protocol::silicon::estimate::{Estimate, EstimateRequestSchema};
 use silica_protocol::silicon::rerank::{Rerank, RerankRequestSchema};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -28,6 +29,7 @@ use utoipa::{Modify, OpenApi};
         crate::responses::create_response,
         crate::embeddings::create_embedding,
         crate::rerank::create_rerank,
+        crate::estimate::create_estimate,
         crate::models::list_models,
         crate::models::get_model,
         crate::user::info::get_user_info,
@@ -40,6 +42,7 @@ use utoipa::{Modify, OpenApi};
         MessagesRequestSchema, Message, MessageEvent<'static>, AnthropicError,
         TokenCountRequestSchema, TokenCount,
         EmbeddingRequestSchema, EmbeddingList, RerankRequestSchema, Rerank,
+        EstimateRequestSchema, Estimate,
         ModelList, Model, ErrorBody,
     )),
     tags(

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use silica_engine::{RankedDocument, WholeContent, WireRoute};
+use silica_engine::{RankedDocument, WholeContent, WireRequest, WireRoute};
 use silica_gateway::CallKind;
 use silica_protocol::ErrorBody;
 use silica_protocol::silicon::rerank::{
@@ -48,14 +48,8 @@ pub(crate) async fn create_rerank(
     } else {
         Vec::new()
     };
-    let request = silica_engine::RerankRequest {
-        wire: Some(answer::original(&admitted, raw, WireRoute::Rerank, false)),
-        query: body.query,
-        documents: body.documents,
-        top_n: body.top_n,
-        max_chunks_per_document: body.max_chunks_per_doc,
-        overlap_tokens: body.overlap_tokens,
-    };
+    let original = answer::original(&admitted, raw, WireRoute::Rerank, false);
+    let request = engine_request(body, original);
     let answered = admitted.rerank(request).await.map_err(Failure::of_texts)?;
     let input_tokens = answered.answer.usage.prompt.get();
     let mut response = match answered.answer.content {
@@ -70,6 +64,19 @@ pub(crate) async fn create_rerank(
 }
 
 /// Writes a place, with its document if those are returned.
+/// From a checked request to what the engine is asked.
+pub(crate) fn engine_request(body: RerankRequest, original: WireRequest) -> silica_engine::RerankRequest {
+    silica_engine::RerankRequest {
+        wire: Some(original),
+        query: body.query,
+        documents: body.documents,
+        top_n: body.top_n,
+        instruction: body.instruction,
+        max_chunks_per_document: body.max_chunks_per_doc,
+        overlap_tokens: body.overlap_tokens,
+    }
+}
+
 fn result(place: RankedDocument, returned: &mut [Option<String>]) -> RerankResult {
     let document = usize::try_from(place.index)
         .ok()

@@ -3,7 +3,7 @@
 mod collect;
 mod frames;
 mod growing;
-mod prepare;
+pub(crate) mod prepare;
 
 use std::sync::Arc;
 

@@ -15,8 +15,8 @@ use tower::ServiceBuilder;
 use crate::body_budget::BodyBudget;
 use crate::layers::{ExchangeLayer, compression, cors, panic_barrier};
 use crate::{
-    ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, embeddings, messages,
-    models, rerank, responses, user,
+    ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, embeddings, estimate,
+    messages, models, rerank, responses, user,
 };
 
 /// What the handlers work with.
@@ -89,6 +89,7 @@ fn endpoints() -> Router<ApiState> {
         .route("/chat/completions", post(chat::create_chat_completion))
         .route("/completions", post(completions::create_completion))
         .route("/embeddings", post(embeddings::create_embedding))
+        .route("/estimate", post(estimate::create_estimate))
         .route("/messages", post(messages::create_message))
         .route(
             "/messages/count_tokens",

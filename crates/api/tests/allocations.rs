@@ -125,7 +125,12 @@ struct Loader(SocketAddr);
 
 #[async_trait]
 impl EngineLoader for Loader {
-    async fn load(&self, _deployment: &Deployment, _replica: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(
+        &self,
+        _deployment: &Deployment,
+        _replica: &ReplicaSpec,
+        _: Option<SubType>,
+    ) -> Result<Engines, LoadError> {
         let options = RemoteOptions {
             allow_private: true,
             health_path: Some(String::new()),

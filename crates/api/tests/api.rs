@@ -10,6 +10,7 @@ mod api {
     mod disconnect;
     mod embeddings;
     mod errors;
+    mod estimate;
     mod layers;
     mod messages;
     mod models;

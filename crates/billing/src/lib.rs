@@ -1,4 +1,4 @@
-//! Prices, wallets and rate limits: the arithmetic of money and usage.
+//! Prices, wallets, rate limits and the tokens of images: the arithmetic of money and usage.
 //!
 //! Pure state and rules: no I/O, no clock of its own, no database. Money is [`silica_types::Money`]
 //! (whole nano-CNY), prices are exact decimals, and the one rounding of a settlement stands in
@@ -15,6 +15,7 @@ mod shards;
 mod spend;
 mod sync;
 mod units;
+mod vision;
 mod wallet;
 
 pub use bucket::{Bucket, BucketKind};
@@ -26,7 +27,8 @@ pub use limits::{
     LimitSet, Limits, MemoryCounters, Metric, Moment, Need, Scope, Span, Standing, Subject, SubjectKind,
     Taken, TakenPart, UsageLevel,
 };
-pub use price::{CostOverflow, InvalidPriceAmount, Price, PriceAmount, PriceEntry, PriceSchedule};
+pub use price::{CostOverflow, InvalidPriceAmount, Price, PriceAmount, PriceEntry, PriceLine, PriceSchedule};
 pub use spend::{CapReached, SpendCaps, SpendHold};
 pub use units::Units;
+pub use vision::{ImageSize, InvalidImageSize, UnreadableImage, VisionImage, VisionRule, VisionTokens};
 pub use wallet::{Balances, Hold, Insufficient, Payer, Settlement, Wallets};

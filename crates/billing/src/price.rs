@@ -13,7 +13,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use cost::CostOverflow;
+pub use cost::{CostOverflow, PriceLine};
 pub use schedule::{PriceEntry, PriceSchedule};
 
 /// An amount of CNY per unit: an exact decimal, zero or more, with the digits as they were given

@@ -1,12 +1,12 @@
 //! The engine: queue, threads and events around a loaded model.
 
-mod meters;
+pub(crate) mod meters;
 mod model;
 mod queue;
 mod schedule;
 mod sequence;
 mod span;
-mod threads;
+pub(crate) mod threads;
 mod worker;
 
 use std::path::Path;
@@ -144,8 +144,11 @@ impl TokenEngine for CandleEngine {
         let room = self.context_length.get() - TokenCount::of(&request.prompt).get();
         request.max_tokens = TokenCount(request.max_tokens.get().clamp(1, room));
         let (sink, stream) = GenerateStream::channel(request.max_tokens);
+        // Here, on the caller's thread, since it takes time.
+        let constraint = request.constraint.take().map(|source| source.start());
         self.queue.push(Job {
             request,
+            constraint,
             sink,
             queued_at: Instant::now(),
             _waiting: self.meters.waiting(),

@@ -1,4 +1,4 @@
-//! Embedded text engine on candle: decoder families, caches, sampler and the engine thread.
+//! Embedded text engine on candle: decoder families, caches, sampler and the engine thread; encoders.
 //!
 //! - [`CandleEngine`] is the engine: it loads a model folder or a GGUF file and implements
 //!   [`silica_engine::TokenEngine`] with its own threads, a bounded queue and many sequences in
@@ -6,6 +6,9 @@
 //! - [`Decoder`] is the model below it: Qwen2, Qwen3 and Llama in one forward pass, told apart by
 //!   their configuration. It takes a batch of [`Span`]s of any lengths, prompts and single tokens
 //!   mixed, and reads the weights once for all of them.
+//!
+//! - [`CandleEncoder`] is the engine of models that embed and rank (BERT, XLM-RoBERTa, Qwen3): it
+//!   implements [`silica_engine::EncodeEngine`] (`encode.rs`).
 //!
 //! Keys and values lie in blocks of 16 positions that sequences with the same beginning share
 //! (`text/cache`). Each step of the engine's loop (`engine/worker.rs`) computes the next token of
@@ -20,6 +23,7 @@
 
 #[doc(hidden)]
 pub mod bench;
+mod encode;
 mod engine;
 mod error;
 mod gguf;
@@ -29,10 +33,11 @@ mod memory;
 mod options;
 mod text;
 
+pub use encode::{Activation, CandleEncoder, EncoderConfig, EncoderFamily, ModelKind};
 pub use engine::CandleEngine;
 pub use error::{HeaderError, LoadError};
 pub use gguf::{GGUF_WEIGHTS, GgufError, GgufModel};
-pub use inspect::{FolderSummary, inspect};
+pub use inspect::{FolderSummary, ModelShape, inspect};
 pub use options::{CandleOptions, Dtype, Precision, Quantization};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};

@@ -97,6 +97,7 @@ fn request(asked: &Asked) -> GenerateRequest {
         stop_tokens: Vec::new(),
         logprobs: Some(0),
         span_limit: None,
+        constraint: None,
         priority: Priority::default(),
         account: None,
     }

@@ -82,6 +82,7 @@ fn greedy(model: &Path) -> Vec<u32> {
         stop_tokens: Vec::new(),
         logprobs: None,
         span_limit: None,
+        constraint: None,
         priority: Priority::default(),
         account: None,
     };

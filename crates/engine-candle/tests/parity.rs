@@ -129,6 +129,7 @@ impl Fixture {
             stop_tokens: Vec::new(),
             logprobs: None,
             span_limit: None,
+            constraint: None,
             priority: Priority::default(),
             account: None,
         };

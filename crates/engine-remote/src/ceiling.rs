@@ -8,7 +8,6 @@
 //! |---|---|
 //! | frames, whatever is in them; log-probabilities count as a frame a token | 4 times `limit`, and 1,024 |
 //! | texts, those of log-probabilities too | 64 bytes a token, for the text and for each log-probability asked for, and 64 KiB |
-
 //!
 //! An answer in one piece is taken whole or not at all, so its limit ([`longest_answer`]) is another: more
 //! than any right answer to the request has, as what is longer is lost to its client.

@@ -88,6 +88,7 @@ impl Client {
             secrecy: Secrecy {
                 model: options.model.clone(),
                 authority: host,
+                key: options.api_key.clone(),
             },
             first_frame_limit: options.first_frame_limit,
             whole_limit: options.whole_limit,
@@ -117,7 +118,7 @@ impl Client {
             .map_err(|_| failed(RemoteError::Silent(limit)))?
             .map_err(failed)?;
         match head.status {
-            // Nothing was asked to be packed, and what is packed may unfold to any size.
+            // It was asked not to be packed: what is packed may unfold to any size.
             StatusCode::OK if head.is_packed => Err(failed(RemoteError::Encoded)),
             StatusCode::OK if head.content == expected.content() => Ok((answer, by)),
             StatusCode::OK => Err(failed(RemoteError::ContentType(expected.content_type()))),

@@ -38,7 +38,7 @@ use crate::{RemoteError, TransferError};
 pub(crate) use self::head::{Content, Head};
 
 /// How long a connection waits for its next request. Shorter than servers keep theirs (uvicorn,
-/// below vLLM and `SGLang`: 5 s), so that no request meets a connection that is being closed.
+/// below vLLM and `SGLang`: 5 s), so that a request seldom meets a connection that is being closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// The most connections that wait.
 const MOST_IDLE: usize = 256;
@@ -55,7 +55,7 @@ struct Shared {
     connector: Connector,
     /// The longest wait for a connection, its encryption included.
     connect_limit: Duration,
-    /// The latest last.
+    /// The latest last, each with the moment at which it is no longer used.
     idle: Mutex<Vec<(Instant, Link)>>,
 }
 
@@ -88,7 +88,7 @@ impl Connections {
                 Ok(head) => {
                     let answer = Answer {
                         framing: head.framing,
-                        link: Some((link, head.keeps_alive)),
+                        link: Some((link, head.waits.map_or(IDLE_LIMIT, |most| most.min(IDLE_LIMIT)))),
                         connections: self.clone(),
                     };
                     return Ok((head, answer));
@@ -131,31 +131,37 @@ impl Connections {
     #[cfg(test)]
     pub(crate) async fn lie_idle(&self) {
         let link = self.connect().await.unwrap();
-        self.give_back(link);
+        self.give_back(link, IDLE_LIMIT);
     }
 
     fn take_idle(&self) -> Option<Link> {
-        let is_good = |since: &Instant, link: &mut Link| {
-            since.elapsed() < IDLE_LIMIT && link.is_idle(&mut Context::from_waker(Waker::noop()))
+        let now = Instant::now();
+        let is_good = |until: &Instant, link: &mut Link| {
+            now < *until && link.is_idle(&mut Context::from_waker(Waker::noop()))
         };
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, mut link) = idle.pop()?;
-        if is_good(&since, &mut link) {
+        let (until, mut link) = idle.pop()?;
+        if is_good(&until, &mut link) {
             return Some(link);
         }
         // Those below it have waited longer; one that was closed is often not alone.
-        idle.retain_mut(|(since, link)| is_good(since, link));
-        idle.pop().map(|(_, link)| link)
+        let bad: Vec<_> = idle
+            .extract_if(.., |(until, link)| !is_good(until, link))
+            .collect();
+        let good = idle.pop();
+        drop(idle);
+        // Outside the lock: it closes them.
+        drop(bad);
+        good.map(|(_, link)| link)
     }
 
-    fn give_back(&self, link: Link) {
+    fn give_back(&self, link: Link, waits: Duration) {
         let now = Instant::now();
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // The oldest come first. A busy one above them would keep them for ever.
-        let expired = idle.partition_point(|(since, _)| now.duration_since(*since) >= IDLE_LIMIT);
-        let expired: Vec<_> = idle.drain(..expired).collect();
+        // A busy one above them would keep those that have expired for ever.
+        let expired: Vec<_> = idle.extract_if(.., |(until, _)| *until <= now).collect();
         if idle.len() < MOST_IDLE {
-            idle.push((now, link));
+            idle.push((now + waits, link));
         }
         drop(idle);
         // Outside the lock: it closes them.
@@ -166,8 +172,8 @@ impl Connections {
 /// The body of an answer, with the connection that it comes on.
 pub(crate) struct Answer {
     framing: Framing,
-    /// The connection, and whether it can carry another answer; `None` after the end.
-    link: Option<(Link, bool)>,
+    /// The connection, and how long it may wait for another request; `None` after the end.
+    link: Option<(Link, Duration)>,
     connections: Connections,
 }
 
@@ -206,11 +212,11 @@ impl Answer {
 
     /// The answer is whole, so the connection can carry the next one.
     fn end(&mut self, context: &mut Context<'_>) {
-        if let Some((mut link, keeps_alive)) = self.link.take()
-            && keeps_alive
+        if let Some((mut link, waits)) = self.link.take()
+            && !waits.is_zero()
             && link.is_idle(context)
         {
-            self.connections.give_back(link);
+            self.connections.give_back(link, waits);
         }
     }
 }

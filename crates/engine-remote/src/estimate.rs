@@ -36,7 +36,7 @@
 //! What a template adds by itself, such as instructions of its own, is in none of the prompt's
 //! estimates but the spare tokens.
 
-use silica_engine::{ChatRequest, Continuation, Message, Tool, ToolChoice};
+use silica_engine::{ChatRequest, Continuation, Message, Tool};
 use silica_types::{MediaParts, TokenCount};
 
 /// What a byte of text weighs; a token weighs [`TOKEN_WEIGHT`].
@@ -122,10 +122,11 @@ impl PromptSize {
             Continuation::Text(text) | Continuation::Prefix(text) => text.len(),
             Continuation::FillInMiddle { prefix, suffix } => prefix.len() + suffix.len(),
         };
-        let tools: &[Tool] = match request.tool_choice {
-            ToolChoice::Auto => &request.tools,
-            // Not sent.
-            ToolChoice::None => &[],
+        // Those that are hidden are not sent.
+        let tools: &[Tool] = if request.tool_choice.shows_tools() {
+            &request.tools
+        } else {
+            &[]
         };
         Self {
             bytes: messages + continued + tools.iter().map(tool_bytes).sum::<usize>(),
@@ -389,6 +390,7 @@ mod tests {
             name: "ij".to_owned(),
             description: Some("é".to_owned()),
             parameters: Some(serde_json::json!({"a": 1})),
+            strict: false,
         };
         assert_eq!(message_bytes(&message), 12);
         assert_eq!(tool_bytes(&tool), 2 + 2 + 7);

@@ -31,7 +31,7 @@ pub struct RemoteOptions {
     /// The longest wait for an answer that is no stream, from sending the request to its last byte.
     /// Not zero.
     pub whole_limit: Duration,
-    /// The longest silence between two frames. Not zero.
+    /// The longest time between two frames with words. Not zero.
     pub stall_limit: Duration,
     /// The longest wait for the usage after the last choice has finished.
     pub usage_limit: Duration,
@@ -44,8 +44,8 @@ pub struct RemoteOptions {
 
 impl RemoteOptions {
     /// Describes an engine without a key at a public address, with the usual limits: 5 s to
-    /// connect, 120 s to the first frame, 600 s to
-    /// the end of a whole answer, 60 s between frames, 5 s for the usage.
+    /// connect, 120 s to the first word, 600 s to the end of a whole answer, 60 s between words, 5 s for
+    /// the usage.
     pub fn new(base_url: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),

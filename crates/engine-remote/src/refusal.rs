@@ -2,9 +2,10 @@
 //!
 //! Such texts name the model behind ours and where it runs, which are the operator's business.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
+use silica_types::Secret;
 use url::{Host, Url};
 
 use crate::address::is_public;
@@ -16,6 +17,8 @@ const LONGEST_REASON: usize = 400;
 const MODEL: &str = "the model";
 /// What stands for an address.
 const ENGINE: &str = "the engine";
+/// What stands for the key.
+const KEY: &str = "***";
 
 /// What must not be told of an engine.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Secrecy {
     pub(crate) model: String,
     /// Its host, and its port if it has one.
     pub(crate) authority: String,
+    /// The key that it is asked with.
+    pub(crate) key: Option<Secret>,
 }
 
 /// A refusal in the forms that servers give it.
@@ -57,6 +62,10 @@ impl Secrecy {
     /// What the client is told of a refusal with this body.
     pub(crate) fn reason(&self, body: &[u8]) -> String {
         let text = reason(body).unwrap_or_else(|| "the engine refused the request".to_owned());
+        let text = match &self.key {
+            Some(key) if !key.expose().is_empty() => text.replace(key.expose(), KEY),
+            Some(_) | None => text,
+        };
         let text = self.without_addresses(&text);
         let text = replace_word(&text, &self.model, MODEL);
         let is_plain = |character: &char| !character.is_control();
@@ -89,6 +98,7 @@ impl Secrecy {
             rest = rest.get(end..).unwrap_or_default();
         }
         told.push_str(rest);
+        let told = without_numbers(&told);
         let told = replace_word(&told, &self.authority, ENGINE);
         match self.authority.rsplit_once(':') {
             Some((host, _)) => replace_word(&told, host, ENGINE),
@@ -114,6 +124,42 @@ impl Secrecy {
     }
 }
 
+/// The text without addresses in numbers that are not public, with ports or without.
+fn without_numbers(text: &str) -> String {
+    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'[' | b']');
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    let mut told = String::with_capacity(text.len());
+    let (mut at, bytes) = (0, text.as_bytes());
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = bytes.iter().skip(at).take_while(|byte| is_part(byte)).count();
+        let run = rest.get(..length).unwrap_or_default();
+        // A full stop or colon behind it ends a sentence.
+        let number = run.trim_end_matches(['.', ':']);
+        let after = rest.get(length..).unwrap_or_default().chars().next();
+        let is_alone = !told.ends_with(is_word) && !after.is_some_and(is_word);
+        if is_alone && is_private_number(number) {
+            told.push_str(ENGINE);
+            at += number.len();
+        } else {
+            let length = length.max(first_length(rest));
+            told.push_str(rest.get(..length).unwrap_or_default());
+            at += length;
+        }
+    }
+    told
+}
+
+fn is_private_number(text: &str) -> bool {
+    // `::` is an address, and stands in the names of many languages.
+    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let with_port = || text.parse().map(|address: SocketAddr| address.ip());
+    let address = bare.parse().or_else(|_| with_port());
+    address.is_ok_and(|address: IpAddr| !is_public(address))
+}
+
 /// Whether a name is one that only a network of somebody's own knows.
 fn is_inside(name: &str) -> bool {
     let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
@@ -122,7 +168,8 @@ fn is_inside(name: &str) -> bool {
         .any(|inside| last.eq_ignore_ascii_case(inside))
 }
 
-/// The text with `new` for `old` wherever that stands as a word of its own, not within a longer name.
+/// The text with `new` for `old` wherever that stands as a word of its own, not within a longer name,
+/// in capitals or not.
 fn replace_word(text: &str, old: &str, new: &str) -> String {
     if old.is_empty() {
         return text.to_owned();
@@ -130,7 +177,9 @@ fn replace_word(text: &str, old: &str, new: &str) -> String {
     let is_part = |character: char| character.is_alphanumeric() || character == '_' || character == '-';
     let mut told = String::with_capacity(text.len());
     let mut from = 0;
-    for (at, _) in text.match_indices(old) {
+    // Of the same length, and cut at the same places.
+    let small = text.to_ascii_lowercase();
+    for (at, _) in small.match_indices(&old.to_ascii_lowercase()) {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
         let mut after = text.get(at + old.len()..).unwrap_or_default().chars();
         let next = after.next();
@@ -162,6 +211,7 @@ mod tests {
         let secrecy = Secrecy {
             model: "qwen-7b".to_owned(),
             authority: "llm.example.com:8000".to_owned(),
+            key: Some(Secret::new("sk-geheim")),
         };
         let body = serde_json::json!({"error": {"message": text}});
         secrecy.reason(body.to_string().as_bytes())
@@ -204,6 +254,7 @@ mod tests {
         let short = Secrecy {
             model: "a".to_owned(),
             authority: "x".to_owned(),
+            key: None,
         };
         let body = br#"{"detail":"a value at path a is too large"}"#;
         assert_eq!(
@@ -228,6 +279,15 @@ mod tests {
                 "llm.example.com:8000 and llm.example.com refused",
                 "the engine and the engine refused",
             ),
+            (
+                "worker 10.0.0.7:8000, 127.0.0.1 and [fd00::1]:30000: fe80::1. No.",
+                "worker the engine, the engine and the engine: the engine. No.",
+            ),
+            ("LLM.Example.COM refused", "the engine refused"),
+            (
+                "8.8.8.8:53 in a::b of std::1 at 1.2.3 or 12:30:00",
+                "8.8.8.8:53 in a::b of std::1 at 1.2.3 or 12:30:00",
+            ),
             ("x://", "the engine"),
             (
                 "cannot read https://pictures.example.org/cat.png: 404",
@@ -236,6 +296,14 @@ mod tests {
         ] {
             assert_eq!(told(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_key_is_not_told() {
+        assert_eq!(
+            told("bad header: Bearer sk-geheim, sk-geheim"),
+            "bad header: Bearer ***, ***"
+        );
     }
 
     #[test]

@@ -28,8 +28,10 @@ pub(crate) struct EventDecoder {
 enum Data {
     #[default]
     None,
-    One(Bytes),
-    Several(Vec<u8>),
+    /// One line, a part of what was fed.
+    Part(Bytes),
+    /// What was copied: a line whose event goes on after what was fed, or several.
+    Own(Vec<u8>),
 }
 
 impl EventDecoder {
@@ -51,9 +53,10 @@ impl EventDecoder {
                 return Ok(Some(data));
             }
         }
-        // Whoever waits for more must not keep the whole piece alive for a part of it.
-        if let Data::One(line) = &mut self.data {
-            *line = Bytes::copy_from_slice(line);
+        // Whoever waits for more must not keep the whole piece alive for a part of it. It is copied
+        // once, however often there is a little more that does not end it.
+        if let Data::Part(line) = &self.data {
+            self.data = Data::Own(line.to_vec());
         }
         Ok(None)
     }
@@ -112,30 +115,30 @@ impl Data {
     fn len(&self) -> usize {
         match self {
             Self::None => 0,
-            Self::One(line) => line.len(),
-            Self::Several(lines) => lines.len(),
+            Self::Part(line) => line.len(),
+            Self::Own(lines) => lines.len(),
         }
     }
 
     fn add(&mut self, line: Bytes) {
         let mut lines = match std::mem::take(self) {
             Self::None => {
-                *self = Self::One(line);
+                *self = Self::Part(line);
                 return;
             }
-            Self::One(first) => first.to_vec(),
-            Self::Several(lines) => lines,
+            Self::Part(first) => first.to_vec(),
+            Self::Own(lines) => lines,
         };
         lines.push(b'\n');
         lines.extend_from_slice(&line);
-        *self = Self::Several(lines);
+        *self = Self::Own(lines);
     }
 
     fn take(&mut self) -> Option<Bytes> {
         match std::mem::take(self) {
             Self::None => None,
-            Self::One(line) => Some(line),
-            Self::Several(lines) => Some(lines.into()),
+            Self::Part(line) => Some(line),
+            Self::Own(lines) => Some(lines.into()),
         }
     }
 }
@@ -224,6 +227,23 @@ mod tests {
         assert!(fed.is_unique(), "the piece is still held");
         decoder.feed(Bytes::from_static(b"ta: b\n\n"));
         assert_eq!(decoder.next_event().unwrap().unwrap(), "a\nb");
+    }
+
+    #[test]
+    fn an_event_that_waits_is_copied_once_however_many_comments_follow() {
+        let mut decoder = EventDecoder::default();
+        decoder.feed(Bytes::from_static(b"data: a\n"));
+        assert_eq!(decoder.next_event().unwrap(), None);
+        let place = |decoder: &EventDecoder| match &decoder.data {
+            Data::Own(line) => line.as_ptr(),
+            Data::None | Data::Part(_) => panic!("the line is kept as a copy"),
+        };
+        let first = place(&decoder);
+        for _ in 0..100 {
+            decoder.feed(Bytes::from_static(b":\n"));
+            assert_eq!(decoder.next_event().unwrap(), None);
+            assert_eq!(place(&decoder), first);
+        }
     }
 
     proptest! {

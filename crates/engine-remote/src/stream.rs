@@ -26,6 +26,8 @@ const LAST_BYTES_LIMIT: Duration = Duration::from_millis(20);
 
 /// The most of frames that are there that go on together, in bytes.
 const MOST_TOGETHER: usize = 16 * 1024;
+/// Pieces of an answer without an event that are read before others get their turn.
+const PIECES_AT_ONCE: usize = 64;
 
 /// The longest waits, see [`RemoteOptions`].
 #[derive(Debug, Clone, Copy)]
@@ -270,7 +272,7 @@ where
 
     /// As [`Reader::frame`], without a limit.
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, RemoteError>> {
-        loop {
+        for _ in 0..PIECES_AT_ONCE {
             if let Some(data) = self.decoder.next_event()? {
                 return Poll::Ready(Ok(Some(data)));
             }
@@ -288,6 +290,9 @@ where
                 None => return Poll::Ready(Ok(self.decoder.last_event())),
             }
         }
+        // An engine that floods its reader with what is no event must not keep a thread.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Waits a moment for the end of the body. One frame is all that is due.

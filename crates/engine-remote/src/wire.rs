@@ -2,8 +2,10 @@
 
 mod chunk;
 mod request;
+mod scalar;
 
 pub(crate) use chunk::{
-    Chunk, ChunkChoice, ChunkDelta, Fault, ToolCallPiece, UsageReport, finish_reason, reported_fault,
+    Chunk, ChunkChoice, ChunkDelta, ToolCallPiece, UsageReport, finish_reason, reported_fault,
 };
 pub(crate) use request::ChatBody;
+pub(crate) use scalar::{Fault, MOST_ITEMS, Scalar};

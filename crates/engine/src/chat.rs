@@ -75,6 +75,10 @@ pub struct ChatRequest {
     pub tools: Vec<Tool>,
     /// Whether it may or must call one.
     pub tool_choice: ToolChoice,
+    /// Whether it may make several calls in one answer.
+    pub parallel_calls: bool,
+    /// The form that the visible answer must have.
+    pub form: AnswerForm,
     /// Text the answer continues, if any.
     pub continuation: Continuation,
     /// How tokens are drawn.
@@ -89,8 +93,9 @@ pub struct ChatRequest {
     pub logprobs: Option<u8>,
     /// Whether the model thinks first.
     pub thinking: Thinking,
-    /// What the request asks for beyond a plain chat. An engine that does not forward the request as
-    /// it came refuses what it cannot do.
+    /// What the request asks for beyond plain text that not every engine can do, whether the fields above
+    /// express it or not. An engine that does not forward the request as it came refuses those that
+    /// it cannot do.
     pub demands: Vec<Feature>,
     /// How soon its turn comes when others wait too.
     pub priority: Priority,
@@ -170,6 +175,8 @@ pub struct Tool {
     pub description: Option<String>,
     /// JSON Schema of its arguments; `None` takes no arguments.
     pub parameters: Option<serde_json::Value>,
+    /// Whether its arguments must follow the schema exactly whenever it is called.
+    pub strict: bool,
 }
 
 /// A call that the model made.
@@ -183,14 +190,43 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
+/// The form that the visible answer must have, whatever the model would write. Reasoning before it is
+/// free.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum AnswerForm {
+    /// Any text.
+    #[default]
+    Text,
+    /// One JSON object.
+    JsonObject,
+    /// One JSON value that follows this schema.
+    JsonSchema(Arc<serde_json::Value>),
+}
+
 /// Whether tools may be called.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ToolChoice {
     /// The model decides.
     #[default]
     Auto,
     /// Tools are not shown to the model.
     None,
+    /// It must call at least one, and says nothing else.
+    Required,
+    /// It must call this one, once, and says nothing else.
+    Named(String),
+}
+
+impl ToolChoice {
+    /// Whether the model sees the tools.
+    pub const fn shows_tools(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Whether it must call one.
+    pub const fn forces_call(&self) -> bool {
+        matches!(self, Self::Required | Self::Named(_))
+    }
 }
 
 /// Text that the answer continues.

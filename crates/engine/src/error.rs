@@ -61,6 +61,18 @@ pub enum EngineError {
     /// The request is not valid for this model; the text is fit for the client.
     #[error("{0}")]
     InvalidRequest(String),
+    /// What the request wants of the answer's form cannot be kept: its schema cannot be compiled, or takes
+    /// too much work. The reason is fit for the client.
+    #[error("{reason}")]
+    Unconstrainable {
+        /// What was wanted.
+        feature: Feature,
+        /// Why it cannot be.
+        reason: String,
+    },
+    /// A parameter has a value that this model does not take, or is not one of this model's.
+    #[error("the parameter {0} is not valid for the model")]
+    InvalidParameter(&'static str),
     /// The waiting queue is full, or the wait for a turn was too long; nothing was started.
     #[error("the engine is too busy")]
     QueueFull,
@@ -100,6 +112,8 @@ impl EngineError {
             Self::ContextExceeded { .. }
             | Self::Unsupported(_)
             | Self::InvalidRequest(_)
+            | Self::Unconstrainable { .. }
+            | Self::InvalidParameter(_)
             | Self::AnswerTooLong { .. } => false,
         }
     }

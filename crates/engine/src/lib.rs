@@ -1,15 +1,19 @@
 //! The ports between the gateway and whatever computes an answer.
 //!
-//! Two levels of text generation (ARCHITECTURE.md, "Engines"), and [`EmbedEngine`] and
-//! [`RerankEngine`] for models that answer in one piece:
+//! Two levels of text generation (ARCHITECTURE.md, "Engines"), and the same two for models that answer
+//! in one piece:
 //! - [`ChatEngine`]: messages in, text events out. All that the gateway knows.
 //! - [`TokenEngine`]: token ids in, token ids out. Embedded engines implement it; the crate
 //!   `silica-text` lifts it to a [`ChatEngine`] with templates, stop texts, reasoning and tools.
+//! - [`EmbedEngine`] and [`RerankEngine`]: texts in, vectors or an order out.
+//! - [`EncodeEngine`]: token ids in, numbers out; `silica-text` lifts it to either of them.
 //!
-//! Both are cancelled by dropping the stream they returned. This crate owns no tokenizer, no
+//! All are cancelled by dropping what they returned. This crate owns no tokenizer, no
 //! HTTP and no tensor.
 
 mod chat;
+mod constraint;
+mod encode;
 mod engines;
 mod error;
 mod sampling;
@@ -22,8 +26,12 @@ mod whole;
 mod wire;
 
 pub use chat::{
-    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, FinishReason,
-    Message, PreparedChat, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
+    AnswerForm, ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta,
+    FinishReason, Message, PreparedChat, Role, TextLogprob, Thinking, Tool, ToolCall, ToolChoice, TopLogprob,
+};
+pub use constraint::{Allowed, ConstraintError, ConstraintSource, Progress, TokenConstraint, TokenMask};
+pub use encode::{
+    Choice, EncodeEngine, EncodeRequest, EncodeSink, Encoded, Encoding, Says, TokenSequence, VectorShape,
 };
 pub use engines::{Engines, HealthProbe};
 pub use error::{EngineError, Feature};

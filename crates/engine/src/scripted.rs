@@ -5,7 +5,9 @@
 //! [`Gate`] (message level) or by releasing steps (token level).
 
 mod chat;
+mod random;
 mod token;
 
 pub use chat::{ChatScript, ChatStep, Gate, ScriptedChatEngine};
+pub use random::RandomTokenEngine;
 pub use token::{ScriptedTokenEngine, TokenScript};

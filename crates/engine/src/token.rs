@@ -8,7 +8,7 @@ use futures::Stream;
 use silica_types::{AccountId, TokenCount};
 use tokio::sync::mpsc;
 
-use crate::{EngineError, Sampling};
+use crate::{ConstraintSource, EngineError, Sampling};
 
 /// Computes token sequences. Made for continuous batching: [`TokenEngine::generate`] only queues,
 /// many requests are in flight at once, each has its own event stream, and dropping that stream
@@ -60,6 +60,9 @@ pub struct GenerateRequest {
     pub logprobs: Option<u8>,
     /// Bounds a span of the answer, such as the reasoning; `None` leaves it to the model.
     pub span_limit: Option<SpanLimit>,
+    /// Says which tokens may stand where; `None` allows every one. What the engine puts itself
+    /// (`span_limit`) must be allowed by it.
+    pub constraint: Option<Arc<dyn ConstraintSource>>,
     /// How soon its turn comes when others wait too.
     pub priority: Priority,
     /// Whose request it is; all requests with `None` count as those of one account more. What was
@@ -89,7 +92,7 @@ pub struct SpanLimit {
 }
 
 /// What happens to a sequence, in this order: one `Started`, any number of `Token`, one `Finished`.
-/// Or `Overloaded` alone. `Failed` may come at any time before the end.
+/// Or `Overloaded` alone. `Unconstrained` and `Failed` may come at any time before the end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GenerateEvent {
     /// The prompt has been computed.
@@ -108,6 +111,9 @@ pub enum GenerateEvent {
     Finished(StopCause),
     /// The sequence waited too long for its turn and was never started; nothing follows.
     Overloaded,
+    /// The request's own constraint cannot be followed any further; nothing follows. The text is fit for
+    /// the client.
+    Unconstrained(String),
     /// The engine failed; nothing follows.
     Failed(String),
 }
@@ -117,6 +123,8 @@ pub enum GenerateEvent {
 pub enum StopCause {
     /// One of the stop tokens was drawn.
     StopToken,
+    /// The constraint allows nothing more: the answer is complete.
+    Complete,
     /// `max_tokens` or the context's end was reached.
     Length,
 }

@@ -100,9 +100,11 @@ pub struct RerankRequest {
     pub documents: Vec<String>,
     /// How many of the best are wanted; `None` wants all.
     pub top_n: Option<u32>,
-    /// The most pieces that a long document is cut into; `None` cuts none.
+    /// What the model is to look for, of models that are told; `None` takes their usual instruction.
+    pub instruction: Option<String>,
+    /// The most pieces that a long document is cut into; `None` leaves it to the model.
     pub max_chunks_per_document: Option<u32>,
-    /// The tokens that neighbouring pieces share; `None` means none.
+    /// The tokens that neighbouring pieces share; `None` leaves it to the model.
     pub overlap_tokens: Option<u32>,
     /// The request as it came, if it came in the dialect of the engine.
     pub wire: Option<WireRequest>,

@@ -23,8 +23,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use silica_engine::{
-    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta, EngineError, Engines,
-    FinishReason, PreparedChat, Priority, Sampling, Thinking, ToolChoice, Usage,
+    AnswerForm, ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Continuation, Delta,
+    EngineError, Engines, FinishReason, PreparedChat, Priority, Sampling, Thinking, ToolChoice, Usage,
 };
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
@@ -97,7 +97,7 @@ struct Loader;
 
 #[async_trait]
 impl EngineLoader for Loader {
-    async fn load(&self, _: &Deployment, _: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(&self, _: &Deployment, _: &ReplicaSpec, _: Option<SubType>) -> Result<Engines, LoadError> {
         Ok(Engines::chat(Arc::new(TrivialEngine)))
     }
 }
@@ -107,6 +107,8 @@ fn request() -> ChatRequest {
         messages: Vec::new(),
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: Continuation::None,
         sampling: Sampling::greedy(),
         max_tokens: TokenCount(16),

@@ -7,13 +7,13 @@ use silica_engine::{
     ChatRequest, Continuation, EmbedRequest, Embeddings, EngineError, Feature, Priority, Ranking,
     RerankRequest, ToolChoice, WholeAnswer,
 };
-use silica_platform::{CatalogueModel, Entry, ModelFeature, Standings, UsageLevel};
+use silica_platform::{CatalogueModel, Entry, Estimate, ModelFeature, Standings, Units, UsageLevel};
 use silica_types::{RequestId, TokenCount};
 use tokio::time::Instant;
 
 use crate::record::{CallRecord, Delivery};
 use crate::replica::{Loaded, NoSeat, Seat, Tried};
-use crate::work::Work;
+use crate::work::{Ready, Work};
 use crate::{Call, Gateway, GatewayError};
 
 /// No replica is tried anew when this much time has passed: the client has waited long enough.
@@ -91,13 +91,43 @@ impl Admitted {
             entry: _counted,
             mut record,
         } = self;
-        let counted = count(&gateway, &model, request).await;
-        // Nothing was reserved, so there is no settlement to wait for.
-        drop(match &counted {
-            Ok(_) => record.complete(),
-            Err(error) => record.fail(error),
-        });
-        counted
+        let sized = chat_size(&gateway, &model, request).await;
+        looked_at(&mut record, &sized);
+        let prompt = sized?.likely.prompt_tokens;
+        Ok(TokenCount(u32::try_from(prompt).unwrap_or(u32::MAX)))
+    }
+
+    /// Says what a chat would be reserved by. As [`Admitted::count`], it takes nothing.
+    ///
+    /// # Errors
+    /// What a chat would be refused with before it runs, but for limits and balance.
+    pub async fn estimate_chat(self, request: ChatRequest) -> Result<Estimate, GatewayError> {
+        let size = chat_size(&self.gateway, &self.model, request).await;
+        self.estimated(size)
+    }
+
+    /// The same of vectors.
+    ///
+    /// # Errors
+    /// As [`Admitted::estimate_chat`].
+    pub async fn estimate_embed(self, request: EmbedRequest) -> Result<Estimate, GatewayError> {
+        let size = size(&self.gateway, &self.model, &Arc::new(request)).await;
+        self.estimated(size)
+    }
+
+    /// The same of an order of documents.
+    ///
+    /// # Errors
+    /// As [`Admitted::estimate_chat`].
+    pub async fn estimate_rerank(self, request: RerankRequest) -> Result<Estimate, GatewayError> {
+        let size = size(&self.gateway, &self.model, &Arc::new(request)).await;
+        self.estimated(size)
+    }
+
+    fn estimated(mut self, size: Result<Size, GatewayError>) -> Result<Estimate, GatewayError> {
+        looked_at(&mut self.record, &size);
+        let Size { likely, most } = size?;
+        Ok(self.entry.estimate(likely, most, None))
     }
 
     /// Embeds texts. Dropping the future cancels the call; either way it is accounted for once.
@@ -168,17 +198,36 @@ pub struct Answered<T> {
     pub standings: Standings,
 }
 
-async fn count(
+/// What a request would be reserved by.
+struct Size {
+    likely: Units,
+    most: Units,
+}
+
+/// The size of a chat, as exactly as any of its engines can tell.
+async fn chat_size(
     gateway: &Gateway,
     model: &CatalogueModel,
     request: ChatRequest,
-) -> Result<TokenCount, GatewayError> {
+) -> Result<Size, GatewayError> {
     check_features(model, &request)?;
+    size(gateway, model, &Arc::new(within_context(model, request))).await
+}
+
+async fn size<W: Work>(gateway: &Gateway, model: &CatalogueModel, work: &W) -> Result<Size, GatewayError> {
     let loaded = gateway.engines_of(model)?;
-    let engine = loaded.any_engines().and_then(|engines| engines.chat.as_ref());
-    let engine = engine.ok_or(GatewayError::NotLoaded)?;
-    let prepared = engine.prepare(Arc::new(within_context(model, request))).await?;
-    Ok(prepared.prompt_tokens())
+    let engines = loaded.any_engines().ok_or(GatewayError::NotLoaded)?;
+    let ready = work.prepare(engines).await.ok_or(GatewayError::NotLoaded)??;
+    let Ready { likely, most, .. } = ready;
+    Ok(Size { likely, most })
+}
+
+/// Books a request that was looked at only. Nothing was reserved, so there is no settlement to wait for.
+fn looked_at<T>(record: &mut CallRecord, looked: &Result<T, GatewayError>) {
+    drop(match looked {
+        Ok(_) => record.complete(),
+        Err(error) => record.fail(error),
+    });
 }
 
 /// What starting a call needs from one attempt to the next.
@@ -188,6 +237,8 @@ struct Attempts<'a> {
     entry: Option<Entry>,
     begun: Instant,
     last_error: Option<EngineError>,
+    /// Whether a replica was passed over because its engine cannot do such a thing.
+    met_unable: bool,
 }
 
 /// Starts the call on one replica after the other until one begins to answer: those of the model's
@@ -208,6 +259,7 @@ async fn start<W: Work>(
         entry: Some(entry),
         begun: Instant::now(),
         last_error: None,
+        met_unable: false,
     };
     if let Some(begun) = start_at(&own, &mut attempts, work).await? {
         return Ok(begun);
@@ -220,7 +272,11 @@ async fn start<W: Work>(
             return Ok(begun);
         }
     }
-    Err(attempts.last_error.map_or(GatewayError::Overloaded, Into::into))
+    Err(match attempts.last_error {
+        Some(error) => error.into(),
+        None if attempts.met_unable => GatewayError::NotLoaded,
+        None => GatewayError::Overloaded,
+    })
 }
 
 /// Tries the replicas of one deployment; `None` when none of them began to answer.
@@ -267,6 +323,8 @@ async fn start_at<W: Work>(
                 attempts.record.gave_up(&error);
                 attempts.last_error = Some(error);
             }
+            // Another replica, or one of a fallback, may be able.
+            Err(GatewayError::NotLoaded) => attempts.met_unable = true,
             Err(error) => return Err(error),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::breaker::Breaker;
+use crate::breaker::{Admitted, Breaker};
 use crate::meters::ConditionMeters;
 use crate::outlier::Outlier;
 
@@ -131,8 +131,13 @@ impl Condition {
     }
 
     /// Lets a call through the breaker, if one may go.
-    pub(crate) fn admits(&self, now: Instant) -> bool {
+    pub(crate) fn admits(&self, now: Instant) -> Option<Admitted> {
         self.lock().breaker.admits(now)
+    }
+
+    /// The breaker's trial said nothing about the replica.
+    pub(crate) fn passed_over(&self, now: Instant) {
+        self.lock().breaker.passed_over(now);
     }
 
     /// The replica began to answer. True when that closed its breaker.

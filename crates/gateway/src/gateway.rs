@@ -84,12 +84,33 @@ impl Gateway {
     /// # Errors
     /// When an engine cannot be loaded; the ones loaded before it are dropped.
     pub async fn prepare(&self, deployment: &Deployment) -> Result<Prepared, DeployError> {
+        let catalogue = self.0.platform.catalogue();
+        let mut models = deployment.models.iter();
+        let sub_type = models.find_map(|model| Some(catalogue.model(model.as_str())?.sub_type));
+        self.prepare_for(deployment, sub_type).await
+    }
+
+    /// As [`Gateway::prepare`], for models that the catalogue does not have yet.
+    ///
+    /// # Errors
+    /// As [`Gateway::prepare`].
+    pub async fn prepare_for(
+        &self,
+        deployment: &Deployment,
+        sub_type: Option<SubType>,
+    ) -> Result<Prepared, DeployError> {
         let mut replicas = Vec::with_capacity(deployment.replicas.len());
         for (position, spec) in deployment.replicas.iter().enumerate() {
             let loaded = self
                 .0
                 .registry
-                .load(&*self.0.loader, &self.0.checks, deployment, position, spec)
+                .load(
+                    &*self.0.loader,
+                    &self.0.checks,
+                    (deployment, sub_type),
+                    position,
+                    spec,
+                )
                 .await;
             let (slot, engines) = loaded.map_err(|source| DeployError {
                 deployment: deployment.name.clone(),

@@ -20,11 +20,17 @@ pub enum CallKind {
     Response,
     /// The size of a prompt; nothing is generated.
     TokenCount,
+    /// What a chat would cost, in whatever form; nothing is generated.
+    ChatEstimate,
+    /// What vectors would cost.
+    EmbeddingEstimate,
+    /// What an order of documents would cost.
+    RerankEstimate,
 }
 
 impl CallKind {
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::TokenCount as usize + 1;
+    pub(crate) const COUNT: usize = Self::RerankEstimate as usize + 1;
 
     /// The route's name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -36,17 +42,21 @@ impl CallKind {
             Self::Message => "messages",
             Self::Response => "responses",
             Self::TokenCount => "count_tokens",
+            Self::ChatEstimate | Self::EmbeddingEstimate | Self::RerankEstimate => "estimate",
         }
     }
 
     /// The kind of model that can answer.
     pub const fn sub_type(self) -> SubType {
         match self {
-            Self::Chat | Self::Completion | Self::Message | Self::Response | Self::TokenCount => {
-                SubType::Chat
-            }
-            Self::Embedding => SubType::Embedding,
-            Self::Rerank => SubType::Reranker,
+            Self::Chat
+            | Self::Completion
+            | Self::Message
+            | Self::Response
+            | Self::TokenCount
+            | Self::ChatEstimate => SubType::Chat,
+            Self::Embedding | Self::EmbeddingEstimate => SubType::Embedding,
+            Self::Rerank | Self::RerankEstimate => SubType::Reranker,
         }
     }
 
@@ -58,6 +68,7 @@ impl CallKind {
             Self::Embedding => "embeddings",
             Self::Rerank => "rerank",
             Self::TokenCount => "count_tokens",
+            Self::ChatEstimate | Self::EmbeddingEstimate | Self::RerankEstimate => "estimate",
         }
     }
 }

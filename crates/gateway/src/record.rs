@@ -328,6 +328,8 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
             EngineError::ContextExceeded { .. }
             | EngineError::Unsupported(_)
             | EngineError::InvalidRequest(_)
+            | EngineError::Unconstrainable { .. }
+            | EngineError::InvalidParameter(_)
             | EngineError::QueueFull
             | EngineError::RateLimited { .. },
         ) => false,

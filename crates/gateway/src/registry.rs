@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use silica_engine::Engines;
-use silica_platform::{Deployment, ReplicaSpec};
+use silica_platform::{Deployment, ReplicaSpec, SubType};
 use tokio::sync::OnceCell;
 
 use crate::affinity::Identity;
@@ -38,6 +38,8 @@ struct Key {
     deployment: String,
     /// With what does not concern the engine blanked.
     spec: ReplicaSpec,
+    /// What its models are for.
+    sub_type: Option<SubType>,
     /// Tells replicas of the same specification apart.
     ordinal: usize,
 }
@@ -49,14 +51,14 @@ impl Registry {
         &self,
         loader: &dyn EngineLoader,
         checks: &Checks,
-        deployment: &Deployment,
+        (deployment, sub_type): (&Deployment, Option<SubType>),
         position: usize,
         spec: &ReplicaSpec,
     ) -> Result<(Arc<Slot>, Engines), LoadError> {
-        let slot = self.slot(key(deployment, position, spec));
+        let slot = self.slot(key(deployment, sub_type, position, spec));
         let engine = slot
             .engine
-            .get_or_try_init(|| loader.load(deployment, spec))
+            .get_or_try_init(|| loader.load(deployment, spec, sub_type))
             .await?;
         let engines = engine.clone();
         if let Some(probe) = &engines.health {
@@ -96,7 +98,7 @@ impl Slot {
     }
 }
 
-fn key(deployment: &Deployment, position: usize, spec: &ReplicaSpec) -> Key {
+fn key(deployment: &Deployment, sub_type: Option<SubType>, position: usize, spec: &ReplicaSpec) -> Key {
     let blank = |spec: &ReplicaSpec| ReplicaSpec {
         weight: 1,
         max_concurrency: None,
@@ -113,6 +115,7 @@ fn key(deployment: &Deployment, position: usize, spec: &ReplicaSpec) -> Key {
     Key {
         deployment: deployment.name.clone(),
         spec: blanked,
+        sub_type,
         ordinal,
     }
 }

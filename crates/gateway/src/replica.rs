@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::ReplicaState;
 use crate::affinity::{Identity, Prefix};
+use crate::breaker::Admitted;
 use crate::condition::{Condition, Fitness};
 use crate::meters::{CallMeters, CallOutcome, ConditionMeters};
 use crate::positions::Positions;
@@ -41,6 +42,8 @@ pub(crate) struct Seat {
     replica: Arc<Replica>,
     /// A [`CallOutcome`]: the latest that is known.
     outcome: AtomicU8,
+    /// Whether the call tries a replica that failed before.
+    is_trial: bool,
 }
 
 /// A deployment whose engines are loaded.
@@ -98,14 +101,19 @@ impl Replica {
         self.running() < self.limit
     }
 
-    fn try_seat(self: &Arc<Self>) -> Option<Seat> {
+    /// `None` when another call has taken the last place.
+    fn try_seat(self: &Arc<Self>, is_trial: bool) -> Option<Seat> {
         if !self.condition().enter(self.limit) {
+            if is_trial {
+                self.condition().passed_over(Instant::now());
+            }
             return None;
         }
         self.meters.begun();
         Some(Seat {
             replica: Arc::clone(self),
             outcome: AtomicU8::new(CallOutcome::Unanswered as u8),
+            is_trial,
         })
     }
 
@@ -160,6 +168,8 @@ impl Seat {
             EngineError::ContextExceeded { .. }
             | EngineError::Unsupported(_)
             | EngineError::InvalidRequest(_)
+            | EngineError::Unconstrainable { .. }
+            | EngineError::InvalidParameter(_)
             | EngineError::AnswerTooLong { .. } => {}
         }
     }
@@ -192,6 +202,13 @@ impl Drop for Seat {
         let replica = &self.replica;
         if outcome == CallOutcome::Answered {
             replica.condition().answered(Instant::now());
+        }
+        let says_nothing = matches!(
+            outcome,
+            CallOutcome::Unanswered | CallOutcome::Busy | CallOutcome::Limited
+        );
+        if self.is_trial && says_nothing {
+            replica.condition().passed_over(Instant::now());
         }
         replica.condition().leave();
         replica.meters.ended(outcome);
@@ -243,10 +260,13 @@ impl Loaded {
                 return Err(NoSeat::Full);
             };
             // Another call may have taken its last place in between, or the trial of its breaker.
-            if are_ready && !replica.condition().admits(now) {
-                continue;
-            }
-            if let Some(seat) = replica.try_seat() {
+            let admitted = if are_ready {
+                replica.condition().admits(now)
+            } else {
+                Some(Admitted::Freely)
+            };
+            let Some(admitted) = admitted else { continue };
+            if let Some(seat) = replica.try_seat(admitted == Admitted::AsTrial) {
                 return Ok(seat);
             }
         }

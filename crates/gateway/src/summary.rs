@@ -187,6 +187,8 @@ const fn kind_of_engine_error(error: &EngineError) -> &'static str {
         EngineError::ContextExceeded { .. } => "context_exceeded",
         EngineError::Unsupported(_) => "unsupported",
         EngineError::InvalidRequest(_) => "invalid_request",
+        EngineError::Unconstrainable { .. } => "unconstrainable",
+        EngineError::InvalidParameter(_) => "invalid_parameter",
         EngineError::QueueFull => "queue_full",
         EngineError::RateLimited { .. } => "rate_limited",
         EngineError::Unavailable => "unavailable",

@@ -218,21 +218,33 @@ fn finish_folder(
     Ok(manifest)
 }
 
-/// Names, sizes and checksums of a folder's files.
+/// Names, sizes and checksums of a folder's files, those of the folders in it included.
 fn sums(folder: &Path) -> Result<Vec<ModelFile>, StoreError> {
     let mut files = Vec::new();
+    add_sums(folder, "", &mut files)?;
+    files.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(files)
+}
+
+fn add_sums(folder: &Path, before: &str, files: &mut Vec<ModelFile>) -> Result<(), StoreError> {
     for entry in fs::read_dir(folder).map_err(|source| StoreError::read(folder, source))? {
         let entry = entry.map_err(|source| StoreError::read(folder, source))?;
-        let path = entry.path();
+        let (path, name) = (
+            entry.path(),
+            format!("{before}{}", entry.file_name().to_string_lossy()),
+        );
+        if path.is_dir() {
+            add_sums(&path, &format!("{name}/"), files)?;
+            continue;
+        }
         let summed = Summed::of(&path).map_err(|source| StoreError::read(&path, source))?;
         files.push(ModelFile {
-            name: entry.file_name().to_string_lossy().into_owned(),
+            name,
             size: summed.size,
             sha256: summed.sha256,
         });
     }
-    files.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(files)
+    Ok(())
 }
 
 async fn run_blocking<T: Send + 'static>(

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use silica_engine::Feature;
-use silica_engine_candle::{Family, FolderSummary, ModelConfig};
+use silica_engine_candle::{FolderSummary, ModelKind, ModelShape};
 use silica_text::TextSummary;
 use silica_types::TokenCount;
 
@@ -12,11 +12,11 @@ use crate::{ModelFacts, ModelId, StoreError, WeightFormat};
 
 /// Checks configuration, tokenizer and templates, before the weights are there. Blocks.
 pub(crate) fn texts(id: &ModelId, folder: &Path) -> Result<(), StoreError> {
-    let config = ModelConfig::read(folder).map_err(|source| StoreError::Weights {
+    let shape = ModelShape::read(folder).map_err(|source| StoreError::Weights {
         id: id.clone(),
         source: Box::new(source),
     })?;
-    summary_of_texts(id, folder, &config).map(drop)
+    summary_of_texts(id, folder, &shape).map(drop)
 }
 
 /// Checks a whole folder and tells what it is. Blocks.
@@ -25,25 +25,38 @@ pub(crate) fn folder(id: &ModelId, folder: &Path) -> Result<ModelFacts, StoreErr
         id: id.clone(),
         source: Box::new(source),
     })?;
-    let texts = summary_of_texts(id, folder, &weights.config)?;
-    Ok(facts(weights, &texts))
+    let texts = summary_of_texts(id, folder, &weights.shape)?;
+    Ok(facts(weights, texts.as_ref()))
 }
 
-fn summary_of_texts(id: &ModelId, folder: &Path, config: &ModelConfig) -> Result<TextSummary, StoreError> {
-    let logits = u32::try_from(config.vocab_size).unwrap_or(u32::MAX);
-    let context = TokenCount(config.context_length);
-    silica_text::inspect(folder, logits, context).map_err(|source| StoreError::Text {
+/// Checks the text files; tells what they provide for, of a model that writes texts.
+fn summary_of_texts(
+    id: &ModelId,
+    folder: &Path,
+    shape: &ModelShape,
+) -> Result<Option<TextSummary>, StoreError> {
+    let refused = |source| StoreError::Text {
         id: id.clone(),
         source: Box::new(source),
-    })
+    };
+    let context = TokenCount(shape.context_length);
+    match shape.kind {
+        ModelKind::Chat => silica_text::inspect(folder, shape.vocabulary, context)
+            .map(Some)
+            .map_err(refused),
+        ModelKind::Embedding | ModelKind::Reranker => silica_text::inspect_reader(folder, shape.vocabulary)
+            .map(|_tokens| None)
+            .map_err(refused),
+    }
 }
 
-fn facts(weights: FolderSummary, texts: &TextSummary) -> ModelFacts {
-    let config = weights.config;
+fn facts(weights: FolderSummary, texts: Option<&TextSummary>) -> ModelFacts {
+    let shape = weights.shape;
     let mut features: Vec<String> = texts
-        .features
         .iter()
+        .flat_map(|texts| &texts.features)
         .filter_map(|feature| match feature {
+            Feature::JsonMode => Some("json"),
             Feature::Tools => Some("tools"),
             Feature::Prefix => Some("prefix"),
             Feature::FillInMiddle => Some("fim"),
@@ -51,7 +64,7 @@ fn facts(weights: FolderSummary, texts: &TextSummary) -> ModelFacts {
         })
         .map(str::to_owned)
         .collect();
-    if texts.reasons {
+    if texts.is_some_and(|texts| texts.reasons) {
         features.push("reasoning".to_owned());
     }
     ModelFacts {
@@ -61,19 +74,15 @@ fn facts(weights: FolderSummary, texts: &TextSummary) -> ModelFacts {
             WeightFormat::Safetensors
         },
         quantisation: weights.number_format,
-        architecture: match config.family {
-            Family::Qwen2 => "qwen2",
-            Family::Qwen3 => "qwen3",
-            Family::Llama => "llama",
-        }
-        .to_owned(),
+        sub_type: shape.kind.as_str().to_owned(),
+        architecture: shape.family.to_owned(),
         parameters: weights.parameters,
-        layers: config.layers as u64,
-        hidden_size: config.hidden_size as u64,
-        heads: config.heads as u64,
-        kv_heads: config.kv_heads as u64,
-        vocabulary: config.vocab_size as u64,
-        context_length: config.context_length,
+        layers: shape.layers as u64,
+        hidden_size: shape.hidden_size as u64,
+        heads: shape.heads as u64,
+        kv_heads: shape.kv_heads as u64,
+        vocabulary: shape.vocabulary.into(),
+        context_length: shape.context_length,
         features,
     }
 }

@@ -126,6 +126,9 @@ impl Store {
         staging.begin_model()?;
         for file in files {
             let target = staging.model().join(&file.name);
+            if let Some(folder) = target.parent() {
+                fs::create_dir_all(folder).map_err(|source| StoreError::write(folder, source))?;
+            }
             let copied = fs::copy(&file.from, &target).map_err(|source| match fs::metadata(&file.from) {
                 Ok(_) => StoreError::write(&target, source),
                 Err(_) => StoreError::read(&file.from, source),
@@ -173,8 +176,29 @@ fn copies(folder: &Path, selection: Selection) -> Result<Vec<Copy>, StoreError> 
         .collect()
 }
 
-/// The names of a folder's files; those in folders below it are nobody's model.
+/// The names of a folder's files, and of the text files in the folders of it, which some modules have;
+/// what lies deeper is nobody's model.
 fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let mut names = files_in(folder)?;
+    for inner in folders_in(folder)? {
+        let files = files_in(&folder.join(&inner)).unwrap_or_default();
+        let files = files.into_iter().map(|name| format!("{inner}/{name}"));
+        names.extend(files.filter(|name| is_text(name)));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn folders_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = fs::read_dir(folder).map_err(|source| StoreError::read(folder, source))?;
+    let folders = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir());
+    let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names.filter(|name| file_name::check(name).is_ok()).collect())
+}
+
+fn files_in(folder: &Path) -> Result<Vec<String>, StoreError> {
     let failed = |source| StoreError::read(folder, source);
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -189,7 +213,6 @@ fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
             names.push(name.to_owned());
         }
     }
-    names.sort();
     Ok(names)
 }
 

@@ -90,11 +90,15 @@ pub struct ModelFacts {
     pub format: WeightFormat,
     /// The number format that most weights have, such as `BF16` or `Q4_K`.
     pub quantisation: String,
-    /// The decoder family: `qwen2`, `qwen3` or `llama`.
+    /// What its files say that it is for, in the catalogue's words: `chat`, `embedding` or `reranker`.
+    /// Manifests of earlier versions are of chat models and do not say so.
+    #[serde(default = "chat")]
+    pub sub_type: String,
+    /// The family: `qwen2`, `qwen3`, `llama`, `bert` or `xlm-roberta`.
     pub architecture: String,
     /// How many numbers the weights are.
     pub parameters: u64,
-    /// Decoder layers.
+    /// Layers.
     pub layers: u64,
     /// Width of the residual stream.
     pub hidden_size: u64,
@@ -102,7 +106,7 @@ pub struct ModelFacts {
     pub heads: u64,
     /// Key and value heads.
     pub kv_heads: u64,
-    /// Token ids that the model has logits for.
+    /// Token ids that the model knows.
     pub vocabulary: u64,
     /// The longest sequence, in tokens.
     pub context_length: u32,
@@ -111,10 +115,14 @@ pub struct ModelFacts {
     pub features: Vec<String>,
 }
 
+fn chat() -> String {
+    "chat".to_owned()
+}
+
 /// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFile {
-    /// Its name in the folder.
+    /// Its name in the folder; a path with `/` when it lies in a folder of that.
     pub name: String,
     /// Its size in bytes.
     pub size: u64,

@@ -174,10 +174,26 @@ pub(crate) fn is_text(name: &str) -> bool {
             .extension()
             .is_some_and(|extension| extension == wanted)
     };
+    // How sentence-transformers makes a vector of the rows, in the folder that its list names.
+    let is_pooling = name.split_once('/').is_some_and(|(folder, file)| {
+        file == "config.json"
+            && folder
+                .split_once('_')
+                .is_some_and(|(number, module)| module == "Pooling" && number.parse::<u8>().is_ok())
+    });
+    is_pooling || is_top_text(name, is)
+}
+
+fn is_top_text(name: &str, is: impl Fn(&str) -> bool) -> bool {
     !name.contains('/')
         && (matches!(
             name,
-            "config.json" | "generation_config.json" | "special_tokens_map.json"
+            "config.json"
+                | "generation_config.json"
+                | "special_tokens_map.json"
+                | "modules.json"
+                | "sentence_bert_config.json"
+                | "config_sentence_transformers.json"
         ) || (name.starts_with("tokenizer") && is("json"))
             || (name.starts_with("chat_template") && (is("json") || is("jinja"))))
 }
@@ -217,6 +233,12 @@ mod tests {
                 "onnx/model.safetensors",
                 "pytorch_model.bin",
                 "onnx/tokenizer.json",
+                "modules.json",
+                "sentence_bert_config.json",
+                "1_Pooling/config.json",
+                "2_Dense/config.json",
+                "x_Pooling/config.json",
+                "a/1_Pooling/config.json",
                 "q8.gguf",
             ],
             None,
@@ -229,7 +251,10 @@ mod tests {
                 "tokenizer.json",
                 "generation_config.json",
                 "tokenizer_config.json",
-                "chat_template.jinja"
+                "chat_template.jinja",
+                "modules.json",
+                "sentence_bert_config.json",
+                "1_Pooling/config.json"
             ]
         );
         assert_eq!(weights, ["model.safetensors"]);

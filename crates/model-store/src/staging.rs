@@ -118,6 +118,9 @@ impl Staging {
         if target.exists() {
             return Ok(());
         }
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).map_err(|source| StoreError::write(folder, source))?;
+        }
         let placed = fs::hard_link(&blob, &target)
             // Not all file systems have links.
             .or_else(|_| fs::copy(&blob, &target).map(drop));
@@ -218,7 +221,12 @@ fn remove(folder: &Path) -> Result<(), StoreError> {
 /// A folder that is renamed must have its files on the disk, or a power failure leaves their names.
 fn sync_all(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        sync(&entry?.path())?;
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all(&entry.path())?;
+        } else {
+            sync(&entry.path())?;
+        }
     }
     sync(folder)
 }

@@ -18,7 +18,9 @@ mod validate;
 pub use catalogue::{Catalogue, CatalogueModel};
 pub use error::{AuthError, PlatformError};
 pub use keys::Profile;
-pub use metering::{CallFacts, Entry, Meter, MeterOptions, Refusal, Reservation, Settled, Standings};
+pub use metering::{
+    CallFacts, Entry, Estimate, Meter, MeterOptions, Priced, Refusal, Reservation, Settled, Standings,
+};
 pub use operations::{
     AccountChanges, AppliedCatalogue, Bill, BillGrouping, BillRange, BillSubject, CatalogueEntry,
     CatalogueFault, CheckedCatalogue, CreatedKey, FirstOperatorError, KeyChanges, NewAccount, NewCatalogue,
@@ -33,7 +35,8 @@ pub use sealing::{
 pub use silica_billing::{
     Balances, BillingDay, Bucket, BucketKind, CallStatus, CapReached, ClassTables, Insufficient, KeyLimits,
     LimitClass, LimitCounters, LimitMetrics, LimitReached, Limits, MemoryCounters, Metric, Price,
-    PriceAmount, PriceEntry, PriceSchedule, PriceVersion, Standing, Units, UsageEvent, UsageLevel, Wallets,
+    PriceAmount, PriceEntry, PriceLine, PriceSchedule, PriceVersion, Standing, Units, UsageEvent, UsageLevel,
+    Wallets,
 };
 pub use silica_journal::{
     Closed as JournalClosed, Commit, Durability as JournalDurability, Journal, JournalError, JournalOptions,

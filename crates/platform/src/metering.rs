@@ -6,6 +6,7 @@
 
 mod applier;
 mod calendar;
+mod estimate;
 mod reservation;
 mod upkeep;
 
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use crate::{Caller, CatalogueModel, Platform, PlatformError};
 use calendar::Calendar;
 
+pub use estimate::{Estimate, Priced};
 pub use reservation::{CallFacts, Reservation, Settled};
 
 /// Disk space that a local meter's journal keeps in reserve and leaves to others, in bytes.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::openai::chat::tool::{MOST_SCHEMA_BYTES, schema};
 use crate::reader::{Kind, Object, Path, boolean, dictionary, integer, list, number, string};
 use crate::{ApiError, ErrorCode};
 
@@ -19,7 +21,7 @@ pub enum TopK {
 }
 
 /// The form of the answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseFormat {
     /// Free text.
@@ -27,8 +29,8 @@ pub enum ResponseFormat {
     Text,
     /// Any JSON object.
     JsonObject,
-    /// JSON that follows a schema.
-    JsonSchema,
+    /// JSON that follows this schema.
+    JsonSchema(Value),
 }
 
 /// The borders of a number.
@@ -193,13 +195,31 @@ fn token_id(key: &str) -> Option<u32> {
     key.parse().ok().filter(|id: &u32| id.to_string() == key)
 }
 
+/// Reads the schema of a form; one without asks for any object. Its `name`, `description` and `strict` are
+/// tolerated without effect: a form is always kept.
+fn schema_of_form(at: Path<'_>, raw: &RawValue) -> Result<Value, ApiError> {
+    let form = Object::read(at, raw, &["schema"])?;
+    let schema = form.optional("schema", bounded_schema)?;
+    Ok(schema.unwrap_or_else(|| serde_json::json!({"type": "object"})))
+}
+
+/// Reads a JSON Schema of bounded length.
+pub(crate) fn bounded_schema(at: Path<'_>, raw: &RawValue) -> Result<Value, ApiError> {
+    if raw.get().len() > MOST_SCHEMA_BYTES {
+        return Err(at.fault("A schema should have at most 1048576 bytes"));
+    }
+    schema(at, raw)
+}
+
 /// Reads `response_format`.
 pub(crate) fn response_format(at: Path<'_>, raw: &RawValue) -> Result<ResponseFormat, ApiError> {
-    let format = Object::read(at, raw, &["type"])?;
+    let format = Object::read(at, raw, &["type", "json_schema"])?;
     match format.required("type", string)?.as_str() {
         "text" => Ok(ResponseFormat::Text),
         "json_object" => Ok(ResponseFormat::JsonObject),
-        "json_schema" => Ok(ResponseFormat::JsonSchema),
+        "json_schema" => format
+            .required("json_schema", schema_of_form)
+            .map(ResponseFormat::JsonSchema),
         _ => Err(format
             .path("type")
             .fault("Input should be 'text', 'json_object' or 'json_schema'")),

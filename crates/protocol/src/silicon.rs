@@ -1,6 +1,7 @@
 //! Wire types of endpoints that are SiliconFlow's own.
 
 mod envelope;
+pub mod estimate;
 pub mod rerank;
 mod user;
 

@@ -105,16 +105,25 @@ impl ModelHub {
         self.state.put(repo, path, content.into());
     }
 
-    /// Puts the files of a folder into a repository.
+    /// Puts the files of a folder into a repository, those of the folders in it included.
     ///
     /// # Panics
     /// When they cannot be read.
-    #[expect(clippy::expect_used, reason = "a test without its model has failed")]
     pub fn put_folder(&self, repo: &str, folder: &Path) {
+        self.put_below(repo, folder, "");
+    }
+
+    #[expect(clippy::expect_used, reason = "a test without its model has failed")]
+    fn put_below(&self, repo: &str, folder: &Path, before: &str) {
         for entry in fs::read_dir(folder).expect("the folder is read") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-            self.put(repo, name, fs::read(&path).expect("the file is read"));
+            let name = format!("{before}{name}");
+            if path.is_dir() {
+                self.put_below(repo, &path, &format!("{name}/"));
+            } else {
+                self.put(repo, &name, fs::read(&path).expect("the file is read"));
+            }
         }
     }
 

@@ -15,5 +15,5 @@ mod tool_call;
 mod tools;
 
 pub(crate) use choice::{Choice, ChoiceSettings, Progress};
-pub(crate) use matcher::Patterns;
+pub(crate) use matcher::{Match, Matcher as TextMatcher, Patterns};
 pub(crate) use think::Opening;

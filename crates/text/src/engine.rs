@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use silica_engine::{
-    ChatEngine, ChatRequest, ChatStream, EngineError, Feature, GenerateRequest, PreparedChat, Sampling,
-    TokenEngine,
+    AnswerForm, ChatEngine, ChatRequest, ChatStream, EngineError, Feature, GenerateRequest, PreparedChat,
+    Sampling, TokenEngine,
 };
 use silica_types::{SharedClock, SystemClock, TokenCount, UsageSource};
 use tokio::sync::Semaphore;
@@ -18,7 +18,7 @@ use crate::size::text_bytes;
 use crate::stream::Answer;
 use crate::{TextError, TextFiles};
 
-/// Requests with more text than this, more messages, or any tools are rendered and tokenized on the
+/// Requests with more text than this, more messages, any tools or a form are rendered and tokenized on the
 /// blocking pool, since what takes more than half a millisecond must leave the async threads.
 /// Measured with the demo model (release build, one busy core of a small virtual machine): 0.1 ms
 /// for 256 bytes, 0.3 ms for 1 KB in one message or in 16, 1.3 ms for 4 KB, 31 ms for 64 KB.
@@ -32,7 +32,9 @@ const MOST_DIRECT_MESSAGES: usize = 16;
 ///   models that always reason refuse it.
 /// - `Continuation::FillInMiddle` is a raw prompt; the messages have no place in it.
 /// - Stop texts apply to the visible answer, not to reasoning or tool calls.
-/// - `tools` with `ToolChoice::Auto` are shown to the model and calls are read from the answer.
+/// - Tools are shown to the model unless `ToolChoice::None` hides them, and calls are read from the answer.
+/// - A form, a forced call and the arguments of strict tools are kept whatever the model's weights are: the
+///   engine draws among the tokens that the grammar allows. Reasoning before the answer is free.
 /// - Special tokens that users and tools spell in their texts reach the model as plain text.
 pub struct TextEngine<E> {
     core: Arc<Core<E>>,
@@ -112,7 +114,7 @@ impl<E: TokenEngine> TextEngine<E> {
     async fn prompt(&self, request: &Arc<ChatRequest>) -> Result<Prompt, EngineError> {
         let is_small =
             text_bytes(request) <= LARGEST_DIRECT_BYTES && request.messages.len() <= MOST_DIRECT_MESSAGES;
-        if is_small && request.tools.is_empty() {
+        if is_small && request.tools.is_empty() && request.form == AnswerForm::Text {
             return self.core.model.prompt(request);
         }
         let permit = Arc::clone(&self.builders)
@@ -158,7 +160,12 @@ impl<E: TokenEngine> PreparedText<E> {
             tools: prompt.tools,
             continues: prompt.continues,
         });
-        let mut answer = Answer::new(TokenCount::of(&prompt.tokens));
+        let constrained = if request.form == AnswerForm::Text {
+            Feature::ForcedCalls
+        } else {
+            Feature::JsonMode
+        };
+        let mut answer = Answer::new(TokenCount::of(&prompt.tokens), constrained);
         for choice in 0..request.choices.max(1) {
             // An error drops `answer`, which cancels the choices already queued.
             let sequence = core.engine.generate(GenerateRequest {
@@ -168,6 +175,7 @@ impl<E: TokenEngine> PreparedText<E> {
                 stop_tokens: prompt.stop_tokens.clone(),
                 logprobs: request.logprobs,
                 span_limit: prompt.reasoning_limit.clone(),
+                constraint: prompt.constraint.clone(),
                 priority: request.priority,
                 account: request.account,
             })?;
@@ -180,7 +188,7 @@ impl<E: TokenEngine> PreparedText<E> {
 #[async_trait]
 impl<E: TokenEngine + 'static> ChatEngine for TextEngine<E> {
     async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
-        if let Some(demand) = request.demands.first() {
+        if let Some(demand) = request.demands.iter().find(|demand| !self.supports(**demand)) {
             return Err(EngineError::Unsupported(*demand));
         }
         let prompt = self.prompt(&request).await?;

@@ -61,6 +61,12 @@ pub enum TextError {
         /// Its spelling.
         token: String,
     },
+    /// The engine's model is for something else than its texts are read for.
+    #[error("{} is read for another use than its model has", file.display())]
+    OtherUse {
+        /// The tokenizer's file.
+        file: PathBuf,
+    },
     /// The tokenizer has ids that the model has no logits for: the files are of two models.
     #[error("{} has {tokens} token ids, but the model has logits for {logits} only", file.display())]
     VocabularyTooLarge {

@@ -135,7 +135,11 @@ impl StopConfig {
     }
 }
 
-fn read_tokenizer(files: &TextFiles) -> Result<Tokenizer, TextError> {
+/// Reads `tokenizer.json`, with truncation and padding switched off.
+///
+/// # Errors
+/// When it is missing or wrong.
+pub(crate) fn read_tokenizer(files: &TextFiles) -> Result<Tokenizer, TextError> {
     let file = || files.path(TOKENIZER);
     let bytes = files
         .bytes(TOKENIZER)?

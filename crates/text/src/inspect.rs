@@ -30,6 +30,7 @@ pub struct TextSummary {
 pub fn inspect(folder: &Path, logits: u32, context_length: TokenCount) -> Result<TextSummary, TextError> {
     let model = TextModel::load(folder, logits, context_length, Arc::new(SystemClock))?;
     let offered = [
+        Feature::JsonMode,
         Feature::Tools,
         Feature::Prefix,
         Feature::FillInMiddle,

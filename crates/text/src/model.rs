@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use silica_engine::{ChatRequest, Continuation, EngineError, Feature, Message, Role, SpanLimit, ToolChoice};
+use silica_engine::{
+    AnswerForm, ChatRequest, ConstraintSource, Continuation, EngineError, Feature, Message, Role, SpanLimit,
+};
 use silica_types::{SharedClock, TokenCount};
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::answer::Opening;
+use crate::calls::CallSyntax;
 use crate::folder::{ModelFolder, TOKENIZER, TemplateSource};
+use crate::grammar::{Asked, Grammars, Reasoning, plan};
 use crate::prompt::{ControlTokens, Encoder, FimTokens};
 use crate::size::{least_tokens, text_bytes};
 use crate::template::{ChatTemplate, Conversation, message_values, tool_values};
@@ -30,6 +34,9 @@ pub(crate) struct TextModel {
     longest_token: Option<usize>,
     /// The model writes its reasoning between `<think>` and `</think>`.
     thinks: bool,
+    /// How it writes tool calls.
+    syntax: CallSyntax,
+    grammars: Grammars,
 }
 
 /// A prompt, and how its answer is to be read.
@@ -41,12 +48,14 @@ pub(crate) struct Prompt {
     pub(crate) opening: Opening,
     /// Token ids that end the answer.
     pub(crate) stop_tokens: Vec<u32>,
-    /// Whether tool calls are to be read from the answer.
-    pub(crate) tools: bool,
+    /// How tool calls are written, if they are to be read from the answer.
+    pub(crate) tools: Option<CallSyntax>,
     /// Whether the answer goes on after text of the prompt.
     pub(crate) continues: bool,
     /// Bounds the reasoning, if the request does.
     pub(crate) reasoning_limit: Option<SpanLimit>,
+    /// What the answer may hold, if the request bounds that.
+    pub(crate) constraint: Option<Arc<dyn ConstraintSource>>,
 }
 
 impl TextModel {
@@ -93,6 +102,13 @@ impl TextModel {
                 .as_ref()
                 .is_some_and(|template| template.contains("</think>"));
         let stop_tokens = files.stop_tokens;
+        let syntax = template.as_ref().map_or(CallSyntax::Hermes, CallSyntax::of);
+        let thinking = ["<think>", "</think>"];
+        let thinking = thinking
+            .into_iter()
+            .filter_map(|mark| vocabulary.added_token(mark));
+        let marks = syntax.tokens(&vocabulary).into_iter().chain(thinking).collect();
+        let grammars = Grammars::new(Arc::clone(&vocabulary), stop_tokens.clone(), marks);
         Ok(Self {
             vocabulary,
             encoder,
@@ -103,6 +119,8 @@ impl TextModel {
             context_length,
             longest_token,
             thinks,
+            syntax,
+            grammars,
         })
     }
 
@@ -128,12 +146,13 @@ impl TextModel {
                 .is_some_and(|template| template.mentions(variable, true))
         };
         match feature {
-            Feature::Tools => mentions("tools"),
+            Feature::Tools | Feature::ForcedCalls | Feature::StrictTools => mentions("tools"),
+            Feature::JsonMode => true,
             Feature::Prefix => self.template.is_some(),
             Feature::FillInMiddle => self.fim.is_some(),
             Feature::Thinking => mentions("enable_thinking"),
             Feature::ThinkingBudget => self.think_marks().is_some(),
-            Feature::JsonMode | Feature::ForcedCalls | Feature::StrictTools | Feature::Vision => false,
+            Feature::Vision => false,
         }
     }
 
@@ -144,6 +163,7 @@ impl TextModel {
     /// [`EngineError::ContextExceeded`] for texts that are far too long to be tokenized at all.
     pub(crate) fn prompt(&self, request: &ChatRequest) -> Result<Prompt, EngineError> {
         self.refuse_too_many_bytes(request)?;
+        refuse_bound_continuation(request)?;
         match &request.continuation {
             Continuation::FillInMiddle { prefix, suffix } => self.fim_prompt(prefix, suffix),
             Continuation::Text(text) => self.text_prompt(text),
@@ -174,9 +194,10 @@ impl TextModel {
             tokens,
             opening: Opening::Visible,
             stop_tokens: stop_tokens.into_iter().collect(),
-            tools: false,
+            tools: None,
             continues: true,
             reasoning_limit: None,
+            constraint: None,
         })
     }
 
@@ -192,9 +213,10 @@ impl TextModel {
             tokens,
             opening: Opening::Visible,
             stop_tokens: self.stop_tokens.clone(),
-            tools: false,
+            tools: None,
             continues: true,
             reasoning_limit: None,
+            constraint: None,
         })
     }
 
@@ -204,7 +226,7 @@ impl TextModel {
         let template = self.template.as_ref();
         let template = template.ok_or_else(|| EngineError::InvalidRequest(NO_TEMPLATE.to_owned()))?;
         self.refuse_too_many(&request.messages)?;
-        let tools = !request.tools.is_empty() && request.tool_choice == ToolChoice::Auto;
+        let tools = !request.tools.is_empty() && request.tool_choice.shows_tools();
         if tools && !template.mentions("tools", true) {
             return Err(EngineError::Unsupported(Feature::Tools));
         }
@@ -232,14 +254,41 @@ impl TextModel {
         };
         let reasoning_limit = self.reasoning_limit(request.thinking.budget, opening)?;
         let tokens = self.encoder.encode(&text, self.context_length)?;
+        let constraint = self.constraint(request, tools, opening)?;
         Ok(Prompt {
             tokens,
             opening,
             stop_tokens: self.stop_tokens.clone(),
-            tools,
+            tools: tools.then_some(self.syntax),
             continues: prefix.is_some(),
             reasoning_limit,
+            constraint,
         })
+    }
+
+    /// What keeps the answer within the form and the calls that the request asks for. Compiles, so it
+    /// takes milliseconds unless such a request has been there before.
+    fn constraint(
+        &self,
+        request: &ChatRequest,
+        tools: bool,
+        opening: Opening,
+    ) -> Result<Option<Arc<dyn ConstraintSource>>, EngineError> {
+        let opens = self.vocabulary.added_token("<think>");
+        // A model that is not to think gets no chance to begin.
+        let opens = opens.filter(|_| request.thinking.enabled != Some(false));
+        let asked = Asked {
+            request,
+            tools,
+            reasoning: match (opening, opens) {
+                (Opening::Thinking, _) => Reasoning::Open,
+                (Opening::Undecided, Some(opens)) => Reasoning::MayOpen(opens),
+                (Opening::Undecided, None) | (Opening::Visible, _) => Reasoning::None,
+            },
+            closes: self.vocabulary.added_token("</think>"),
+            syntax: self.syntax,
+        };
+        plan(&self.grammars, &asked)
     }
 
     /// The budget as the engine understands it. Models without reasoning have nothing to bound.
@@ -332,6 +381,18 @@ impl TextModel {
 }
 
 const NO_TEMPLATE: &str = "this model has no chat template: it completes text and cannot answer messages";
+
+/// What follows a text of the client's own can be no whole JSON value and no call.
+fn refuse_bound_continuation(request: &ChatRequest) -> Result<(), EngineError> {
+    let is_bound = request.form != AnswerForm::Text || request.tool_choice.forces_call();
+    if is_bound && request.continuation != Continuation::None {
+        return Err(EngineError::InvalidRequest(BOUND_CONTINUATION.to_owned()));
+    }
+    Ok(())
+}
+
+const BOUND_CONTINUATION: &str =
+    "an answer that continues a text cannot be a JSON form or a forced call: leave one of the two out";
 
 /// Whether the tokenizer may put one token, the "unknown" one, for text of any length.
 fn swallows_text(tokenizer: &Tokenizer) -> bool {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use silica_engine::{
-    ChatEvent, ChatEventKind, EngineError, FinishReason, GenerateEvent, GenerateStream, StopCause,
+    ChatEvent, ChatEventKind, EngineError, Feature, FinishReason, GenerateEvent, GenerateStream, StopCause,
     TokenLogprob, Usage,
 };
 use silica_types::TokenCount;
@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     ready: VecDeque<ChatEvent>,
     usage: Usage,
     started: bool,
+    /// What the constraint is for, if there is one.
+    constrained: Feature,
 }
 
 /// One choice; without a stream once it is complete.
@@ -45,7 +47,7 @@ struct EngineFailure(String);
 
 impl Answer {
     /// An answer without choices to a prompt of this length.
-    pub(crate) fn new(prompt: TokenCount) -> Self {
+    pub(crate) fn new(prompt: TokenCount, constrained: Feature) -> Self {
         let usage = Usage {
             prompt,
             ..Usage::default()
@@ -56,6 +58,7 @@ impl Answer {
             ready: VecDeque::new(),
             usage,
             started: false,
+            constrained,
         }
     }
 
@@ -93,6 +96,10 @@ impl Answer {
             Some(GenerateEvent::Token { id, logprob }) => self.token(index, id, logprob),
             Some(GenerateEvent::Finished(cause)) => self.finish(index, cause),
             Some(GenerateEvent::Overloaded) => return Err(EngineError::QueueFull),
+            Some(GenerateEvent::Unconstrained(reason)) => {
+                let feature = self.constrained;
+                return Err(EngineError::Unconstrainable { feature, reason });
+            }
             Some(GenerateEvent::Failed(reason)) => return Err(EngineError::failed(EngineFailure(reason))),
             None => return Err(EngineError::failed(Cut)),
         }

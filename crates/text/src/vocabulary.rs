@@ -21,6 +21,10 @@ pub(crate) fn ids(tokenizer: &Tokenizer) -> usize {
     highest.map_or(0, |id| id as usize + 1)
 }
 
+fn is_line_break(token: &[u8]) -> bool {
+    matches!(token, [b'\n'] | [b'\n' | b'\r', b'\n'])
+}
+
 /// The bytes of every token, worked out once, so that reading an answer needs no tokenizer.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
@@ -30,6 +34,8 @@ pub(crate) struct Vocabulary {
     borders: Vec<usize>,
     special: HashSet<u32>,
     added: HashMap<String, u32>,
+    /// Tokens of nothing but one or two line breaks.
+    line_breaks: Vec<u32>,
     leading_space: LeadingSpace,
 }
 
@@ -56,11 +62,15 @@ impl Vocabulary {
             .map(|(id, _)| *id)
             .collect();
         let added = added.into_iter().map(|(id, token)| (token.content, id)).collect();
+        let lines = borders.windows(2).map(|token| &bytes[token[0]..token[1]]);
+        let line_breaks = (0..).zip(lines).filter(|(_, token)| is_line_break(token));
+        let line_breaks = line_breaks.map(|(id, _)| id).collect();
         Ok(Self {
             bytes,
             borders,
             special,
             added,
+            line_breaks,
             leading_space: steps.leading_space(),
         })
     }
@@ -86,6 +96,16 @@ impl Vocabulary {
             .windows(2)
             .map(|token| visible(&self.bytes[token[0]..token[1]]));
         lengths.max().unwrap_or(0).max(1)
+    }
+
+    /// Tokens of nothing but one or two line breaks, ascending.
+    pub(crate) fn line_breaks(&self) -> impl Iterator<Item = u32> + '_ {
+        self.line_breaks.iter().copied()
+    }
+
+    /// Whether it is one of [`Self::line_breaks`].
+    pub(crate) fn is_line_break(&self, id: u32) -> bool {
+        self.line_breaks.binary_search(&id).is_ok()
     }
 
     /// Whether the token is flagged as special, and so is no text.

@@ -1,9 +1,11 @@
 //! From a checked request to what the engine is asked: defaults filled in, refusals that depend
 //! on the model.
 
+use std::sync::Arc;
+
 use silica_engine::{
-    ChatRequest, Continuation, Feature, Message, Priority, Role, Sampling, Thinking, Tool, ToolCall,
-    ToolChoice, WireRequest,
+    AnswerForm, ChatRequest, Continuation, Feature, Message, Priority, Role, Sampling, Thinking, Tool,
+    ToolCall, ToolChoice, WireRequest,
 };
 use silica_platform::{CatalogueModel, ModelFeature};
 use silica_protocol::openai::chat as wire;
@@ -24,7 +26,7 @@ const FREQUENCY_PENALTY: f32 = 0.5;
 /// # Errors
 /// With the code of a feature that cannot be served. Features that the engine's request can
 /// express are checked by the gateway, not here.
-pub(super) fn engine_request(
+pub(crate) fn engine_request(
     body: ChatCompletionRequest,
     model: &CatalogueModel,
     default_max_tokens: TokenCount,
@@ -40,12 +42,12 @@ pub(super) fn engine_request(
     Ok(ChatRequest {
         messages: body.messages.into_iter().map(message).collect(),
         tools: body.tools.into_iter().map(tool).collect(),
-        tool_choice: match body.tool_choice {
-            wire::ToolChoice::None => ToolChoice::None,
-            // Forced calls are among the demands.
-            wire::ToolChoice::Auto | wire::ToolChoice::Required | wire::ToolChoice::Function(_) => {
-                ToolChoice::Auto
-            }
+        tool_choice: tool_choice(body.tool_choice),
+        parallel_calls: body.parallel_tool_calls,
+        form: match body.response_format {
+            ResponseFormat::Text => AnswerForm::Text,
+            ResponseFormat::JsonObject => AnswerForm::JsonObject,
+            ResponseFormat::JsonSchema(schema) => AnswerForm::JsonSchema(Arc::new(schema)),
         },
         continuation: match (body.prefix, body.suffix) {
             (None, None) => Continuation::None,
@@ -87,13 +89,9 @@ fn refuse_unserved(body: &ChatCompletionRequest, model: &CatalogueModel) -> Resu
     Ok(())
 }
 
-/// What only an engine that the request is forwarded to may serve (yet), in the order in which it is
-/// refused.
+/// What not every engine can do, in the order in which it is refused.
 fn demands(body: &ChatCompletionRequest) -> Vec<Feature> {
-    let forces_call = matches!(
-        body.tool_choice,
-        wire::ToolChoice::Required | wire::ToolChoice::Function(_)
-    );
+    let forces_call = forces_call(&body.tool_choice);
     let demands = [
         (body.response_format != ResponseFormat::Text, Feature::JsonMode),
         (!body.media().is_empty(), Feature::Vision),
@@ -149,11 +147,27 @@ fn tool_call(call: wire::ToolCall) -> ToolCall {
     }
 }
 
+/// A choice in the engine's terms.
+pub(crate) fn tool_choice(choice: wire::ToolChoice) -> ToolChoice {
+    match choice {
+        wire::ToolChoice::Auto => ToolChoice::Auto,
+        wire::ToolChoice::None => ToolChoice::None,
+        wire::ToolChoice::Required => ToolChoice::Required,
+        wire::ToolChoice::Function(name) => ToolChoice::Named(name),
+    }
+}
+
+/// Whether a choice makes the model call a tool.
+pub(crate) const fn forces_call(choice: &wire::ToolChoice) -> bool {
+    matches!(choice, wire::ToolChoice::Required | wire::ToolChoice::Function(_))
+}
+
 /// A tool in the engine's terms.
 pub(crate) fn tool(tool: wire::ToolDefinition) -> Tool {
     Tool {
         name: tool.name,
         description: tool.description,
         parameters: tool.parameters,
+        strict: tool.strict,
     }
 }

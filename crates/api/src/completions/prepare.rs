@@ -1,7 +1,7 @@
 //! From a checked request to what the engine is asked.
 
 use silica_engine::{
-    ChatRequest, Continuation, Message, Priority, Sampling, Thinking, ToolChoice, WireRequest,
+    AnswerForm, ChatRequest, Continuation, Message, Priority, Sampling, Thinking, ToolChoice, WireRequest,
 };
 use silica_protocol::openai::chat::TopK;
 use silica_protocol::openai::completions::CompletionRequest;
@@ -9,7 +9,7 @@ use silica_types::TokenCount;
 
 /// Makes the engine's request. The contract names no defaults, so nothing is cut and nothing is
 /// penalised, as OpenAI has it.
-pub(super) fn engine_request(
+pub(crate) fn engine_request(
     body: CompletionRequest,
     default_max_tokens: TokenCount,
     original: WireRequest,
@@ -31,6 +31,8 @@ pub(super) fn engine_request(
         messages: vec![Message::default()],
         tools: Vec::new(),
         tool_choice: ToolChoice::None,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: match body.suffix {
             None => Continuation::Text(body.prompt),
             Some(suffix) => Continuation::FillInMiddle {

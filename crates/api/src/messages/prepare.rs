@@ -1,16 +1,17 @@
 //! From a checked request to what the engine is asked.
 
-use silica_engine::{ChatRequest, Continuation, Feature, Message, Priority, Sampling, Thinking, ToolChoice};
+use std::sync::Arc;
+
+use silica_engine::{AnswerForm, ChatRequest, Continuation, Feature, Message, Priority, Sampling, Thinking};
 use silica_platform::{CatalogueModel, ModelFeature};
 use silica_protocol::anthropic::messages::{MessagesRequest, ThinkingSetting};
-use silica_protocol::openai::chat as wire;
 use silica_types::TokenCount;
 
-use crate::chat::prepare::{message, tool};
+use crate::chat::prepare::{forces_call, message, tool, tool_choice};
 
 /// Makes the engine's request. Defaults are Anthropic's: nothing is cut and nothing is penalised.
 /// There is nothing to forward, so every engine answers with events.
-pub(super) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> ChatRequest {
+pub(crate) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> ChatRequest {
     let demands = demands(&body);
     let mut messages: Vec<Message> = body.messages.into_iter().map(message).collect();
     if messages.is_empty() {
@@ -19,13 +20,11 @@ pub(super) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> C
     ChatRequest {
         messages,
         tools: body.tools.into_iter().map(tool).collect(),
-        tool_choice: match body.tool_choice {
-            wire::ToolChoice::None => ToolChoice::None,
-            // Forced calls are among the demands.
-            wire::ToolChoice::Auto | wire::ToolChoice::Required | wire::ToolChoice::Function(_) => {
-                ToolChoice::Auto
-            }
-        },
+        tool_choice: tool_choice(body.tool_choice),
+        parallel_calls: body.parallel_calls,
+        form: body.form.map_or(AnswerForm::Text, |schema| {
+            AnswerForm::JsonSchema(Arc::new(schema))
+        }),
         continuation: body.prefill.map_or(Continuation::None, Continuation::Prefix),
         sampling: Sampling {
             temperature: body.temperature.unwrap_or(1.0),
@@ -49,16 +48,12 @@ pub(super) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> C
     }
 }
 
-/// What the fields of the engine's request cannot express, in the order in which it is refused.
+/// What not every engine can do, in the order in which it is refused.
 fn demands(body: &MessagesRequest) -> Vec<Feature> {
-    let forces_call = matches!(
-        body.tool_choice,
-        wire::ToolChoice::Required | wire::ToolChoice::Function(_)
-    );
     let demands = [
-        (body.wants_form, Feature::JsonMode),
+        (body.form.is_some(), Feature::JsonMode),
         (body.has_media(), Feature::Vision),
-        (forces_call, Feature::ForcedCalls),
+        (forces_call(&body.tool_choice), Feature::ForcedCalls),
         (body.tools.iter().any(|tool| tool.strict), Feature::StrictTools),
     ];
     let asked = demands.into_iter().filter(|(is_asked, _)| *is_asked);

@@ -1,7 +1,9 @@
 //! From a checked request to what the engine is asked.
 
+use std::sync::Arc;
+
 use silica_engine::{
-    ChatRequest, Continuation, Feature, Message, Priority, Role, Sampling, Thinking, ToolChoice,
+    AnswerForm, ChatRequest, Continuation, Feature, Message, Priority, Role, Sampling, Thinking, ToolChoice,
 };
 use silica_platform::{CatalogueModel, ModelFeature};
 use silica_protocol::openai::responses::{Effort, ResponsesRequest, TextFormat, ToolMode, ToolSelection};
@@ -11,7 +13,7 @@ use crate::chat::prepare::{message, tool};
 
 /// Makes the engine's request. Defaults are OpenAI's: nothing is cut and nothing is penalised. There is
 /// nothing to forward, so every engine answers with events.
-pub(super) fn engine_request(
+pub(crate) fn engine_request(
     body: ResponsesRequest,
     model: &CatalogueModel,
     default_max_tokens: TokenCount,
@@ -31,9 +33,16 @@ pub(super) fn engine_request(
         messages: instructions.into_iter().chain(conversation).collect(),
         tools: allowed.map(tool).collect(),
         tool_choice: match body.tool_choice {
-            ToolSelection::Any(ToolMode::None) => ToolChoice::None,
-            // Forced calls are among the demands.
-            ToolSelection::Any(_) | ToolSelection::Named(_) | ToolSelection::Allowed(_) => ToolChoice::Auto,
+            ToolSelection::Any(mode) => any_of(mode),
+            ToolSelection::Named(tool) => ToolChoice::Named(tool.name),
+            // The others have been taken away.
+            ToolSelection::Allowed(allowed) => any_of(allowed.mode),
+        },
+        parallel_calls: body.parallel_tool_calls,
+        form: match body.format {
+            TextFormat::Text => AnswerForm::Text,
+            TextFormat::JsonObject => AnswerForm::JsonObject,
+            TextFormat::JsonSchema { schema, .. } => AnswerForm::JsonSchema(Arc::new(schema)),
         },
         continuation: Continuation::None,
         sampling: Sampling {
@@ -58,7 +67,15 @@ pub(super) fn engine_request(
     }
 }
 
-/// What the fields of the engine's request cannot express, in the order in which it is refused.
+const fn any_of(mode: ToolMode) -> ToolChoice {
+    match mode {
+        ToolMode::None => ToolChoice::None,
+        ToolMode::Auto => ToolChoice::Auto,
+        ToolMode::Required => ToolChoice::Required,
+    }
+}
+
+/// What not every engine can do, in the order in which it is refused.
 fn demands(body: &ResponsesRequest) -> Vec<Feature> {
     let forces_call = match &body.tool_choice {
         ToolSelection::Any(mode) => *mode == ToolMode::Required,

@@ -98,8 +98,7 @@ async fn features_that_a_model_does_not_have() {
     let tools = json!([{"type": "function", "function": {"name": "f"}}]);
     let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example"}}]}]);
     let json_mode = json!({"type": "json_object"});
-    let forced = "tool_choice can be 'auto' or 'none': forced calls need constrained output, which is not supported yet.";
-    let cases: [(&str, Value, u32, &str); 13] = [
+    let cases: [(&str, Value, u32, &str); 11] = [
         (
             "plain",
             json!({"response_format": json_mode}),
@@ -109,8 +108,8 @@ async fn features_that_a_model_does_not_have() {
         (
             "full",
             json!({"response_format": {"type": "json_schema"}}),
-            20024,
-            "Json mode is not supported for this model.",
+            20015,
+            "response_format.json_schema: Field required",
         ),
         (
             "plain",
@@ -123,18 +122,6 @@ async fn features_that_a_model_does_not_have() {
             json!({"tools": tools, "tool_choice": "required"}),
             20037,
             "Function call is not supported for this model.",
-        ),
-        (
-            "full",
-            json!({"tools": tools, "tool_choice": "required"}),
-            20037,
-            forced,
-        ),
-        (
-            "full",
-            json!({"tools": tools, "tool_choice": {"type": "function", "function": {"name": "f"}}}),
-            20037,
-            forced,
         ),
         (
             "plain",
@@ -187,15 +174,12 @@ async fn features_that_a_model_does_not_have() {
 }
 
 #[tokio::test]
-async fn strict_tools_are_refused_until_output_can_be_constrained() {
+async fn strict_tools_need_a_model_with_tools() {
     let app = App::new().await;
     let tools = json!([{"type": "function", "function": {"name": "f", "strict": true}}]);
+    let request = chat("silica/plain", &json!({"tools": tools}));
     let unsupported = "Function call is not supported for this model.";
-    let strict = "tools: strict must be false: arguments that follow the schema exactly need constrained output, which is not supported yet.";
-    for (model, text) in [("plain", unsupported), ("full", strict)] {
-        let request = chat(&format!("silica/{model}"), &json!({"tools": tools}));
-        app.chat(&request).await.assert_error(400, 20037, text);
-    }
+    app.chat(&request).await.assert_error(400, 20037, unsupported);
     assert!(app.engine.requests().is_empty());
 }
 

@@ -1,10 +1,13 @@
 //! Chats answered in one piece, and what reaches the engine.
 
+use std::sync::Arc;
+
 use http::Method;
 use serde_json::json;
 use silica_engine::scripted::ChatScript;
 use silica_engine::{
-    Continuation, Delta, EngineError, FinishReason, Role, TextLogprob, ToolChoice, TopLogprob,
+    AnswerForm, Continuation, Delta, EngineError, Feature, FinishReason, Role, TextLogprob, ToolChoice,
+    TopLogprob,
 };
 use silica_types::TokenCount;
 
@@ -203,4 +206,58 @@ async fn a_failure_in_the_middle_is_an_error_and_not_half_an_answer() {
         .push(ChatScript::started(TokenCount(1)).content(0, "half"));
     let answer = app.chat(&chat("silica/plain", &json!({}))).await;
     answer.assert_error(500, 50507, "Request failed: Unknown error.");
+}
+
+#[tokio::test]
+async fn forms_and_choices_reach_the_engine() {
+    let app = App::new().await;
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+    let form = json!({"type": "json_schema", "json_schema": {"name": "a", "strict": true, "schema": schema.clone()}});
+    let bare = json!({"type": "json_schema", "json_schema": {"name": "a"}});
+    let any = AnswerForm::JsonSchema(Arc::new(json!({"type": "object"})));
+    for (format, expected) in [
+        (json!({"type": "text"}), AnswerForm::Text),
+        (json!({"type": "json_object"}), AnswerForm::JsonObject),
+        (form, AnswerForm::JsonSchema(Arc::new(schema))),
+        (bare, any),
+    ] {
+        let request = chat("silica/full", &json!({"response_format": format}));
+        assert_eq!(app.chat(&request).await.status, 200);
+        assert_eq!(app.engine.requests().pop().unwrap().form, expected);
+    }
+    let tools = json!([{"type": "function", "function": {"name": "f", "strict": true}}]);
+    let named = json!({"type": "function", "function": {"name": "f"}});
+    for (choice, expected) in [
+        (json!("auto"), ToolChoice::Auto),
+        (json!("none"), ToolChoice::None),
+        (json!("required"), ToolChoice::Required),
+        (named, ToolChoice::Named("f".to_owned())),
+    ] {
+        let fields = json!({"tools": tools, "tool_choice": choice, "parallel_tool_calls": false});
+        assert_eq!(app.chat(&chat("silica/full", &fields)).await.status, 200);
+        let request = app.engine.requests().pop().unwrap();
+        assert_eq!(request.tool_choice, expected);
+        assert!(request.tools[0].strict && !request.parallel_calls);
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_cannot_be_kept_is_refused_with_the_reason_also_within_the_answer() {
+    let app = App::new().await;
+    for (feature, code) in [
+        (Feature::JsonMode, 20024),
+        (Feature::ForcedCalls, 20037),
+        (Feature::StrictTools, 20037),
+    ] {
+        let error = move || EngineError::Unconstrainable {
+            feature,
+            reason: "it is too large".to_owned(),
+        };
+        let within = ChatScript::started(TokenCount(1)).content(0, "half").fail(error);
+        for script in [ChatScript::refusal(error), within] {
+            app.engine.push(script);
+            let answer = app.chat(&chat("silica/full", &json!({}))).await;
+            answer.assert_error(400, code, "it is too large");
+        }
+    }
 }

@@ -2,10 +2,12 @@
 
 mod refused;
 
+use std::sync::Arc;
+
 use http::Method;
 use serde_json::{Value, json};
 use silica_engine::scripted::ChatScript;
-use silica_engine::{Continuation, Delta, EngineError, FinishReason, Role, Thinking, ToolChoice};
+use silica_engine::{AnswerForm, Continuation, Delta, EngineError, FinishReason, Role, Thinking, ToolChoice};
 use silica_types::TokenCount;
 
 use super::support::{Answer, App};
@@ -193,23 +195,46 @@ async fn thinking_is_switched_where_there_is_any() {
 }
 
 #[tokio::test]
-async fn what_a_chat_cannot_express_is_demanded() {
+async fn choices_and_forms_reach_the_engine_and_the_rest_is_demanded() {
     let app = App::new().await;
     let tools = json!([{"name": "f", "input_schema": {"type": "object"}}]);
     let none = json!({"tools": tools, "tool_choice": {"type": "none"}});
     assert_eq!(send(&app, "plain", none).await.status, 200);
     assert_eq!(app.engine.requests()[0].tool_choice, ToolChoice::None);
-    for choice in [json!({"type": "any"}), json!({"type": "tool", "name": "f"})] {
-        let answer = send(&app, "full", json!({"tools": tools, "tool_choice": choice})).await;
-        assert_eq!(answer.json()["code"], 20037, "{}", answer.text());
-        assert!(
-            answer.text().contains("forced calls need constrained output"),
-            "{}",
-            answer.text()
+    let named = ToolChoice::Named("f".to_owned());
+    for (choice, expected, parallel) in [
+        (json!({"type": "any"}), ToolChoice::Required, true),
+        (
+            json!({"type": "tool", "name": "f", "disable_parallel_tool_use": true}),
+            named,
+            false,
+        ),
+        (
+            json!({"type": "auto", "disable_parallel_tool_use": true}),
+            ToolChoice::Auto,
+            false,
+        ),
+    ] {
+        let fields = json!({"tools": tools, "tool_choice": choice});
+        assert_eq!(send(&app, "full", fields.clone()).await.status, 200);
+        let request = app.engine.requests().pop().unwrap();
+        assert_eq!(
+            (request.tool_choice, request.parallel_calls),
+            (expected.clone(), parallel)
         );
+        if expected.forces_call() {
+            assert_eq!(send(&app, "plain", fields).await.json()["code"], 20037);
+        }
     }
-    let form = json!({"output_config": {"format": {"type": "json_schema", "schema": {}}}});
-    assert_eq!(send(&app, "full", form).await.json()["code"], 20024);
+    let schema = json!({"type": "object"});
+    let form = json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}});
+    assert_eq!(send(&app, "plain", form.clone()).await.json()["code"], 20024);
+    assert_eq!(send(&app, "full", form).await.status, 200);
+    let form = app.engine.requests().pop().unwrap().form;
+    assert_eq!(form, AnswerForm::JsonSchema(Arc::new(schema)));
+    let other = json!({"output_config": {"format": {"type": "text"}}});
+    let answer = send(&app, "full", other).await;
+    assert_eq!(answer.json()["code"], 20015, "{}", answer.text());
     let image =
         json!([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAEC"}}]);
     let answer = send(

@@ -28,6 +28,7 @@ async fn results_have_the_contract_s_shape() {
     insta::assert_json_snapshot!(answer.json(), { ".id" => "[id]" });
     let request = &app.texts.state().reranks[0];
     assert_eq!((request.top_n, request.overlap_tokens), (None, None));
+    assert_eq!(request.instruction.as_deref(), Some("x"));
     assert_eq!(request.wire.as_ref().unwrap().route, WireRoute::Rerank);
 }
 

@@ -2,10 +2,14 @@
 
 mod refused;
 
+use std::sync::Arc;
+
 use http::Method;
 use serde_json::{Value, json};
 use silica_engine::scripted::ChatScript;
-use silica_engine::{Delta, EngineError, FinishReason, Role, TextLogprob, Thinking, ToolChoice, TopLogprob};
+use silica_engine::{
+    AnswerForm, Delta, EngineError, FinishReason, Role, TextLogprob, Thinking, ToolChoice, TopLogprob,
+};
 use silica_types::TokenCount;
 
 use super::support::{Answer, App};
@@ -262,7 +266,7 @@ async fn reasoning_is_switched_off_where_there_is_any() {
 }
 
 #[tokio::test]
-async fn what_a_chat_cannot_express_is_demanded() {
+async fn choices_and_forms_reach_the_engine_and_the_rest_is_demanded() {
     let app = App::new().await;
     let tools = json!([{"type": "function", "name": "f", "parameters": {"type": "object"}}, {"type": "function", "name": "g"}]);
     let with = |choice: Value| json!({"tools": tools, "tool_choice": choice});
@@ -277,25 +281,39 @@ async fn what_a_chat_cannot_express_is_demanded() {
     assert_eq!((answer.status.as_u16(), names(&app)), (200, vec!["g".to_owned()]));
     assert_eq!(answer.json()["tool_choice"], some("auto"));
     assert_eq!(answer.json()["tools"].as_array().unwrap().len(), 2);
-    for choice in [
-        json!("required"),
-        json!({"type": "function", "name": "f"}),
-        some("required"),
+    for (choice, expected, tools) in [
+        (json!("required"), ToolChoice::Required, vec!["f", "g"]),
+        (
+            json!({"type": "function", "name": "f"}),
+            ToolChoice::Named("f".to_owned()),
+            vec!["f", "g"],
+        ),
+        (some("required"), ToolChoice::Required, vec!["g"]),
     ] {
-        let answer = send(&app, "full", with(choice)).await;
+        assert_eq!(send(&app, "full", with(choice.clone())).await.status, 200);
+        assert_eq!(names(&app), tools);
+        assert_eq!(app.engine.requests().pop().unwrap().tool_choice, expected);
+        let answer = send(&app, "plain", with(choice)).await;
         assert_eq!(answer.json()["code"], 20037, "{}", answer.text());
     }
     let strict = json!([{"type": "function", "name": "f", "parameters": {}, "strict": true}]);
-    assert_eq!(
-        send(&app, "full", json!({"tools": strict})).await.json()["code"],
-        20037
-    );
-    for format in [
-        json!({"type": "json_object"}),
-        json!({"type": "json_schema", "name": "a", "schema": {"type": "object"}}),
+    let fields = json!({"tools": strict, "parallel_tool_calls": false});
+    assert_eq!(send(&app, "full", fields).await.status, 200);
+    let request = app.engine.requests().pop().unwrap();
+    assert!(request.tools[0].strict && !request.parallel_calls);
+    let schema = json!({"type": "object"});
+    for (format, expected) in [
+        (json!({"type": "json_object"}), AnswerForm::JsonObject),
+        (
+            json!({"type": "json_schema", "name": "a", "schema": schema.clone()}),
+            AnswerForm::JsonSchema(Arc::new(schema.clone())),
+        ),
     ] {
-        let answer = send(&app, "full", json!({"text": {"format": format}})).await;
-        answer.assert_error(400, 20024, "Json mode is not supported for this model.");
+        let fields = json!({"text": {"format": format}});
+        let refused = send(&app, "plain", fields.clone()).await;
+        refused.assert_error(400, 20024, "Json mode is not supported for this model.");
+        assert_eq!(send(&app, "full", fields).await.status, 200);
+        assert_eq!(app.engine.requests().pop().unwrap().form, expected);
     }
     let image = json!([{"role": "user", "content": [{"type": "input_image", "detail": "auto", "image_url": "https://example.org/a.png"}]}]);
     let answer = send(&app, "full", json!({"input": image})).await;

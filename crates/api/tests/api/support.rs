@@ -33,7 +33,7 @@ use self::texts::TextEngine;
 pub(crate) const NOW: i64 = 1_739_846_374;
 
 /// The API with what is behind it. The catalogue has, in this order: `plain` (no features), `full`
-/// (tools, prefix, FIM, reasoning), `off` (disabled) and `undeployed`.
+/// (JSON, tools, prefix, FIM, reasoning), `off` (disabled) and `undeployed`.
 pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) state: ApiState,
@@ -192,6 +192,7 @@ impl App {
 /// Stores the models a second apart, since the catalogue lists them by age.
 async fn fill_catalogue(platform: &Platform, clock: &ManualClock) {
     let features = [
+        ModelFeature::Json,
         ModelFeature::Tools,
         ModelFeature::Prefix,
         ModelFeature::Fim,
@@ -233,7 +234,12 @@ struct Loader(ScriptedChatEngine, TextEngine);
 
 #[async_trait]
 impl EngineLoader for Loader {
-    async fn load(&self, _deployment: &Deployment, _replica: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(
+        &self,
+        _deployment: &Deployment,
+        _replica: &ReplicaSpec,
+        _: Option<SubType>,
+    ) -> Result<Engines, LoadError> {
         Ok(Engines {
             embed: Some(Arc::new(self.1.clone())),
             rerank: Some(Arc::new(self.1.clone())),

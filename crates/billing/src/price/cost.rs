@@ -24,9 +24,25 @@ const NANO_DIGITS: u32 = 9;
 #[error("the units cost more than an amount of money can hold")]
 pub struct CostOverflow;
 
+/// What the units of one kind cost by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PriceLine {
+    /// The price's name, such as `input`.
+    pub unit: &'static str,
+    /// How many units.
+    pub count: u64,
+    /// The price of `per` units.
+    pub price: PriceAmount,
+    /// How many units the price is for.
+    pub per: u64,
+    /// What they cost, rounded to the nano-CNY.
+    pub amount: Money,
+}
+
 /// A count of units with its price, and the parts of [`COMMON`] that one unit is.
 #[derive(Debug, Clone, Copy)]
 struct Term {
+    unit: &'static str,
     price: Decimal,
     count: u64,
     parts: u128,
@@ -43,14 +59,28 @@ impl Price {
     /// # Errors
     /// [`CostOverflow`] beyond the range of [`Money`].
     pub fn cost(&self, units: &Units) -> Result<Money, CostOverflow> {
+        sum(&self.terms(units))
+    }
+
+    /// Returns what the units of each kind cost by themselves; kinds that have no price, or of which there
+    /// are none, are left out. As each is rounded, their sum may be some nano-CNY off [`Price::cost`].
+    ///
+    /// # Errors
+    /// [`CostOverflow`] beyond the range of [`Money`].
+    pub fn lines(&self, units: &Units) -> Result<Vec<PriceLine>, CostOverflow> {
         let terms = self.terms(units);
-        let digits = terms.iter().map(|term| term.price.scale()).max().unwrap_or(0);
-        let nano = match narrow(&terms, digits) {
-            Some(nano) => nano,
-            // Prices with very many digits, or counts beyond any real call.
-            None => wide(&terms, digits).ok_or(CostOverflow)?,
-        };
-        Ok(Money::from_nano(nano))
+        let priced = terms.iter().filter(|term| !term.price.is_zero());
+        priced
+            .map(|term| {
+                Ok(PriceLine {
+                    unit: term.unit,
+                    count: term.count,
+                    price: PriceAmount(term.price),
+                    per: u64::try_from(COMMON / term.parts).map_err(|_| CostOverflow)?,
+                    amount: sum(std::slice::from_ref(term))?,
+                })
+            })
+            .collect()
     }
 
     /// Whether nothing has a price above zero.
@@ -85,25 +115,41 @@ impl Price {
         };
         let cached = units.cached_tokens.min(units.prompt_tokens);
         [
-            term(input, units.prompt_tokens - cached, OF_MILLION),
-            term(self.cached_input.or(input), cached, OF_MILLION),
-            term(output, units.completion_tokens, OF_MILLION),
-            term(self.per_mpx_step, units.pixel_steps, OF_MEGAPIXEL),
-            term(self.per_image, units.images, COMMON),
-            term(self.per_video, units.videos, COMMON),
-            term(self.per_m_bytes, units.text_bytes, OF_MILLION),
-            term(self.per_second, units.milliseconds, OF_SECOND),
-            term(self.training, units.training_tokens, OF_MILLION),
+            term("input", input, units.prompt_tokens - cached, OF_MILLION),
+            term("cached_input", self.cached_input.or(input), cached, OF_MILLION),
+            term("output", output, units.completion_tokens, OF_MILLION),
+            term("per_mpx_step", self.per_mpx_step, units.pixel_steps, OF_MEGAPIXEL),
+            term("per_image", self.per_image, units.images, COMMON),
+            term("per_video", self.per_video, units.videos, COMMON),
+            term("per_m_bytes", self.per_m_bytes, units.text_bytes, OF_MILLION),
+            term("per_second", self.per_second, units.milliseconds, OF_SECOND),
+            term("training", self.training, units.training_tokens, OF_MILLION),
         ]
     }
 }
 
 /// What is not there or has no price becomes the empty term, whose digits do not count either.
-fn term(price: Option<PriceAmount>, count: u64, parts: u128) -> Term {
+fn term(unit: &'static str, price: Option<PriceAmount>, count: u64, parts: u128) -> Term {
     let price = price
         .filter(|_| count > 0)
         .map_or(Decimal::ZERO, PriceAmount::get);
-    Term { price, count, parts }
+    Term {
+        unit,
+        price,
+        count,
+        parts,
+    }
+}
+
+/// All terms, added exactly and rounded once.
+fn sum(terms: &[Term]) -> Result<Money, CostOverflow> {
+    let digits = terms.iter().map(|term| term.price.scale()).max().unwrap_or(0);
+    let nano = match narrow(terms, digits) {
+        Some(nano) => nano,
+        // Prices with very many digits, or counts beyond any real call.
+        None => wide(terms, digits).ok_or(CostOverflow)?,
+    };
+    Ok(Money::from_nano(nano))
 }
 
 /// The sum in nano-CNY with 128 bits; `None` when they do not suffice.

@@ -15,7 +15,7 @@ use silica_console_api::{AdminState, admin_router};
 use silica_engine::Engines;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_gateway::{EngineLoader, Gateway, LoadError};
-use silica_platform::{Deployment, Meter, Platform, ReplicaSpec};
+use silica_platform::{Deployment, Meter, Platform, ReplicaSpec, SubType};
 use silica_testkit::database::{self, TestDatabase};
 use silica_types::{ManualClock, Secret};
 use tempfile::TempDir;
@@ -37,7 +37,12 @@ struct ScriptedLoader;
 
 #[async_trait]
 impl EngineLoader for ScriptedLoader {
-    async fn load(&self, _: &Deployment, replica: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(
+        &self,
+        _: &Deployment,
+        replica: &ReplicaSpec,
+        _: Option<SubType>,
+    ) -> Result<Engines, LoadError> {
         match &replica.path {
             Some(path) if path.ends_with("broken") => {
                 Err(LoadError::engine("models/broken/config.json: no such file"))

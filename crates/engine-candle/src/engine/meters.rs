@@ -11,7 +11,7 @@ use crate::text::cache::blocks::BlockCounts;
 
 /// Handles to one engine's metrics. Engines with the same name add up.
 #[derive(Clone)]
-pub(super) struct Meters {
+pub(crate) struct Meters {
     steps: Counter,
     cancelled: Counter,
     sequences: Gauge,
@@ -25,7 +25,7 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new(engine: &str) -> Self {
+    pub(crate) fn new(engine: &str) -> Self {
         let label = || engine.to_owned();
         describe_counter!(
             "silica_engine_cancelled_total",
@@ -66,30 +66,30 @@ impl Meters {
     }
 
     /// Counts one forward pass.
-    pub(super) fn step(&self) {
+    pub(crate) fn step(&self) {
         self.steps.increment(1);
     }
 
     /// Counts a request whose receiver went away, also because a stop text ended it early.
-    pub(super) fn cancelled(&self) {
+    pub(crate) fn cancelled(&self) {
         self.cancelled.increment(1);
     }
 
     /// Counts a prompt's tokens by whether they were found computed.
-    pub(super) fn prefix(&self, hits: usize, misses: usize) {
+    pub(crate) fn prefix(&self, hits: usize, misses: usize) {
         self.hits.increment(hits as u64);
         self.misses.increment(misses as u64);
     }
 
     /// Counts sequences that gave their blocks back.
-    pub(super) fn paused(&self, count: usize) {
+    pub(crate) fn paused(&self, count: usize) {
         if count > 0 {
             self.paused.increment(count as u64);
         }
     }
 
     /// Notes how the blocks are used. Of engines with the same name the last one to compute counts.
-    pub(super) fn blocks(&self, counts: BlockCounts) {
+    pub(crate) fn blocks(&self, counts: BlockCounts) {
         #[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^52 blocks")]
         let gauge = |gauge: &Gauge, count: usize| gauge.set(count as f64);
         gauge(&self.held, counts.held);
@@ -97,23 +97,23 @@ impl Meters {
     }
 
     /// Counts a waiting request until it is dropped.
-    pub(super) fn waiting(&self) -> Counted {
+    pub(crate) fn waiting(&self) -> Counted {
         Counted::new(&self.waiting)
     }
 
     /// Notes how long a request waited for its place.
-    pub(super) fn waited(&self, wait: Duration) {
+    pub(crate) fn waited(&self, wait: Duration) {
         self.waits.record(wait.as_secs_f64());
     }
 
     /// Counts a running sequence until it is dropped.
-    pub(super) fn running(&self) -> Counted {
+    pub(crate) fn running(&self) -> Counted {
         Counted::new(&self.sequences)
     }
 }
 
 /// Holds a gauge one higher for as long as it lives.
-pub(super) struct Counted(Gauge);
+pub(crate) struct Counted(Gauge);
 
 impl Counted {
     fn new(gauge: &Gauge) -> Self {

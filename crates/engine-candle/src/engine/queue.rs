@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use silica_engine::{EngineError, GenerateEvent, GenerateRequest, GenerateSink, Priority};
+use silica_engine::{EngineError, GenerateEvent, GenerateRequest, GenerateSink, Priority, TokenConstraint};
 
 use super::meters::{Counted, Meters};
 
@@ -15,6 +15,8 @@ const AGEING: Duration = Duration::from_secs(5);
 /// A request on its way to the engine's thread.
 pub(super) struct Job {
     pub(super) request: GenerateRequest,
+    /// What it may hold, at its beginning.
+    pub(super) constraint: Option<Box<dyn TokenConstraint>>,
     pub(super) sink: GenerateSink,
     pub(super) queued_at: Instant,
     pub(super) _waiting: Counted,

@@ -1,6 +1,8 @@
 //! One sequence in the engine, advanced step by step.
 
-use silica_engine::{GenerateEvent, GenerateSink, StopCause};
+use silica_engine::{
+    Allowed, ConstraintError, GenerateEvent, GenerateSink, Progress, StopCause, TokenConstraint,
+};
 use silica_types::TokenCount;
 
 use super::meters::{Counted, Meters};
@@ -8,7 +10,7 @@ use super::model::{ModelError, Step};
 use super::queue::{Job, Rank};
 use super::span::SpanGuard;
 use crate::text::cache::blocks::{BLOCK, BlockTable};
-use crate::text::sampler::{BrokenLogits, Sampler, SamplerScratch};
+use crate::text::sampler::{BrokenLogits, Next, Sampler, SamplerScratch};
 
 /// A sequence that has a place in the engine.
 pub(super) struct Sequence {
@@ -32,6 +34,8 @@ pub(super) struct Sequence {
     stop_tokens: Vec<u32>,
     sampler: Sampler,
     span: Option<SpanGuard>,
+    /// Has been told every token of the answer, and none twice: what is computed again is not drawn again.
+    constraint: Option<Box<dyn TokenConstraint>>,
     sink: GenerateSink,
     _running: Counted,
 }
@@ -52,6 +56,8 @@ pub(super) enum StepError {
     Model(#[source] ModelError),
     #[error(transparent)]
     Logits(#[from] BrokenLogits),
+    #[error("the request's constraint cannot be followed")]
+    Constraint(#[from] ConstraintError),
     #[error("a step of the engine panicked")]
     Panicked(#[source] ModelError),
 }
@@ -75,6 +81,7 @@ impl Sequence {
             stop_tokens: request.stop_tokens,
             sampler: Sampler::new(request.sampling, request.logprobs),
             span: request.span_limit.map(SpanGuard::new),
+            constraint: job.constraint,
             sink: job.sink,
             _running: running,
         }
@@ -90,6 +97,13 @@ impl Sequence {
 
     pub(super) fn is_admitted(&self) -> bool {
         self.admitted
+    }
+
+    /// Tells the receiver that its own constraint cannot be followed, which is no fault of the engine.
+    pub(super) fn give_up(&mut self, error: &ConstraintError) {
+        // Nobody to tell when the receiver is gone already.
+        let _ = self.sink.send(GenerateEvent::Unconstrained(error.to_string()));
+        self.over = true;
     }
 
     /// Tells the receiver that the engine failed.
@@ -197,19 +211,26 @@ impl Sequence {
     }
 
     fn draw(&mut self, logits: &[f32], scratch: &mut SamplerScratch) -> Result<(), StepError> {
-        let forced = self.span.as_ref().and_then(SpanGuard::forced);
-        let drawn = self.sampler.draw(logits, forced, scratch)?;
+        let next = self.next(logits.len(), scratch)?;
+        let drawn = self.sampler.draw(logits, next, scratch)?;
         if let Some(span) = &mut self.span {
             span.observe(drawn.id);
         }
         self.tokens.push(drawn.id);
+        let is_stop = self.stop_tokens.contains(&drawn.id);
+        let progress = match &mut self.constraint {
+            Some(constraint) if !is_stop => constraint.accept(drawn.id)?,
+            Some(_) | None => Progress::Open,
+        };
         // A receiver that is gone is seen at the beginning of the next round, also by its count.
         let _ = self.sink.send(GenerateEvent::Token {
             id: drawn.id,
             logprob: drawn.logprob,
         });
-        let cause = if self.stop_tokens.contains(&drawn.id) {
+        let cause = if is_stop {
             StopCause::StopToken
+        } else if progress == Progress::Complete {
+            StopCause::Complete
         } else if self.tokens.len() - self.prompt >= self.max_tokens {
             StopCause::Length
         } else {
@@ -219,6 +240,21 @@ impl Sequence {
         let _ = self.sink.send(GenerateEvent::Finished(cause));
         self.over = true;
         Ok(())
+    }
+
+    /// What may come next, of so many tokens. A mask is left in `scratch`.
+    fn next(&mut self, tokens: usize, scratch: &mut SamplerScratch) -> Result<Next, ConstraintError> {
+        if let Some(id) = self.span.as_ref().and_then(SpanGuard::forced) {
+            return Ok(Next::Forced(id));
+        }
+        let Some(constraint) = &mut self.constraint else {
+            return Ok(Next::Any);
+        };
+        scratch.mask.reset(tokens);
+        Ok(match constraint.allow(&mut scratch.mask)? {
+            Allowed::All => Next::Any,
+            Allowed::Marked => Next::Marked,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use silica_engine::{GenerateEvent, Priority, Sampling, SpanLimit, StopCause};
 use super::model::{ModelError, Step};
 use super::*;
 
+mod constrained;
 mod scheduling;
 
 const VOCABULARY: u32 = 16;
@@ -159,6 +160,7 @@ fn request(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
         stop_tokens: vec![7],
         logprobs: None,
         span_limit: None,
+        constraint: None,
         priority: Priority::default(),
         account: None,
     }

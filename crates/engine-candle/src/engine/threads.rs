@@ -17,7 +17,7 @@ const NICE: i32 = 10;
 
 /// Starts a thread that runs `work` inside a pool of `threads` threads of its own. Joining the
 /// thread waits for `work`.
-pub(super) fn spawn(
+pub(crate) fn spawn(
     name: String,
     threads: usize,
     work: impl FnOnce() + Send + 'static,

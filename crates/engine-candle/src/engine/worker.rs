@@ -203,6 +203,11 @@ fn caught(work: impl FnOnce() -> Result<(), StepError>) -> Result<(), StepError>
 
 /// Tells the receiver and the log; the text never contains tokens of the request.
 fn fail(sequence: &mut Sequence, error: &StepError) {
+    if let StepError::Constraint(error) = error {
+        tracing::warn!(%error, "a sequence cannot follow its constraint");
+        sequence.give_up(error);
+        return;
+    }
     let cause = std::error::Error::source(error).map(ToString::to_string);
     tracing::error!(%error, cause, "a sequence failed");
     sequence.fail(&error.to_string());

@@ -4,6 +4,7 @@ mod cpu;
 
 use candle_core::{DType, Device, Result, Tensor};
 
+pub(crate) use self::cpu::attend_whole;
 use self::cpu::{CpuAttention, SpanRows};
 use super::cache::store::{LayerStore, append_rows};
 use super::config::{ModelConfig, real};
@@ -127,6 +128,7 @@ impl Attention {
                 let attention = CpuAttention {
                     shape: self.shape,
                     window: self.window,
+                    whole: false,
                     data,
                     spans: spans.iter().map(SpanRows::of).collect(),
                 };
@@ -150,6 +152,7 @@ impl Attention {
                 shape: self.shape,
                 first,
                 window: self.window,
+                whole: None,
             };
             attended.push(view.attend(&part(queries)?, &keys, &values)?);
             start += rows;
@@ -182,13 +185,21 @@ pub(crate) struct View {
     pub(crate) first: usize,
     /// How far back a query sees, itself included.
     pub(crate) window: Option<usize>,
+    /// The length of a sequence whose positions see all others; `None` where they see none that
+    /// come later.
+    pub(crate) whole: Option<usize>,
 }
 
 impl View {
-    /// The first key that the query at `position` sees; the last one is its own.
+    /// The first key that the query at `position` sees.
     pub(crate) fn start(&self, position: usize) -> usize {
         self.window
             .map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// Behind the last key that the query at `position` sees.
+    pub(crate) fn end(&self, position: usize) -> usize {
+        self.whole.unwrap_or(position + 1)
     }
 
     /// The factor of the logits.
@@ -231,7 +242,7 @@ impl View {
     fn mask(&self, rows: usize, positions: usize, device: &Device) -> Result<Tensor> {
         let mut mask = Vec::with_capacity(rows * positions);
         for position in self.first..self.first + rows {
-            let seen = self.start(position)..=position;
+            let seen = self.start(position)..self.end(position);
             mask.extend((0..positions).map(|key| {
                 if seen.contains(&key) {
                     0.0

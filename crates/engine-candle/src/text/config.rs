@@ -175,7 +175,7 @@ impl Checker {
         let name = architecture.or(self.raw.model_type.as_ref());
         match name.map(String::as_str) {
             Some("Qwen2ForCausalLM" | "qwen2") => Ok(Family::Qwen2),
-            Some("Qwen3ForCausalLM" | "qwen3") => Ok(Family::Qwen3),
+            Some("Qwen3ForCausalLM" | "Qwen3Model" | "qwen3") => Ok(Family::Qwen3),
             Some("LlamaForCausalLM" | "llama") => Ok(Family::Llama),
             other => Err(LoadError::UnknownArchitecture {
                 path: self.path.clone(),

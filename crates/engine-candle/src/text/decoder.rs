@@ -1,5 +1,7 @@
 //! The decoder: one forward pass for all supported families.
 
+mod whole;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -81,6 +83,19 @@ impl Decoder {
         }
         let config = ModelConfig::read(model)?;
         let weights = Weights::in_folder(model, &config, placement(model, precision.into())?)?;
+        Self::build(&weights, config, context_length)
+    }
+
+    /// Loads a model folder for what its last layer says: a head that the weights lack is not missed.
+    pub(crate) fn load_headless(
+        folder: &Path,
+        precision: Precision,
+        context_length: Option<u32>,
+    ) -> std::result::Result<Self, LoadError> {
+        let mut config = ModelConfig::read(folder)?;
+        let weights = Weights::in_safetensors(folder, placement(folder, precision)?)?;
+        // The table of embeddings stands in its place, and nobody asks it.
+        config.tied_embeddings |= !weights.has("lm_head.weight");
         Self::build(&weights, config, context_length)
     }
 
@@ -244,16 +259,26 @@ impl Decoder {
         Ok(Some(logits.to_dtype(DType::F32)?))
     }
 
+    /// The projections to the logits of some tokens, row by row in f32.
+    pub(crate) fn head_rows(&self, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
+        self.head.weight().rows(tokens)?.to_dtype(DType::F32)?.to_vec2()
+    }
+
     fn embed(&self, spans: &[Span<'_>]) -> Result<Tensor> {
         let tokens: Vec<u32> = spans.iter().flat_map(|span| span.tokens).copied().collect();
         if spans.iter().any(|span| span.tokens.is_empty()) {
             candle_core::bail!("a span without tokens");
         }
+        self.rows_of(&tokens)
+    }
+
+    /// The embeddings of some tokens.
+    fn rows_of(&self, tokens: &[u32]) -> Result<Tensor> {
         let vocabulary = self.config.vocab_size;
         if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
             candle_core::bail!("token {token} is outside the vocabulary of {vocabulary}");
         }
-        self.embeddings.rows(&tokens)
+        self.embeddings.rows(tokens)
     }
 
     /// The rotations of all rows, span after span.

@@ -28,6 +28,17 @@ impl Weight {
         }
     }
 
+    /// Computes the product of some rows with a matrix on the CPU; see [`Packed::multiply`].
+    pub(crate) fn multiply(&self, input: &[f32]) -> Result<Vec<f32>> {
+        let Self::Packed(packed) = self else {
+            bail!("the matrix is not on the CPU")
+        };
+        let rows = input.len() / packed.columns().max(1);
+        let mut output = vec![0.0; rows * packed.rows()];
+        packed.multiply(input, &mut output);
+        Ok(output)
+    }
+
     /// The names of its number formats, part by part.
     pub(crate) fn formats(&self) -> Vec<&'static str> {
         match self {

@@ -1,6 +1,6 @@
 //! Drawing the next token.
 //!
-//! Order: logit bias, penalties, temperature, top-k, top-p, min-p, draw. Ties are broken towards
+//! Order: logit bias, penalties, mask, temperature, top-k, top-p, min-p, draw. Ties are broken towards
 //! the lower id everywhere. The generator is seeded per request and advances once per drawn token,
 //! whatever else the engine computes, so the same build gives the same answer for the same seed,
 //! prompt and parameters (another processor or thread count may round a logit differently).
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use silica_engine::{Sampling, TokenLogprob};
+use silica_engine::{Sampling, TokenLogprob, TokenMask};
 
 use self::candidates::{Candidates, largest};
 
@@ -28,8 +28,21 @@ pub(crate) struct Sampler {
 /// log-probabilities that are reported.
 #[derive(Default)]
 pub(crate) struct SamplerScratch {
+    /// The tokens that [`Next::Marked`] speaks of.
+    pub(crate) mask: TokenMask,
     adjusted: Vec<f32>,
     candidates: Candidates,
+}
+
+/// What may be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Every token.
+    Any,
+    /// The tokens in the scratch's mask.
+    Marked,
+    /// This one, whatever the logits are.
+    Forced(u32),
 }
 
 /// A token that was drawn.
@@ -59,29 +72,33 @@ impl Sampler {
         }
     }
 
-    /// Draws the next token from the model's logits, one per token id, or takes the `forced` one.
+    /// Draws the next token from the model's logits, one per token id, or takes the one that is forced.
+    /// Marked tokens are drawn among themselves, also where the model finds all of them impossible.
     ///
     /// # Errors
     /// When a logit is NaN or positive infinity, or all are negative infinity.
     pub(crate) fn draw(
         &mut self,
         logits: &[f32],
-        forced: Option<u32>,
+        next: Next,
         scratch: &mut SamplerScratch,
     ) -> Result<Drawn, BrokenLogits> {
         let usable = |logit: &f32| !logit.is_nan() && *logit != f32::INFINITY;
         if !logits.iter().all(usable) || !logits.iter().any(|logit| logit.is_finite()) {
             return Err(BrokenLogits);
         }
-        let id = if let Some(id) = forced {
-            id
-        } else if self.leaves_logits_alone() {
-            self.choose(logits, &mut scratch.candidates)
-        } else {
-            scratch.adjusted.clear();
-            scratch.adjusted.extend_from_slice(logits);
-            self.adjust(&mut scratch.adjusted);
-            self.choose(&scratch.adjusted, &mut scratch.candidates)
+        let id = match next {
+            Next::Forced(id) => id,
+            Next::Any if self.leaves_logits_alone() => self.choose(logits, &mut scratch.candidates),
+            Next::Any | Next::Marked => {
+                scratch.adjusted.clear();
+                scratch.adjusted.extend_from_slice(logits);
+                self.adjust(&mut scratch.adjusted);
+                if next == Next::Marked {
+                    keep_marked(&mut scratch.adjusted, &scratch.mask);
+                }
+                self.choose(&scratch.adjusted, &mut scratch.candidates)
+            }
         };
         *self.generated.entry(id).or_default() += 1;
         let logprob = self
@@ -126,6 +143,24 @@ impl Sampler {
             candidates.keep_min_p(sampling.min_p);
         }
         candidates.draw(self.random.random())
+    }
+}
+
+/// Makes every token impossible that is not marked.
+fn keep_marked(logits: &mut [f32], mask: &TokenMask) {
+    let mut left = false;
+    for (id, logit) in (0..).zip(logits.iter_mut()) {
+        if mask.contains(id) {
+            left |= logit.is_finite();
+        } else {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+    if !left {
+        // The model allows none of them, but one of them it must be.
+        for id in mask.ids() {
+            logits[id as usize] = 0.0;
+        }
     }
 }
 

@@ -61,11 +61,24 @@ impl Weights {
         if !has_safetensors && gguf.is_file() {
             return Self::in_gguf(Arc::new(GgufFile::open(&gguf)?), config, placement);
         }
+        Self::in_safetensors(folder, placement)
+    }
+
+    /// Finds the safetensors of a folder and checks their headers and lengths.
+    pub(crate) fn in_safetensors(folder: &Path, placement: Placement) -> Result<Self, LoadError> {
         Ok(Self {
             source: Source::Safetensors(SafetensorsFiles::open(folder)?),
             place: folder.to_owned(),
             placement,
         })
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.source {
+            Source::Safetensors(files) => files.has(name),
+            Source::Gguf(_) => false,
+        }
     }
 
     /// The tensors of a GGUF file.
@@ -85,6 +98,20 @@ impl Weights {
     /// that use them want that.
     pub(crate) fn vector(&self, name: &str, size: usize) -> Result<Tensor, LoadError> {
         self.vectors(&[(name.to_owned(), size)])
+    }
+
+    /// Reads a vector's values.
+    pub(crate) fn values(&self, name: &str, size: usize) -> Result<Vec<f32>, LoadError> {
+        let mut values = Vec::with_capacity(size);
+        pack::append_all(&self.locate(name, Shape::Vector(size))?, &mut values)?;
+        Ok(values)
+    }
+
+    /// Reads a matrix's values, row by row.
+    pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Vec<f32>, LoadError> {
+        let mut values = Vec::with_capacity(rows * columns);
+        pack::append_all(&self.locate(name, Shape::Matrix(rows, columns))?, &mut values)?;
+        Ok(values)
     }
 
     /// As [`Weights::vector`], several as one. `parts` are names and sizes.

@@ -11,6 +11,13 @@ use super::Expected;
 use crate::forward::Pieces;
 use crate::{OptionsError, RemoteOptions, endpoint};
 
+/// Nothing is to be packed: what is packed may unfold to any size.
+const USER_AGENT: &str = concat!(
+    "\r\nuser-agent: silica/",
+    env!("CARGO_PKG_VERSION"),
+    "\r\naccept-encoding: identity\r\n"
+);
+
 /// The requests of one engine.
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -128,7 +135,7 @@ impl Head {
         let mut head = BytesMut::new();
         head.put_slice(format!("{method} {path} HTTP/1.1\r\nhost: ").as_bytes());
         head.put_slice(host.as_bytes());
-        head.put_slice(concat!("\r\nuser-agent: silica/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes());
+        head.put_slice(USER_AGENT.as_bytes());
         if let Some(key) = &options.api_key {
             head.put_slice(b"authorization: ");
             head.put_slice(bearer(key)?.as_bytes());
@@ -181,7 +188,7 @@ mod tests {
         assert_eq!(
             text(requests.with_body(WireRoute::ChatCompletions, Expected::Events, body)),
             format!(
-                "POST /v1/chat/completions HTTP/1.1\r\nhost: engine.example:81\r\nuser-agent: silica/{}\r\n\
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: engine.example:81\r\nuser-agent: silica/{}\r\naccept-encoding: identity\r\n\
                  authorization: Bearer sk-abc\r\naccept: text/event-stream\r\ncontent-type: application/json\r\n\
                  content-length: 7\r\n\r\n{{\"a\":1}}",
                 env!("CARGO_PKG_VERSION")

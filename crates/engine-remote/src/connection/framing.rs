@@ -87,13 +87,13 @@ impl Chunked {
                     };
                     skip_line(received);
                 }
-                Self::DataEnd => match line(received)? {
-                    None => return Ok(Step::More),
-                    Some([]) => {
-                        skip_line(received);
+                Self::DataEnd => match **received {
+                    [] | [b'\r'] => return Ok(Step::More),
+                    [b'\r', b'\n', ..] => {
+                        received.advance(2);
                         *self = Self::Size;
                     }
-                    Some(_) => return Err(TransferError::Chunk("it is longer than it says")),
+                    _ => return Err(TransferError::Chunk("it is longer than it says")),
                 },
                 Self::Trailers(length) => match line(received)? {
                     None => return Ok(Step::More),
@@ -146,8 +146,13 @@ fn skip_line(received: &mut BytesMut) {
 
 /// The size of a chunk: hexadecimal digits, and what may follow them.
 fn size(line: &[u8]) -> Option<u64> {
-    let digits = line.split(|byte| *byte == b';').next()?.trim_ascii_end();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
+    let digits = line.split(|byte| *byte == b';').next()?;
+    let blanks = digits
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'));
+    let digits = digits.get(..digits.len() - blanks.count())?;
+    if line.contains(&b'\r') || digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -230,6 +235,8 @@ mod tests {
             "+1\r\na",
             "0x1\r\na",
             " 1\r\na",
+            "1\r\r\na",
+            "1;a\rb\r\na",
             "3\nabc",
             "3\r\nabcd\r\n",
             "10000000000000000\r\n",

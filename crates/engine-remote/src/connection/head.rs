@@ -14,6 +14,8 @@ use crate::TransferError;
 pub(super) const LONGEST: usize = 64 * 1024;
 /// The most fields of a head.
 const MOST_FIELDS: usize = 100;
+/// The most heads that only say that the answer will come, in one read.
+const MOST_INTERIM: usize = 8;
 
 /// What an answer says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +27,9 @@ pub(crate) struct Head {
     /// How long the engine wants to be left alone, if it says so.
     pub(crate) retry_after: Option<Duration>,
     pub(super) framing: Framing,
-    /// Whether the connection can carry another answer after this one.
-    pub(super) keeps_alive: bool,
+    /// How long the connection can wait for another request after this answer, where the engine says so;
+    /// not at all where it is zero.
+    pub(super) waits: Option<Duration>,
 }
 
 /// What the body is.
@@ -44,7 +47,7 @@ pub(crate) enum Content {
 /// # Errors
 /// When it is no head, or nobody could say where its answer ends.
 pub(super) fn take(received: &mut BytesMut) -> Result<Option<Head>, TransferError> {
-    loop {
+    for _ in 0..=MOST_INTERIM {
         let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut response = Response::new(&mut []);
         let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -68,20 +71,17 @@ pub(super) fn take(received: &mut BytesMut) -> Result<Option<Head>, TransferErro
         received.advance(length);
         return Ok(Some(head));
     }
+    Err(TransferError::Head("too many say that it will come"))
 }
 
 impl Head {
     fn new(status: StatusCode, is_newer: bool, fields: &[Header<'_>]) -> Result<Self, TransferError> {
-        let mut says_close = !is_newer;
-        for field in all(fields, "connection") {
-            for token in field.split(',').map(str::trim) {
-                says_close &= !token.eq_ignore_ascii_case("keep-alive");
-                if token.eq_ignore_ascii_case("close") {
-                    says_close = true;
-                    break;
-                }
-            }
-        }
+        let says = |word: &str| {
+            all(fields, "connection")
+                .flat_map(|field| field.split(','))
+                .any(|token| token.trim().eq_ignore_ascii_case(word))
+        };
+        let says_close = says("close") || (!is_newer && !says("keep-alive"));
         let framing = framing(status, is_newer, fields)?;
         // Chunks count more than a length. Who sends both may mean something else by what follows.
         let is_ambiguous =
@@ -89,10 +89,20 @@ impl Head {
         Ok(Self {
             status,
             content: content(fields),
-            is_packed: all(fields, "content-encoding").any(|encoding| encoding != "identity"),
+            is_packed: all(fields, "content-encoding")
+                .any(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")),
             retry_after: retry_after(fields),
             framing,
-            keeps_alive: !says_close && !is_ambiguous && !matches!(framing, Framing::UntilClose),
+            // Who refuses a request may not have read all of it, and take the rest for another.
+            waits: if status.is_success()
+                && !says_close
+                && !is_ambiguous
+                && !matches!(framing, Framing::UntilClose)
+            {
+                waits(fields)
+            } else {
+                Some(Duration::ZERO)
+            },
         })
     }
 }
@@ -129,7 +139,7 @@ fn all<'a>(fields: &'a [Header<'_>], name: &'static str) -> impl Iterator<Item =
         .iter()
         .filter(move |field| field.name.eq_ignore_ascii_case(name));
     // Of none of the fields that are read here anything else makes sense.
-    named.map(|field| std::str::from_utf8(field.value).map_or("?", str::trim))
+    named.map(|field| std::str::from_utf8(field.value).map_or("?", |value| value.trim_matches([' ', '\t'])))
 }
 
 fn content(fields: &[Header<'_>]) -> Content {
@@ -144,12 +154,21 @@ fn content(fields: &[Header<'_>]) -> Content {
     }
 }
 
+/// How long a connection is kept, as its engine says (`Keep-Alive: timeout=5`), less a second in which the
+/// next request may be on its way.
+fn waits(fields: &[Header<'_>]) -> Option<Duration> {
+    let mut parameters = all(fields, "keep-alive").flat_map(|field| field.split(','));
+    let seconds = parameters.find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
+    let seconds: u64 = seconds.parse().ok()?;
+    Some(Duration::from_secs(seconds.saturating_sub(1)))
+}
+
 /// How long the engine wants to be left alone, if it says so, in seconds or by a date. A date is that of
 /// the engine's own clock, so it counts from the date of its answer; without one it says nothing.
 fn retry_after(fields: &[Header<'_>]) -> Option<Duration> {
     let wanted = all(fields, "retry-after").next()?;
-    if let Ok(seconds) = wanted.parse() {
-        return Some(Duration::from_secs(seconds));
+    if wanted.bytes().all(|byte| byte.is_ascii_digit()) {
+        return wanted.parse().ok().map(Duration::from_secs);
     }
     let date = |text: &str| httpdate::parse_http_date(text).ok();
     let (then, now) = (date(wanted)?, date(all(fields, "date").next()?)?);

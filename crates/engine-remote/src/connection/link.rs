@@ -1,9 +1,12 @@
 //! One connection, driven by whoever waits for it.
 
+use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use tokio::task::coop::unconstrained;
 
 use super::head::{self, Head};
 use super::socket::Socket;
@@ -68,7 +71,12 @@ impl Link {
             if memchr::memchr(b'\n', news).is_some()
                 && let Some(head) = head::take(&mut self.received)?
             {
-                return Poll::Ready(Ok(head));
+                // Who answers what was not asked yet says farewell to a connection that waited.
+                return Poll::Ready(if self.has_written {
+                    Ok(head)
+                } else {
+                    Err(TransferError::Closed)
+                });
             }
             self.seen = self.received.len();
             if self.seen > head::LONGEST {
@@ -96,7 +104,12 @@ impl Link {
     /// Whether another request can be sent.
     pub(super) fn is_idle(&mut self, context: &mut Context<'_>) -> bool {
         let is_over = self.outgoing.is_empty() && self.is_flushed && self.fault.is_none();
-        is_over && self.received.is_empty() && self.poll_fill(context).is_pending()
+        if !is_over || !self.received.is_empty() {
+            return false;
+        }
+        // A task that has read much would be told that nothing is there, whatever is.
+        let looks = pin!(unconstrained(poll_fn(|context| self.poll_fill(context))));
+        looks.poll(context).is_pending()
     }
 
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -55,7 +55,7 @@ async fn one_connection_carries_one_answer_after_the_other() {
         for answer in [
             "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-            "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\nabc",
         ] {
             read_until(&mut connection, b"?").await;
@@ -140,13 +140,51 @@ async fn a_connection_that_was_closed_meanwhile_is_not_used() {
             // Finds it closed, whenever that is known.
             while connections.idle() > 0 {
                 if let Some(link) = connections.take_idle() {
-                    connections.give_back(link);
+                    connections.give_back(link, IDLE_LIMIT);
                 }
                 tokio::task::yield_now().await;
             }
         }
     };
     tokio::join!(serving, asking);
+}
+
+/// Servers that close a connection which waited too long may say so before they do.
+#[tokio::test]
+async fn a_farewell_is_no_answer_to_the_next_request() {
+    let (listener, connections) = server().await;
+    let serving = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection
+            .write_all(b"HTTP/1.1 408 Gone\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        connection
+    };
+    let (served, link) = tokio::join!(serving, connections.connect());
+    let mut link = link.unwrap();
+    // What is said before anything was asked.
+    link.begin(Pieces::default());
+    let answered = poll_fn(|context| link.poll_head(context)).await;
+    assert!(matches!(answered, Err(TransferError::Closed)), "{answered:?}");
+    drop(served);
+}
+
+#[tokio::test]
+async fn a_connection_whose_engine_keeps_none_is_not_kept() {
+    let (listener, connections) = server().await;
+    for (field, kept) in [("keep-alive: timeout=1", 0), ("keep-alive: timeout=60", 1)] {
+        let serving = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            read_until(&mut connection, b"?").await;
+            let answer = format!("HTTP/1.1 200 OK\r\n{field}\r\ncontent-length: 1\r\n\r\na");
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            connection
+        };
+        let (_connection, answered) = tokio::join!(serving, connections.send(request("what?")));
+        assert_eq!(body_of(answered.unwrap().1).await.unwrap(), "a");
+        assert_eq!(connections.idle(), kept, "{field}");
+    }
 }
 
 #[tokio::test]

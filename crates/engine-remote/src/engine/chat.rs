@@ -42,9 +42,15 @@ impl ChatEngine for RemoteEngine {
 /// Refuses what chat completions have no common word for. A client's own body is not asked: it says
 /// what it wants in its own words.
 fn check(request: &ChatRequest) -> Result<(), EngineError> {
-    let mut demands = request.demands.iter();
-    // Images stand in the messages.
-    if let Some(demand) = demands.find(|demand| **demand != Feature::Vision) {
+    let has_no_word = |demand: &&Feature| match demand {
+        Feature::JsonMode
+        | Feature::Tools
+        | Feature::ForcedCalls
+        | Feature::StrictTools
+        | Feature::Vision => false,
+        Feature::Prefix | Feature::FillInMiddle | Feature::Thinking | Feature::ThinkingBudget => true,
+    };
+    if let Some(demand) = request.demands.iter().find(has_no_word) {
         return Err(EngineError::Unsupported(*demand));
     }
     match request.continuation {

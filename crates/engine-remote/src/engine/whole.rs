@@ -175,8 +175,7 @@ impl PreparedWhole<Ranking> for PreparedRerank {
         } = *self;
         prepared
             .run(move |text, _, prompt| {
-                let ranked: Ranked =
-                    serde_json::from_slice(text).map_err(|error| RemoteError::json(&error))?;
+                let ranked = Ranked::read(text).map_err(|error| RemoteError::json(&error))?;
                 let usage = ranked.usage(prompt);
                 Ok(WholeAnswer {
                     usage,
@@ -193,17 +192,14 @@ struct Vectors {
     data: Vec<serde::de::IgnoredAny>,
 }
 
-/// An answer with a ranking, in the forms of Jina, Cohere, vLLM, `SiliconFlow` and TEI.
+/// An answer with a ranking, in the forms of Jina, Cohere, vLLM and `SiliconFlow`; that of TEI is the list
+/// alone.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Ranked {
-    Object {
-        results: Vec<Document>,
-        usage: Option<RerankUsage>,
-        meta: Option<Meta>,
-        tokens: Option<RerankUsage>,
-    },
-    List(Vec<Document>),
+struct Ranked {
+    results: Vec<Document>,
+    usage: Option<RerankUsage>,
+    meta: Option<Meta>,
+    tokens: Option<RerankUsage>,
 }
 
 #[derive(Deserialize)]
@@ -236,13 +232,21 @@ impl RerankUsage {
 }
 
 impl Ranked {
+    fn read(text: &[u8]) -> serde_json::Result<Self> {
+        if text.trim_ascii_start().first() == Some(&b'[') {
+            return Ok(Self {
+                results: serde_json::from_slice(text)?,
+                usage: None,
+                meta: None,
+                tokens: None,
+            });
+        }
+        serde_json::from_slice(text)
+    }
+
     fn usage(&self, likely: TokenCount) -> Usage {
-        let reports = match self {
-            Self::Object {
-                usage, meta, tokens, ..
-            } => [*usage, meta.as_ref().and_then(|meta| meta.tokens), *tokens],
-            Self::List(_) => [None; 3],
-        };
+        let meta = self.meta.as_ref().and_then(|meta| meta.tokens);
+        let reports = [self.usage, meta, self.tokens];
         let prompt = reports.into_iter().flatten().find_map(RerankUsage::prompt);
         let mut tally = Tally::new(likely);
         tally.report(Report {
@@ -259,7 +263,7 @@ impl Ranked {
     /// # Errors
     /// When there are fewer, or some are ranked twice or were not given.
     fn ranking(self, documents: usize, top_n: Option<u32>) -> Result<Ranking, RemoteError> {
-        let (Self::Object { results, .. } | Self::List(results)) = self;
+        let results = self.results;
         let mut is_ranked = vec![false; documents];
         for document in &results {
             let is_ranked = usize::try_from(document.index)

@@ -13,6 +13,7 @@ use silica_engine::FinishReason;
 use self::members::{Calls, End, Member, Placed};
 use super::measure::Measure;
 use crate::RemoteError;
+use crate::wire::MOST_ITEMS;
 
 /// The choices of a frame, nearly always one.
 #[derive(Default)]
@@ -167,6 +168,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
                 };
                 if choices.first.is_some() {
                     while let Some(choice) = list.next_element()? {
+                        if choices.len() == MOST_ITEMS {
+                            return Err(A::Error::custom("too many choices"));
+                        }
                         choices.others.push(choice);
                     }
                 }

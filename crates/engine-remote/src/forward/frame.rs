@@ -12,7 +12,7 @@ use silica_protocol::openai::chat as protocol;
 use super::choice::{Choice, Choices};
 use super::edit::{present, span};
 use crate::RemoteError;
-use crate::wire::{Fault, UsageReport, reported_fault};
+use crate::wire::{Fault, Scalar, UsageReport, reported_fault};
 
 /// Who the answer says it is.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub(super) struct Frame<'a> {
     error: Option<Fault>,
     #[serde(borrow)]
     object: Option<&'a RawValue>,
-    code: Option<serde_json::Value>,
+    code: Option<Scalar>,
 }
 
 /// Where a frame's text is written anew, and with what. One serves all frames of a stream in turn.

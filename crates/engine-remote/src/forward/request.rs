@@ -71,9 +71,11 @@ fn write_limits<'a>(edits: &mut Edits<'a>, wire: &'a WireRequest, most: &'a [u8]
     if value(wire, "max_tokens").or(newer).is_none() {
         edits.set(wire.member("max_tokens"), "max_tokens", most);
     }
-    // llama-server's name for `n`, which wins there.
-    if value(wire, "n_cmpl").is_some() {
-        edits.set(wire.member("n_cmpl"), "n_cmpl", value(wire, "n").unwrap_or(b"1"));
+    // llama-server's name for `n`, which wins there, and a word that some engines obey in chats too.
+    for name in ["n_cmpl", "best_of"] {
+        if value(wire, name).is_some() {
+            edits.set(wire.member(name), name, value(wire, "n").unwrap_or(b"1"));
+        }
     }
 }
 
@@ -179,6 +181,7 @@ mod tests {
                 r#""n_predict":null,"n_cmpl":null,"max_tokens":4"#,
             ),
             (r#""n_cmpl":20,"max_tokens":4"#, r#""n_cmpl":1,"max_tokens":4"#),
+            (r#""best_of":20,"max_tokens":4"#, r#""best_of":1,"max_tokens":4"#),
             (
                 r#""n_cmpl":20,"n":2,"max_tokens":4"#,
                 r#""n_cmpl":2,"n":2,"max_tokens":4"#,

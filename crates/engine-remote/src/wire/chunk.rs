@@ -5,27 +5,21 @@ use serde::Deserialize;
 use silica_engine::{FinishReason, TextLogprob, TopLogprob};
 use silica_types::TokenCount;
 
+use super::scalar::{Fault, Scalar, short_list};
 use crate::RemoteError;
 use crate::tally::Report;
 
 /// One frame.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Chunk {
+    #[serde(default, deserialize_with = "short_list")]
     pub(crate) choices: Option<Vec<ChunkChoice>>,
     usage: Option<UsageReport>,
     /// There instead of choices when the engine failed.
     error: Option<Fault>,
     /// `error` in the frames of servers that put the fault's fields at the top.
     object: Option<String>,
-    code: Option<serde_json::Value>,
-}
-
-/// What the engine says of its failure. Its message is not read: it may quote the request.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Fault {
-    Described { code: Option<serde_json::Value> },
-    Other(serde::de::IgnoredAny),
+    code: Option<Scalar>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,9 +30,9 @@ pub(crate) struct ChunkChoice {
     pub(crate) logprobs: Option<ChunkLogprobs>,
     finish_reason: Option<String>,
     /// The stop text that was met, or the number of a token; a word of vLLM,
-    stop_reason: Option<serde_json::Value>,
+    stop_reason: Option<Scalar>,
     /// and of `SGLang`.
-    matched_stop: Option<serde_json::Value>,
+    matched_stop: Option<Scalar>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,6 +41,7 @@ pub(crate) struct ChunkDelta {
     reasoning_content: Option<String>,
     /// The name that newer servers give to `reasoning_content`; some send both.
     reasoning: Option<String>,
+    #[serde(default, deserialize_with = "short_list")]
     pub(crate) tool_calls: Option<Vec<ToolCallPiece>>,
 }
 
@@ -122,15 +117,17 @@ impl Chunk {
 pub(crate) fn reported_fault(
     error: Option<&Fault>,
     says_error: bool,
-    code: Option<&serde_json::Value>,
+    code: Option<&Scalar>,
 ) -> Option<RemoteError> {
     let code = match error {
-        Some(Fault::Described { code }) => code.as_ref(),
-        Some(Fault::Other(_)) => None,
+        Some(fault) => Some(&fault.code),
         None if says_error => code,
         None => return None,
     };
-    let code = code.and_then(serde_json::Value::as_i64);
+    let code = match code {
+        Some(Scalar::Number(code)) => Some(*code),
+        Some(Scalar::Text(_) | Scalar::Other) | None => None,
+    };
     Some(RemoteError::Reported { code })
 }
 
@@ -188,8 +185,8 @@ impl ChunkChoice {
     pub(crate) fn stop_text(&mut self) -> Option<String> {
         let told = [self.stop_reason.take(), self.matched_stop.take()];
         told.into_iter().flatten().find_map(|told| match told {
-            serde_json::Value::String(text) if !text.is_empty() => Some(text),
-            _ => None,
+            Scalar::Text(text) => Some(text).filter(|text| !text.is_empty()),
+            Scalar::Number(_) | Scalar::Other => None,
         })
     }
 }
@@ -294,6 +291,16 @@ mod tests {
         }
         let sound = chunk(r#"{"error":null,"object":"chat.completion.chunk"}"#);
         assert!(sound.failure().is_none());
+    }
+
+    #[test]
+    fn more_choices_or_calls_than_can_be_asked_for_are_none() {
+        let choices = |count: usize| format!(r#"{{"choices":[{}]}}"#, vec!["{}"; count].join(","));
+        assert!(serde_json::from_str::<Chunk>(&choices(128)).is_ok());
+        assert!(serde_json::from_str::<Chunk>(&choices(129)).is_err());
+        let calls = vec!["{}"; 129].join(",");
+        let text = format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{calls}]}}}}]}}"#);
+        assert!(serde_json::from_str::<Chunk>(&text).is_err());
     }
 
     #[test]

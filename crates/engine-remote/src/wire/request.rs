@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use silica_engine::{ChatRequest, Message, Tool, ToolCall, ToolChoice};
+use serde_json::{Value, json};
+use silica_engine::{AnswerForm, ChatRequest, Message, Tool, ToolCall, ToolChoice};
 use silica_types::ImageDetail;
 
 /// The body of `POST /chat/completions`.
@@ -39,6 +40,12 @@ pub(crate) struct ChatBody<'a> {
     top_logprobs: Option<u8>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Typed<FunctionBody<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
     /// What vLLM, `SGLang` and llama-server hand to the chat template.
     #[serde(skip_serializing_if = "Option::is_none")]
     chat_template_kwargs: Option<TemplateArguments>,
@@ -120,7 +127,9 @@ struct FunctionBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameters: Option<&'a serde_json::Value>,
+    parameters: Option<&'a Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strict: bool,
 }
 
 impl<'a> ChatBody<'a> {
@@ -129,9 +138,10 @@ impl<'a> ChatBody<'a> {
     pub(crate) fn new(model: &'a str, request: &'a ChatRequest, continuous_usage: bool) -> Self {
         let sampling = &request.sampling;
         // A choice of none hides the tools, which needs no word that some server does not know.
-        let tools = match request.tool_choice {
-            ToolChoice::Auto => request.tools.iter().map(tool).collect(),
-            ToolChoice::None => Vec::new(),
+        let tools: Vec<_> = if request.tool_choice.shows_tools() {
+            request.tools.iter().map(tool).collect()
+        } else {
+            Vec::new()
         };
         Self {
             model,
@@ -154,7 +164,10 @@ impl<'a> ChatBody<'a> {
             stop: &request.stop,
             logprobs: request.logprobs.map(|_| true),
             top_logprobs: request.logprobs,
+            parallel_tool_calls: (!tools.is_empty() && !request.parallel_calls).then_some(false),
             tools,
+            tool_choice: tool_choice(&request.tool_choice),
+            response_format: response_format(&request.form),
             chat_template_kwargs: request
                 .thinking
                 .enabled
@@ -215,7 +228,29 @@ fn tool(tool: &Tool) -> Typed<FunctionBody<'_>> {
         name: &tool.name,
         description: tool.description.as_deref(),
         parameters: tool.parameters.as_ref(),
+        strict: tool.strict,
     })
+}
+
+/// A choice that forces a call; the others need no word.
+fn tool_choice(choice: &ToolChoice) -> Option<Value> {
+    match choice {
+        ToolChoice::Auto | ToolChoice::None => None,
+        ToolChoice::Required => Some("required".into()),
+        ToolChoice::Named(name) => Some(json!({"type": "function", "function": {"name": name}})),
+    }
+}
+
+/// A schema must have a name there.
+fn response_format(form: &AnswerForm) -> Option<Value> {
+    match form {
+        AnswerForm::Text => None,
+        AnswerForm::JsonObject => Some(json!({"type": "json_object"})),
+        AnswerForm::JsonSchema(schema) => Some(json!({
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": **schema, "strict": true},
+        })),
+    }
 }
 
 const fn function<T>(function: T) -> Typed<T> {

@@ -255,6 +255,7 @@ async fn everything_that_a_request_can_say_is_passed_on() {
         name: "f".to_owned(),
         description: Some("finds".to_owned()),
         parameters: Some(json!({"type": "object"})),
+        strict: false,
     }];
     request.sampling = Sampling {
         temperature: 0.7,

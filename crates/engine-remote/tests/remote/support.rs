@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use silica_engine::{
-    ChatEngine as _, ChatEvent, ChatEventKind, ChatRequest, Continuation, Delta, EngineError, Message,
-    Priority, Sampling, Thinking, ToolChoice, Usage,
+    AnswerForm, ChatEngine as _, ChatEvent, ChatEventKind, ChatRequest, Continuation, Delta, EngineError,
+    Message, Priority, Sampling, Thinking, ToolChoice, Usage,
 };
 use silica_engine_remote::{RemoteEngine, RemoteError, RemoteOptions};
 use silica_testkit::{Upstream, UpstreamScript};
@@ -41,6 +41,8 @@ pub(crate) fn request(script: &UpstreamScript) -> ChatRequest {
         }],
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: Continuation::None,
         sampling: Sampling::greedy(),
         max_tokens: TokenCount(100),

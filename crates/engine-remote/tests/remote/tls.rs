@@ -2,7 +2,7 @@
 
 use silica_engine::EngineError;
 use silica_engine_remote::{Authorities, RemoteOptions};
-use silica_testkit::{Upstream, UpstreamScript};
+use silica_testkit::{Upstream, UpstreamFault, UpstreamScript};
 
 use super::support::{call, options, request, script};
 
@@ -27,6 +27,18 @@ async fn an_authority_that_the_operator_names_is_trusted() {
         upstream.requests()[0].authorization.as_deref(),
         Some("Bearer sk-upstream")
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_behind_tls_is_not_taken_for_whole() {
+    let (_upstream, options) = trusted().await;
+    let cut = UpstreamScript {
+        fault: UpstreamFault::Cut(3),
+        ..script("cut")
+    };
+    let told = call(&options, request(&cut)).await.unwrap();
+    assert!(!told.is_finished());
+    assert_eq!(told.cause().to_string(), "the connection to the engine broke");
 }
 
 #[tokio::test]

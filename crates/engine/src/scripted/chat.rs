@@ -12,7 +12,7 @@ use silica_types::{TokenCount, UsageSource};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Delta, EngineError, FinishReason,
+    ChatEngine, ChatEvent, ChatEventKind, ChatRequest, ChatStream, Delta, EngineError, Feature, FinishReason,
     PreparedChat, Spent, Usage,
 };
 
@@ -271,9 +271,9 @@ impl ScriptedChatEngine {
 #[async_trait]
 impl ChatEngine for ScriptedChatEngine {
     async fn prepare(&self, request: Arc<ChatRequest>) -> Result<Box<dyn PreparedChat>, EngineError> {
-        // As an engine that forwards nothing.
-        if let Some(demand) = request.demands.first() {
-            return Err(EngineError::Unsupported(*demand));
+        // As an embedded engine, whose forms and calls are the test's own affair.
+        if request.demands.contains(&Feature::Vision) {
+            return Err(EngineError::Unsupported(Feature::Vision));
         }
         let engine = self.clone();
         let spent = Spent::default();
@@ -407,13 +407,15 @@ mod tests {
     use futures::StreamExt as _;
 
     use super::*;
-    use crate::{Continuation, Priority, Sampling, Thinking, ToolChoice};
+    use crate::{AnswerForm, Continuation, Priority, Sampling, Thinking, ToolChoice};
 
     fn request() -> ChatRequest {
         ChatRequest {
             messages: Vec::new(),
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,
+            parallel_calls: true,
+            form: AnswerForm::Text,
             continuation: Continuation::None,
             sampling: Sampling::greedy(),
             max_tokens: TokenCount(16),

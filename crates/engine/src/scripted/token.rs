@@ -201,6 +201,7 @@ mod tests {
             stop_tokens: Vec::new(),
             logprobs: None,
             span_limit: None,
+            constraint: None,
             priority: Priority::default(),
             account: None,
         }

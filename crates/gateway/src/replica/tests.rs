@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use silica_engine::{ChatRequest, Continuation, Message, Priority, Role, Sampling, Thinking, ToolChoice};
+use silica_engine::{
+    AnswerForm, ChatRequest, Continuation, Message, Priority, Role, Sampling, Thinking, ToolChoice,
+};
 use silica_platform::EngineKind;
 use silica_types::TokenCount;
 
@@ -82,6 +84,8 @@ fn chat(texts: &[&str]) -> ChatRequest {
         messages: roles.zip(texts).map(message).collect(),
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: Continuation::None,
         sampling: Sampling::greedy(),
         max_tokens: TokenCount(16),
@@ -288,7 +292,7 @@ async fn half_of_the_replicas_at_most_are_ejected_at_once() {
     let loaded = even(RoutingPolicy::LeastBusy, 5);
     for replica in &loaded.replicas {
         for _ in 0..100 {
-            let seat = replica.try_seat().unwrap();
+            let seat = replica.try_seat(false).unwrap();
             seat.succeeded();
             seat.broke();
         }
@@ -312,7 +316,7 @@ async fn half_of_the_replicas_at_most_are_ejected_at_once() {
 async fn a_replica_that_limits_its_calls_is_left_alone_until_it_said() {
     let loaded = even(RoutingPolicy::LeastBusy, 2);
     let limit = |position: usize, retry_after| {
-        let seat = loaded.replicas[position].try_seat().unwrap();
+        let seat = loaded.replicas[position].try_seat(false).unwrap();
         seat.failed(&EngineError::RateLimited { retry_after });
     };
     limit(0, Some(Duration::from_secs(7)));
@@ -338,14 +342,30 @@ async fn a_replica_that_limits_its_calls_is_left_alone_until_it_said() {
 async fn a_trial_takes_one_call_and_the_others_go_elsewhere() {
     let loaded = even(RoutingPolicy::LeastBusy, 2);
     for _ in 0..3 {
-        loaded.replicas[0].try_seat().unwrap().broke();
+        loaded.replicas[0].try_seat(false).unwrap().broke();
     }
-    let positions = |loaded: &Loaded| {
-        let seats: Vec<Seat> = (0..4).map(|_| loaded.take()).collect();
-        seats.iter().map(|seat| seat.replica.position).collect::<Vec<_>>()
-    };
-    assert_eq!(positions(&loaded), [1, 1, 1, 1]);
+    let take_four = |loaded: &Loaded| (0..4).map(|_| loaded.take()).collect::<Vec<Seat>>();
+    let positions = |seats: &[Seat]| -> Vec<_> { seats.iter().map(|seat| seat.replica.position).collect() };
+    assert_eq!(positions(&take_four(&loaded)), [1, 1, 1, 1]);
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(positions(&loaded), [0, 1, 1, 1]);
+    let seats = take_four(&loaded);
+    assert_eq!(positions(&seats), [0, 1, 1, 1]);
     assert_eq!(loaded.states()[0].breaker, crate::BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_its_account_cannot_pay_makes_way_for_the_next() {
+    let loaded = even(RoutingPolicy::LeastBusy, 2);
+    for _ in 0..3 {
+        loaded.replicas[0].try_seat(false).unwrap().broke();
+    }
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let trial = loaded.take();
+    assert_eq!(trial.replica.position, 0);
+    // Given back without a word about the engine.
+    drop(trial);
+    let next = loaded.take();
+    assert_eq!(next.replica.position, 0, "another one tries at once");
+    next.succeeded();
+    assert_eq!(loaded.states()[0].breaker, crate::BreakerState::Closed);
 }

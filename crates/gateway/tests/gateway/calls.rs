@@ -180,6 +180,7 @@ async fn features_that_the_catalogue_does_not_grant_never_reach_the_engine() {
         name: "f".to_owned(),
         description: None,
         parameters: None,
+        strict: false,
     };
     let mut requests = [request(), request(), request(), request()];
     requests[0].tools = vec![tool.clone()];

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use silica_engine::scripted::{ChatScript, ScriptedChatEngine};
 use silica_engine::{
-    ChatRequest, Continuation, EngineError, Engines, HealthProbe, Priority, Sampling, Thinking, ToolChoice,
+    AnswerForm, ChatRequest, Continuation, EngineError, Engines, HealthProbe, Priority, Sampling, Thinking,
+    ToolChoice,
 };
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError, ReplicaState};
 use silica_platform::{
@@ -191,6 +192,8 @@ pub(crate) fn request() -> ChatRequest {
         messages: Vec::new(),
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: Continuation::None,
         sampling: Sampling::greedy(),
         max_tokens: TokenCount(16),
@@ -241,7 +244,12 @@ impl ScriptedLoader {
 
 #[async_trait]
 impl EngineLoader for ScriptedLoader {
-    async fn load(&self, _deployment: &Deployment, replica: &ReplicaSpec) -> Result<Engines, LoadError> {
+    async fn load(
+        &self,
+        _deployment: &Deployment,
+        replica: &ReplicaSpec,
+        _: Option<SubType>,
+    ) -> Result<Engines, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let gate = self.gate.lock().unwrap().clone();
         if let Some(gate) = gate {

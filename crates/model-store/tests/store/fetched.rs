@@ -50,7 +50,7 @@ async fn model_of_either_dialect_is_there_whole_and_nothing_else() {
         );
         assert_eq!(facts.context_length, 2048);
         assert!(facts.parameters > 4_000_000 && facts.parameters < 5_000_000);
-        assert_eq!(facts.features, ["tools", "prefix", "fim", "reasoning"]);
+        assert_eq!(facts.features, ["json", "tools", "prefix", "fim", "reasoning"]);
         let Origin::Hub {
             commit: found, repo, ..
         } = &manifest.origin

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use silica_model_store::{MANIFEST, Origin, Silent, StoreError, WeightFormat};
 use silica_testkit::HubFault;
@@ -35,6 +36,39 @@ fn folder_is_copied_through_its_links() {
         fs::metadata(tiny_chat().join("model.safetensors")).unwrap().len()
     );
     assert_eq!(shop.store.find(&name).unwrap(), manifest);
+}
+
+#[test]
+fn an_embedding_model_brings_the_files_of_its_modules() {
+    let shop = Shop::new();
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine-candle/tests/fixtures/encode/bert-cls");
+    let name = id("local/embedder");
+    let manifest = shop.store.add_folder(&name, &folder, &adding(&Silent)).unwrap();
+    let facts = &manifest.facts;
+    assert_eq!(
+        (
+            facts.sub_type.as_str(),
+            facts.architecture.as_str(),
+            facts.context_length
+        ),
+        ("embedding", "bert", 128)
+    );
+    assert!(facts.features.is_empty());
+    let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "1_Pooling/config.json",
+            "config.json",
+            "model.safetensors",
+            "modules.json",
+            "sentence_bert_config.json",
+            "tokenizer.json",
+            "tokenizer_config.json"
+        ]
+    );
+    assert!(shop.store.verify(&manifest).is_empty());
 }
 
 #[test]

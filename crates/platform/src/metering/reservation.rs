@@ -9,6 +9,7 @@ use silica_journal::Commit;
 use silica_types::{AccountId, ModelName, Money, RequestId, TraceId, UsageSource};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::estimate::{amount, price_now};
 use super::{Entry, Meter, Refusal, Standings};
 use crate::Caller;
 
@@ -88,14 +89,8 @@ impl Entry {
         let shared = &*meter.0;
         let now = shared.clock.now();
         let moment = meter.moment(now);
-        let price = model
-            .price_at(now, mode)
-            .map(|entry| (entry.version, entry.in_force().clone()));
-        let amount = price
-            .as_ref()
-            .map_or(Ok(Money::ZERO), |(_, price)| price.cost(&most))
-            // What cannot be written as an amount is more than anybody has.
-            .unwrap_or(Money::from_nano(i64::MAX));
+        let price = price_now(&model, now, mode);
+        let amount = amount(price.as_ref().map(|(_, price)| price), &most);
         let taken = shared.counters.take(&scopes, need(&likely), moment).await?;
         // From here on given back by its drop, also when the wallet refuses.
         let limited = Limited {

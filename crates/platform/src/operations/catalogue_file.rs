@@ -8,7 +8,9 @@ mod check;
 
 use std::fmt;
 
-use silica_storage::{CatalogueFile, CatalogueModel as Record, Deployment, Scope, Write, catalogue_file};
+use silica_storage::{
+    CatalogueFile, CatalogueModel as Record, Deployment, Scope, SubType, Write, catalogue_file,
+};
 use silica_types::ModelName;
 
 use super::{NewDeployment, NewModel};
@@ -74,6 +76,15 @@ impl CheckedCatalogue {
     /// Its deployments.
     pub fn deployments(&self) -> &[Deployment] {
         &self.deployments
+    }
+
+    /// What the models of a deployment are for, as the file says; `None` when it names none of them.
+    pub fn sub_type_of(&self, deployment: &Deployment) -> Option<SubType> {
+        let mut names = deployment.models.iter();
+        names.find_map(|name| {
+            let model = self.models.iter().find(|model| model.id == *name)?;
+            Some(model.sub_type)
+        })
     }
 
     /// The deployments that are not in force as they are now.

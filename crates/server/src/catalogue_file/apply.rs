@@ -25,7 +25,9 @@ pub(super) async fn apply(
         .map_err(|fault| source.fault(text, fault))?;
     let mut prepared = Vec::new();
     for deployment in checked.changed_deployments(&platform.catalogue()) {
-        let loaded = gateway.prepare(deployment).await;
+        let loaded = gateway
+            .prepare_for(deployment, checked.sub_type_of(deployment))
+            .await;
         prepared.push(loaded.map_err(|error| blame(source, text, &checked, error))?);
     }
     let path = source.path().display().to_string();

@@ -10,7 +10,7 @@ use silica_model_store::{
 };
 use silica_types::{Clock as _, Secret, SystemClock};
 
-use super::arguments::AddArguments;
+use super::arguments::{AddArguments, ModelUse};
 use super::progress::Told;
 use super::{authorities, configuration, deploy, runtime, store, words};
 use crate::config::{Config, Environment};
@@ -36,9 +36,10 @@ pub(super) fn run(arguments: &AddArguments, environment: &Environment) -> anyhow
     told.end();
     let manifest = added?;
     let folder = store.folder(&id);
+    let sub_type = ModelUse::of(&manifest, arguments.sub_type);
     let deployed = arguments
         .deploy
-        .then(|| deploy::deploy(&config, environment, &manifest, &folder))
+        .then(|| deploy::deploy(&config, environment, &manifest, &folder, sub_type))
         .transpose()
         .context("the model is in the store, and is not served")?;
     if arguments.json {
@@ -50,7 +51,7 @@ pub(super) fn run(arguments: &AddArguments, environment: &Environment) -> anyhow
     terminal::say(&words::added(&manifest, &folder));
     terminal::say(&match deployed {
         Some(outcome) => outcome,
-        None => words::next_steps(&config, &arguments.place, &manifest, &folder),
+        None => words::next_steps(&config, &arguments.place, &manifest, (&folder, sub_type)),
     });
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use silica_model_store::{HubAddress, ModelId};
+use clap::{Args, Subcommand, ValueEnum};
+use silica_model_store::{HubAddress, Manifest, ModelId};
+use silica_platform::SubType;
 
 /// Arguments of `silica models`.
 #[derive(Debug, Args)]
@@ -49,6 +50,29 @@ pub(crate) struct Place {
     pub(crate) data: Option<PathBuf>,
 }
 
+/// What a model is served for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModelUse {
+    /// Answers messages.
+    Chat,
+    /// Turns texts into vectors.
+    Embedding,
+    /// Orders documents by a query.
+    Reranker,
+}
+
+impl ModelUse {
+    /// What a model's files say, unless a person has said something else.
+    pub(super) fn of(manifest: &Manifest, said: Option<Self>) -> SubType {
+        let found = || Self::from_str(&manifest.facts.sub_type, false).unwrap_or(Self::Chat);
+        match said.unwrap_or_else(found) {
+            Self::Chat => SubType::Chat,
+            Self::Embedding => SubType::Embedding,
+            Self::Reranker => SubType::Reranker,
+        }
+    }
+}
+
 /// Arguments of `silica models add`.
 #[derive(Debug, Args)]
 pub(crate) struct AddArguments {
@@ -71,6 +95,9 @@ pub(crate) struct AddArguments {
     /// Serve the model too, as `silica models deploy` does.
     #[arg(long)]
     pub(super) deploy: bool,
+    /// What the model is served for, where its files do not tell: Qwen3-Reranker has those of a chat model.
+    #[arg(long, value_name = "USE")]
+    pub(super) sub_type: Option<ModelUse>,
     /// Say nothing on the way.
     #[arg(long)]
     pub(super) quiet: bool,
@@ -113,6 +140,9 @@ pub(crate) struct DeployArguments {
     /// The model's name in the store.
     #[arg(value_name = "ID")]
     pub(super) id: ModelId,
+    /// What the model is served for, where its files do not tell: Qwen3-Reranker has those of a chat model.
+    #[arg(long, value_name = "USE")]
+    pub(super) sub_type: Option<ModelUse>,
     #[command(flatten)]
     pub(super) place: Place,
 }

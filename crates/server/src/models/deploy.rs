@@ -11,7 +11,7 @@ use silica_platform::{
 };
 use silica_types::{ModelName, SystemClock};
 
-use super::arguments::DeployArguments;
+use super::arguments::{DeployArguments, ModelUse};
 use super::{configuration, runtime, store};
 use crate::config::{Config, Environment};
 use crate::setup::{MasterKeyPlace, make_private_folder};
@@ -26,7 +26,8 @@ pub(super) fn run(arguments: &DeployArguments, environment: &Environment) -> any
     let store = store(&config);
     let manifest = store.find(&arguments.id)?;
     let folder = store.folder(&arguments.id);
-    terminal::say(&deploy(&config, environment, &manifest, &folder)?);
+    let sub_type = ModelUse::of(&manifest, arguments.sub_type);
+    terminal::say(&deploy(&config, environment, &manifest, &folder, sub_type)?);
     Ok(())
 }
 
@@ -39,6 +40,7 @@ pub(super) fn deploy(
     environment: &Environment,
     manifest: &Manifest,
     folder: &Path,
+    sub_type: SubType,
 ) -> anyhow::Result<String> {
     make_private_folder(&config.data.dir)?;
     runtime()?.block_on(async {
@@ -46,7 +48,7 @@ pub(super) fn deploy(
         let storage = Storage::open(&url)
             .await
             .with_context(|| format!("database {url}"))?;
-        let outcome = store_deployment(&storage, config, environment, manifest, folder).await;
+        let outcome = store_deployment(&storage, config, environment, (manifest, folder), sub_type).await;
         storage.close().await?;
         outcome
     })
@@ -56,8 +58,8 @@ async fn store_deployment(
     storage: &Storage,
     config: &Config,
     environment: &Environment,
-    manifest: &Manifest,
-    folder: &Path,
+    (manifest, folder): (&Manifest, &Path),
+    sub_type: SubType,
 ) -> anyhow::Result<String> {
     // Opening a platform seals what an old version left in clear: with the keys that servers have.
     let master_keys = MasterKeyPlace::find_or_make(&config.data.dir, environment.master_key().as_ref())?;
@@ -86,7 +88,7 @@ async fn store_deployment(
         );
     }
     if catalogue.model(id).is_none() {
-        platform.put_model(catalogue_entry(manifest)?).await?;
+        platform.put_model(catalogue_entry(manifest, sub_type)?).await?;
     }
     let deployment = platform.check_deployment(NewDeployment {
         name: id.to_owned(),
@@ -105,7 +107,7 @@ async fn store_deployment(
     ))
 }
 
-fn catalogue_entry(manifest: &Manifest) -> anyhow::Result<NewModel> {
+fn catalogue_entry(manifest: &Manifest, sub_type: SubType) -> anyhow::Result<NewModel> {
     let features = manifest
         .facts
         .features
@@ -115,6 +117,6 @@ fn catalogue_entry(manifest: &Manifest) -> anyhow::Result<NewModel> {
     Ok(NewModel {
         context_length: Some(manifest.facts.context_length),
         features: features.collect(),
-        ..NewModel::new(ModelName::new(manifest.id.as_str())?, SubType::Chat)
+        ..NewModel::new(ModelName::new(manifest.id.as_str())?, sub_type)
     })
 }

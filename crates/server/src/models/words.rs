@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use silica_model_store::{Manifest, ModelFacts, Origin};
+use silica_platform::SubType;
 
 use super::arguments::Place;
 use crate::config::Config;
@@ -103,10 +104,19 @@ fn always_quoted(text: &str) -> String {
 }
 
 /// How to serve a model that was added.
-pub(super) fn next_steps(config: &Config, place: &Place, manifest: &Manifest, folder: &Path) -> String {
+pub(super) fn next_steps(
+    config: &Config,
+    place: &Place,
+    manifest: &Manifest,
+    (folder, sub_type): (&Path, SubType),
+) -> String {
     let id = manifest.id.as_str();
     let key = quoted(&config.data.dir.join("admin.key").to_string_lossy());
     let mut options = String::new();
+    let use_name = sub_type.to_string();
+    if use_name != manifest.facts.sub_type {
+        let _ = write!(options, " --sub-type {use_name}");
+    }
     if let Some(file) = &place.config {
         let _ = write!(options, " --config {}", quoted(&file.to_string_lossy()));
     }
@@ -114,7 +124,7 @@ pub(super) fn next_steps(config: &Config, place: &Place, manifest: &Manifest, fo
         let _ = write!(options, " --data {}", quoted(&folder.to_string_lossy()));
     }
     let model = json!({
-        "id": id, "type": "text", "sub_type": "chat",
+        "id": id, "type": "text", "sub_type": use_name,
         "context_length": manifest.facts.context_length, "features": manifest.facts.features,
     });
     let deployment = json!({
@@ -193,6 +203,7 @@ pub(super) fn details(manifest: &Manifest, folder: &Path) -> String {
             "added",
             manifest.added_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         ),
+        ("made for", facts.sub_type.clone()),
         ("architecture", facts.architecture.clone()),
         ("parameters", count(facts.parameters)),
         (

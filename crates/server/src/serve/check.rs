@@ -26,7 +26,9 @@ pub(crate) fn check_catalogue_file(
         let engines = Engines::new(config, std::sync::Arc::new(SystemClock)).await?;
         for deployment in checked.deployments() {
             for (index, replica) in deployment.replicas.iter().enumerate() {
-                let loaded = engines.load(deployment, replica).await;
+                let loaded = engines
+                    .load(deployment, replica, checked.sub_type_of(deployment))
+                    .await;
                 loaded.with_context(|| format!("deployment {:?}, replica {index}", deployment.name))?;
             }
         }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use silica_engine::Engines as Abilities;
-use silica_engine_candle::{CandleEngine, CandleOptions, Dtype, GgufModel, Quantization};
+use silica_engine_candle::{
+    CandleEncoder, CandleEngine, CandleOptions, Dtype, GgufModel, ModelKind, Quantization,
+};
 use silica_engine_remote::{Authorities, OptionsError, RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
-use silica_platform::{Deployment, EngineKind, Quantization as Quantize, ReplicaSpec, unopened_key};
-use silica_text::{TextEngine, TextFiles};
+use silica_platform::{Deployment, EngineKind, Quantization as Quantize, ReplicaSpec, SubType, unopened_key};
+use silica_text::{TextEmbedder, TextEngine, TextFiles, TextRanker};
 use silica_types::SharedClock;
 
 use super::locked;
@@ -149,7 +151,12 @@ fn remote_options(replica: &ReplicaSpec, usual: RemoteOptions) -> RemoteOptions 
 
 #[async_trait]
 impl EngineLoader for Engines {
-    async fn load(&self, deployment: &Deployment, replica: &ReplicaSpec) -> Result<Abilities, LoadError> {
+    async fn load(
+        &self,
+        deployment: &Deployment,
+        replica: &ReplicaSpec,
+        sub_type: Option<SubType>,
+    ) -> Result<Abilities, LoadError> {
         if let Some(unopened) = unopened_key(replica) {
             return Ok(locked::engines(deployment, &unopened));
         }
@@ -162,15 +169,32 @@ impl EngineLoader for Engines {
                     .ok_or(LoadError::PathMissing(replica.engine))?;
                 let options = self.options(&deployment.name, replica);
                 // Reading weights takes seconds to minutes and must not hold up the API's threads.
-                let loading = tokio::task::spawn_blocking(move || load_candle(&path, options));
+                let loading = tokio::task::spawn_blocking(move || load_candle(&path, sub_type, options));
                 loading.await.map_err(LoadError::engine)?
             }
         }
     }
 }
 
-fn load_candle(path: &Path, options: CandleOptions) -> Result<Abilities, LoadError> {
+/// Loads a model for what the catalogue says that it is for. A file, and a folder of whose models the
+/// catalogue says nothing, tell for themselves.
+fn load_candle(
+    path: &Path,
+    sub_type: Option<SubType>,
+    options: CandleOptions,
+) -> Result<Abilities, LoadError> {
     let name = options.name.clone();
+    if path.is_dir() {
+        let kind = match sub_type {
+            Some(SubType::Embedding) => ModelKind::Embedding,
+            Some(SubType::Reranker) => ModelKind::Reranker,
+            Some(SubType::Chat) => ModelKind::Chat,
+            _ => ModelKind::of_folder(path).map_err(LoadError::engine)?,
+        };
+        if kind != ModelKind::Chat {
+            return load_reader(path, kind, options);
+        }
+    }
     let (chat, health) = if path.is_file() {
         // Its text files stay in memory: the place beside it may be read-only, and is the operator's.
         let model = GgufModel::open(path).map_err(LoadError::engine)?;
@@ -191,6 +215,23 @@ fn load_candle(path: &Path, options: CandleOptions) -> Result<Abilities, LoadErr
     Ok(Abilities {
         health: Some(health),
         ..Abilities::chat(Arc::new(chat))
+    })
+}
+
+/// Loads a folder's model for embedding or ranking.
+fn load_reader(path: &Path, kind: ModelKind, options: CandleOptions) -> Result<Abilities, LoadError> {
+    let engine = CandleEncoder::load(path, kind, options).map_err(LoadError::engine)?;
+    if kind == ModelKind::Embedding {
+        let embedder = TextEmbedder::load(path, engine).map_err(LoadError::engine)?;
+        return Ok(Abilities {
+            embed: Some(Arc::new(embedder)),
+            ..Abilities::default()
+        });
+    }
+    let ranker = TextRanker::load(path, engine).map_err(LoadError::engine)?;
+    Ok(Abilities {
+        rerank: Some(Arc::new(ranker)),
+        ..Abilities::default()
     })
 }
 

@@ -11,6 +11,7 @@ use super::matcher::Patterns;
 use super::stop::StopMatcher;
 use super::think::{Opening, Part, ThinkSplitter};
 use super::tools::{ToolOutput, ToolParser};
+use crate::calls::CallSyntax;
 use crate::vocabulary::Vocabulary;
 
 /// How the answer is read; the same for all choices of a request.
@@ -26,8 +27,8 @@ pub(crate) struct ChoiceSettings {
     pub(crate) stops: Patterns,
     /// How the answer begins.
     pub(crate) opening: Opening,
-    /// Whether tool calls are read.
-    pub(crate) tools: bool,
+    /// How tool calls are written, if they are read.
+    pub(crate) tools: Option<CallSyntax>,
     /// Whether the answer goes on after other text.
     pub(crate) continues: bool,
 }
@@ -61,7 +62,7 @@ impl Choice {
             detokenizer: Detokenizer::new(Arc::clone(&settings.vocabulary), tokens, settings.continues),
             markers: MarkerFinder::new(spelled),
             think: ThinkSplitter::new(settings.opening),
-            tools: settings.tools.then(ToolParser::new),
+            tools: settings.tools.map(ToolParser::new),
             stop: StopMatcher::new(settings.stops.clone()),
             settings,
         }
@@ -110,7 +111,7 @@ impl Choice {
         let reason = match cause {
             _ if progress.stopped => self.stop_reason(),
             StopCause::Length => FinishReason::Length,
-            StopCause::StopToken => self.stop_reason(),
+            StopCause::StopToken | StopCause::Complete => self.stop_reason(),
         };
         (progress, reason)
     }
@@ -184,15 +185,30 @@ impl Choice {
 /// The marks that mean something in this answer: those that are tokens, and those to be spelled.
 fn marks(settings: &ChoiceSettings) -> (Vec<(u32, Marker)>, Vec<Marker>) {
     let think = (settings.opening != Opening::Visible).then_some([Marker::ThinkOpen, Marker::ThinkClose]);
-    let tools = settings.tools.then_some([Marker::ToolOpen, Marker::ToolClose]);
+    let tools = settings.tools.into_iter().flat_map(call_marks);
     let (mut tokens, mut spelled) = (Vec::new(), Vec::new());
-    for marker in think.into_iter().chain(tools).flatten() {
+    for marker in think.into_iter().flatten().chain(tools) {
         match settings.vocabulary.added_token(marker.text()) {
             Some(id) => tokens.push((id, marker)),
             None => spelled.push(marker),
         }
     }
     (tokens, spelled)
+}
+
+/// The marks of calls, and what they mean.
+pub(super) fn call_marks(syntax: CallSyntax) -> Vec<Marker> {
+    let marks = syntax.marks();
+    let of = |texts: &[&'static str], marker: fn(&'static str) -> Marker| {
+        texts.iter().map(|text| marker(text)).collect()
+    };
+    let all: [Vec<Marker>; 4] = [
+        of(marks.open, Marker::ToolOpen),
+        of(marks.close, Marker::ToolClose),
+        of(marks.frame, Marker::ToolFrame),
+        of(marks.split, Marker::ToolSplit),
+    ];
+    all.concat()
 }
 
 fn describe(vocabulary: &Vocabulary, id: u32, logprob: &TokenLogprob) -> TextLogprob {

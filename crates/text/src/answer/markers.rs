@@ -10,10 +10,14 @@ pub(crate) enum Marker {
     ThinkOpen,
     /// `</think>`
     ThinkClose,
-    /// `<tool_call>`
-    ToolOpen,
-    /// `</tool_call>`
-    ToolClose,
+    /// Begins a call, such as `<tool_call>`.
+    ToolOpen(&'static str),
+    /// Ends a call, such as `</tool_call>`.
+    ToolClose(&'static str),
+    /// Stands before or after all calls.
+    ToolFrame(&'static str),
+    /// Stands within a call and is read as its spelling.
+    ToolSplit(&'static str),
 }
 
 impl Marker {
@@ -22,8 +26,9 @@ impl Marker {
         match self {
             Self::ThinkOpen => "<think>",
             Self::ThinkClose => "</think>",
-            Self::ToolOpen => "<tool_call>",
-            Self::ToolClose => "</tool_call>",
+            Self::ToolOpen(text) | Self::ToolClose(text) | Self::ToolFrame(text) | Self::ToolSplit(text) => {
+                text
+            }
         }
     }
 }

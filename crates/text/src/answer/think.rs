@@ -156,7 +156,7 @@ fn push_answer(fragment: Fragment, output: &mut Vec<Part>) {
 fn without_think_marks(piece: Piece) -> Piece {
     match piece {
         Piece::Marker(Marker::ThinkOpen | Marker::ThinkClose, fragment) => Piece::Text(fragment),
-        Piece::Marker(Marker::ToolOpen | Marker::ToolClose, _) | Piece::Text(_) => piece,
+        Piece::Marker(..) | Piece::Text(_) => piece,
     }
 }
 

@@ -1,10 +1,12 @@
-//! Reads the JSON of one tool call, `{"name": .., "arguments": {..}}`, as far as it has come.
+//! Reads one tool call, such as `{"name": .., "arguments": {..}}`, as far as it has come.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+
+use crate::calls::CallSyntax;
 
 /// What the beginning of a call's JSON says.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,11 +28,19 @@ pub(crate) enum Header {
 /// read again for each token.
 const LONGEST_HEADER: usize = 1024;
 
-/// Reads `{"name": "..", "arguments": {` at the beginning of the text.
-pub(crate) fn read_header(text: &str) -> Header {
+/// Reads what stands before the arguments of a call, up to their `{`, at the beginning of the text.
+pub(crate) fn read_header(syntax: CallSyntax, text: &str) -> Header {
     let visible = &text[..text.floor_char_boundary(LONGEST_HEADER)];
     let mut cursor = Cursor { text: visible, at: 0 };
-    match cursor.header() {
+    let read = match syntax {
+        CallSyntax::Hermes => cursor.object(&["arguments"]),
+        CallSyntax::InternLm | CallSyntax::Llama => cursor.object(&["parameters", "arguments"]),
+        CallSyntax::Mistral => cursor.listed(),
+        CallSyntax::MistralArguments => cursor.named("", "[ARGS]"),
+        CallSyntax::DeepSeek => cursor.named("function<｜tool▁sep｜>", "\n```json\n"),
+        CallSyntax::DeepSeekBare => cursor.named("", "<｜tool▁sep｜>"),
+    };
+    match read {
         Ok(name) if !name.is_empty() => Header::Found {
             name,
             arguments_at: cursor.at,
@@ -40,37 +50,72 @@ pub(crate) fn read_header(text: &str) -> Header {
     }
 }
 
-/// Reads a complete call whose keys stand in any order. The arguments are returned as the model
-/// wrote them; arguments given as a string of JSON are unwrapped, missing ones are `{}`.
-pub(crate) fn read_whole(text: &str) -> Option<(String, String)> {
-    #[derive(Deserialize)]
-    struct Call<'a> {
-        #[serde(borrow)]
-        name: Cow<'a, str>,
-        #[serde(borrow)]
-        arguments: Option<&'a RawValue>,
+/// Reads complete calls whose keys stand in any order: one, or the list of Mistral's syntax. The arguments
+/// are returned as the model wrote them; arguments given as a string of JSON are unwrapped, missing ones
+/// are `{}`.
+pub(crate) fn read_whole(syntax: CallSyntax, text: &str) -> Option<Vec<(String, String)>> {
+    match syntax {
+        CallSyntax::Hermes | CallSyntax::InternLm | CallSyntax::Llama => {
+            let call: Call<'_> = serde_json::from_str(text).ok()?;
+            Some(vec![call.read()?])
+        }
+        CallSyntax::Mistral => {
+            let calls: Vec<Call<'_>> = serde_json::from_str(text).ok()?;
+            calls
+                .into_iter()
+                .map(Call::read)
+                .collect::<Option<Vec<_>>>()
+                .filter(|calls| !calls.is_empty())
+        }
+        // What their headers do not tell is no call.
+        CallSyntax::MistralArguments | CallSyntax::DeepSeek | CallSyntax::DeepSeekBare => None,
     }
-    let call: Call<'_> = serde_json::from_str(text).ok()?;
-    if call.name.is_empty() {
-        return None;
-    }
-    let raw = call.arguments.map_or("{}", RawValue::get);
-    let arguments = match raw.as_bytes().first()? {
-        b'{' => raw.to_owned(),
-        b'"' => unwrap_string(raw)?,
-        _ => return None,
-    };
-    Some((call.name.into_owned(), arguments))
 }
 
-/// Finds where the call's object ends in the text after the arguments, as a byte offset. Further
-/// keys belong to the object; a missing closing brace at the very end is forgiven. Zero when the
-/// text does not close the object at all.
-pub(crate) fn end_of_call(text: &str) -> usize {
-    const BEGINNING: &str = "{\"arguments\":0";
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, alias = "parameters")]
+    arguments: Option<&'a RawValue>,
+}
+
+impl Call<'_> {
+    fn read(self) -> Option<(String, String)> {
+        if self.name.is_empty() {
+            return None;
+        }
+        let raw = self.arguments.map_or("{}", RawValue::get);
+        let arguments = match raw.as_bytes().first()? {
+            b'{' => raw.to_owned(),
+            b'"' => unwrap_string(raw)?,
+            _ => return None,
+        };
+        Some((self.name.into_owned(), arguments))
+    }
+}
+
+/// Finds where the call ends in the text between its arguments and its closing mark, as a byte offset.
+/// Zero when the text does not end the call at all.
+pub(crate) fn end_of_call(syntax: CallSyntax, text: &str) -> usize {
     if text.trim().is_empty() {
         return text.len();
     }
+    match syntax {
+        CallSyntax::DeepSeek => {
+            let fence = text.trim_start().strip_prefix("```");
+            fence.map_or(0, |rest| text.len() - rest.len())
+        }
+        CallSyntax::Hermes | CallSyntax::InternLm => end_of_object(text),
+        CallSyntax::DeepSeekBare | CallSyntax::MistralArguments | CallSyntax::Mistral | CallSyntax::Llama => {
+            0
+        }
+    }
+}
+
+/// Further keys belong to the object; a missing closing brace at the very end is forgiven.
+fn end_of_object(text: &str) -> usize {
+    const BEGINNING: &str = "{\"arguments\":0";
     let object = format!("{BEGINNING}{text}");
     let mut values = serde_json::Deserializer::from_str(&object).into_iter::<IgnoredAny>();
     match values.next() {
@@ -95,6 +140,14 @@ pub(crate) struct ObjectScanner {
 }
 
 impl ObjectScanner {
+    /// A scanner of an object that is open already.
+    pub(crate) fn inside() -> Self {
+        Self {
+            depth: 1,
+            ..Self::default()
+        }
+    }
+
     /// Returns the byte offset just after the object's last brace, once it has come.
     pub(crate) fn push(&mut self, text: &str) -> Option<usize> {
         for (i, byte) in text.bytes().enumerate() {
@@ -128,20 +181,54 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Reads up to the brace of the arguments, which stays unread; returns the name.
-    fn header(&mut self) -> Result<String, Halt> {
+    /// Reads `{"name": "..", "arguments": {` up to the last brace, which stays unread; returns the name.
+    fn object(&mut self, arguments: &[&str]) -> Result<String, Halt> {
         self.expect(b'{')?;
-        self.key("name")?;
+        self.key(&["name"])?;
         let name = self.string()?;
         self.expect(b',')?;
-        self.key("arguments")?;
+        self.key(arguments)?;
         self.expect(b'{')?;
         self.at -= 1;
         Ok(name)
     }
 
-    fn key(&mut self, name: &str) -> Result<(), Halt> {
-        if self.string()? != name {
+    /// Reads the same as a member of a list; the first member follows the bracket.
+    fn listed(&mut self) -> Result<String, Halt> {
+        match self.expect(b'[') {
+            Ok(()) | Err(Halt::Mismatch) => self.object(&["arguments"]),
+            Err(Halt::End) => Err(Halt::End),
+        }
+    }
+
+    /// Reads a name that stands between two texts, up to the brace that follows.
+    fn named(&mut self, before: &str, after: &str) -> Result<String, Halt> {
+        let text = self.text.trim_start_matches(['\n', ' ']);
+        let Some(rest) = text.strip_prefix(before) else {
+            return Err(if before.starts_with(text) {
+                Halt::End
+            } else {
+                Halt::Mismatch
+            });
+        };
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+        let end = rest.find(|letter| !is_letter(letter)).ok_or(Halt::End)?;
+        let (name, rest) = rest.split_at(end);
+        let Some(rest) = rest.strip_prefix(after) else {
+            return Err(if after.starts_with(rest) {
+                Halt::End
+            } else {
+                Halt::Mismatch
+            });
+        };
+        self.at = self.text.len() - rest.len();
+        self.expect(b'{')?;
+        self.at -= 1;
+        Ok(name.to_owned())
+    }
+
+    fn key(&mut self, names: &[&str]) -> Result<(), Halt> {
+        if !names.contains(&self.string()?.as_str()) {
             return Err(Halt::Mismatch);
         }
         self.expect(b':')
@@ -190,9 +277,13 @@ mod tests {
             name: "get_weather".to_owned(),
             arguments_at: text.len() - 1,
         };
-        assert_eq!(read_header(text), found);
+        assert_eq!(read_header(CallSyntax::Hermes, text), found);
         for end in 0..text.len() {
-            assert_eq!(read_header(&text[..end]), Header::Incomplete, "{end}");
+            assert_eq!(
+                read_header(CallSyntax::Hermes, &text[..end]),
+                Header::Incomplete,
+                "{end}"
+            );
         }
     }
 
@@ -205,26 +296,29 @@ mod tests {
             "[",
             r#"{"name": "a"}"#,
         ] {
-            assert_eq!(read_header(text), Header::Other, "{text}");
+            assert_eq!(read_header(CallSyntax::Hermes, text), Header::Other, "{text}");
         }
         assert_eq!(
-            read_header(&format!("{{\"name\": \"{}", "x".repeat(2000))),
+            read_header(CallSyntax::Hermes, &format!("{{\"name\": \"{}", "x".repeat(2000))),
             Header::Other
         );
     }
 
     #[test]
     fn whole_calls_keep_the_arguments_as_written() {
-        let call = |name: &str, arguments: &str| Some((name.to_owned(), arguments.to_owned()));
+        let call = |name: &str, arguments: &str| Some(vec![(name.to_owned(), arguments.to_owned())]);
         assert_eq!(
-            read_whole(r#"{"arguments": {"a":  1}, "name": "f"}"#),
+            read_whole(CallSyntax::Hermes, r#"{"arguments": {"a":  1}, "name": "f"}"#),
             call("f", r#"{"a":  1}"#)
         );
         assert_eq!(
-            read_whole(r#"{"name": "f", "arguments": "{\"a\": 1}"}"#),
+            read_whole(CallSyntax::Hermes, r#"{"name": "f", "arguments": "{\"a\": 1}"}"#),
             call("f", r#"{"a": 1}"#)
         );
-        assert_eq!(read_whole(r#" {"name": "f"} "#), call("f", "{}"));
+        assert_eq!(
+            read_whole(CallSyntax::Hermes, r#" {"name": "f"} "#),
+            call("f", "{}")
+        );
         for text in [
             r#"{"name": "f", "arguments": 3}"#,
             r#"{"name": ""}"#,
@@ -232,7 +326,7 @@ mod tests {
             "x",
             r#"{"name": "f""#,
         ] {
-            assert_eq!(read_whole(text), None, "{text}");
+            assert_eq!(read_whole(CallSyntax::Hermes, text), None, "{text}");
         }
     }
 
@@ -253,7 +347,7 @@ mod tests {
             ("}}", 1),
             (" so}", 0),
         ] {
-            assert_eq!(end_of_call(text), end, "{text}");
+            assert_eq!(end_of_call(CallSyntax::Hermes, text), end, "{text}");
         }
     }
 }

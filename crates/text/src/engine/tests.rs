@@ -1,10 +1,11 @@
+mod constrained;
 mod reasoning;
 
 use futures::StreamExt as _;
 use silica_engine::scripted::{ScriptedTokenEngine, TokenScript};
 use silica_engine::{
-    ChatEvent, ChatEventKind, Continuation, Delta, FinishReason, GenerateEvent, Message, Priority, Role,
-    StopCause, Thinking, TokenLogprob, Tool, ToolChoice, Usage,
+    AnswerForm, ChatEvent, ChatEventKind, Continuation, Delta, FinishReason, GenerateEvent, Message,
+    Priority, Role, StopCause, Thinking, TokenLogprob, Tool, ToolChoice, Usage,
 };
 use tokenizers::Tokenizer;
 
@@ -116,6 +117,8 @@ fn request() -> ChatRequest {
         }],
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: Continuation::None,
         sampling: Sampling::greedy(),
         max_tokens: TokenCount(64),
@@ -135,6 +138,7 @@ fn weather() -> Tool {
         name: "get_weather".to_owned(),
         description: None,
         parameters: None,
+        strict: false,
     }
 }
 

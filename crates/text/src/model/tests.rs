@@ -3,7 +3,7 @@ mod gaps;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use silica_engine::{Priority, Sampling, Thinking, Tool};
+use silica_engine::{AnswerForm, Priority, Sampling, Thinking, Tool, ToolChoice};
 use silica_types::SystemClock;
 use tempfile::TempDir;
 
@@ -45,6 +45,8 @@ fn request(text: &str) -> ChatRequest {
         }],
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        parallel_calls: true,
+        form: AnswerForm::Text,
         continuation: Continuation::None,
         sampling: Sampling::greedy(),
         max_tokens: TokenCount(16),
@@ -64,6 +66,7 @@ fn tool() -> Tool {
         name: "f".to_owned(),
         description: None,
         parameters: None,
+        strict: false,
     }
 }
 
@@ -80,7 +83,7 @@ fn a_chat_prompt_ends_where_the_answer_begins() {
         "<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
     );
     assert_eq!(prompt.opening, Opening::Undecided);
-    assert!(!prompt.tools && !prompt.continues);
+    assert!(prompt.tools.is_none() && !prompt.continues);
     let stop = tiny_tokenizer().token_to_id("<|im_end|>").unwrap();
     assert!(prompt.stop_tokens.contains(&stop));
 }
@@ -170,13 +173,16 @@ fn tools_are_shown_only_when_they_may_be_called() {
         ..request("go")
     };
     let prompt = model.prompt(&with).unwrap();
-    assert!(prompt.tools && text_of(&prompt).contains(r#"{"type": "function", "function": {"name": "f"}}"#));
+    assert!(
+        prompt.tools.is_some()
+            && text_of(&prompt).contains(r#"{"type": "function", "function": {"name": "f"}}"#)
+    );
     let without = ChatRequest {
         tool_choice: ToolChoice::None,
         ..with
     };
     let prompt = model.prompt(&without).unwrap();
-    assert!(!prompt.tools && !text_of(&prompt).contains("function"));
+    assert!(prompt.tools.is_none() && !text_of(&prompt).contains("function"));
 }
 
 #[test]

@@ -138,6 +138,7 @@ fn every_fixture_renders_as_transformers_renders_it() {
             name: tool.function.name,
             description: tool.function.description,
             parameters: tool.function.parameters,
+            strict: false,
         };
         let tools: Vec<Tool> = case.tools.unwrap_or_default().into_iter().map(tool).collect();
         let rendered = template.render(Conversation {
@@ -215,6 +216,7 @@ fn the_template_for_tools_is_taken_when_tools_are_offered() {
         name: "f".to_owned(),
         description: None,
         parameters: None,
+        strict: false,
     };
     let with_tools = Conversation {
         tools: tool_values(&[tool]),

@@ -39,6 +39,7 @@ fn the_engine_serves_every_number_format() {
             stop_tokens: Vec::new(),
             logprobs: None,
             span_limit: None,
+            constraint: None,
             priority: Priority::default(),
             account: None,
         };

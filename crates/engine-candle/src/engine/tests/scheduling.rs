@@ -37,7 +37,7 @@ fn token_after(digest: u64) -> u32 {
 }
 
 /// What the model answers, computed without an engine.
-fn expected(prompt: &[u32], max_tokens: u32) -> Vec<u32> {
+pub(super) fn expected(prompt: &[u32], max_tokens: u32) -> Vec<u32> {
     let mut state = prompt.iter().fold(0, |state, token| digest(state, *token));
     let mut answer = Vec::new();
     for _ in 0..max_tokens {
@@ -84,7 +84,7 @@ impl LogitsModel for Remembering {
     }
 }
 
-fn remembering(context: u32, blocks: usize, max_sequences: usize) -> CandleEngine {
+pub(super) fn remembering(context: u32, blocks: usize, max_sequences: usize) -> CandleEngine {
     let options = CandleOptions {
         threads: Some(1),
         max_sequences,
@@ -94,7 +94,7 @@ fn remembering(context: u32, blocks: usize, max_sequences: usize) -> CandleEngin
     CandleEngine::start(Remembering::new(context, blocks), options).unwrap()
 }
 
-fn unstopped(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
+pub(super) fn unstopped(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
     GenerateRequest {
         stop_tokens: Vec::new(),
         ..request(prompt, max_tokens)
@@ -102,7 +102,7 @@ fn unstopped(prompt: &[u32], max_tokens: u32) -> GenerateRequest {
 }
 
 /// The tokens of a whole answer, and how much of its prompt was taken over.
-fn answered(stream: GenerateStream) -> (Vec<u32>, u32) {
+pub(super) fn answered(stream: GenerateStream) -> (Vec<u32>, u32) {
     let mut tokens = Vec::new();
     let mut cached = None;
     let mut finished = false;
@@ -121,7 +121,7 @@ fn answered(stream: GenerateStream) -> (Vec<u32>, u32) {
     (tokens, cached.unwrap())
 }
 
-fn prompt(length: usize, seed: u32) -> Vec<u32> {
+pub(super) fn prompt(length: usize, seed: u32) -> Vec<u32> {
     let length = u32::try_from(length).unwrap();
     (0..length).map(|index| (index * 7 + seed) % TOKENS).collect()
 }

@@ -14,7 +14,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, bail};
 use rayon::prelude::*;
 
 use self::kernel::{Head, Scratch};
-use super::super::cache::blocks::BlockId;
+use super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::cache::store::{KvShape, lock, write_rows};
 use super::super::linear::contiguous;
 use super::{HeadShape, View};
@@ -29,6 +29,8 @@ const TASK_ROWS: usize = 8;
 pub(super) struct CpuAttention<'pass> {
     pub(super) shape: HeadShape,
     pub(super) window: Option<usize>,
+    /// Whether the spans are whole sequences whose positions see all others of theirs.
+    pub(super) whole: bool,
     /// The blocks' memory in this layer.
     pub(super) data: &'pass Mutex<Vec<f32>>,
     pub(super) spans: Vec<SpanRows<'pass>>,
@@ -85,17 +87,48 @@ impl CustomOp3 for CpuAttention<'_> {
         let queries = contiguous(queries.as_slice::<f32>()?, query_layout)?;
         let keys = contiguous(keys.as_slice::<f32>()?, key_layout)?;
         let values = contiguous(values.as_slice::<f32>()?, value_layout)?;
-        let mut data = lock(self.data);
-        self.write(&mut data, keys, values)?;
         let mut output = vec![0.0; rows * heads * width];
-        self.tasks(queries, &mut output).into_par_iter().for_each_init(
-            Scratch::default,
-            |scratch, mut task| {
-                self.run(&data, &mut task, scratch);
-            },
-        );
+        self.compute(queries, keys, values, &mut output)?;
         Ok((CpuStorage::F32(output), Shape::from((rows, heads * width))))
     }
+}
+
+/// Attention of whole sequences, in which every position sees all others. `rows` are queries, keys
+/// and values, `[rows, heads * width]` each, sequence after sequence; so is `output`. `memory` is
+/// what the keys and values are put into; it keeps its size for the next call.
+pub(crate) fn attend_whole(
+    shape: HeadShape,
+    lengths: &[usize],
+    [queries, keys, values]: [&[f32]; 3],
+    memory: &Mutex<Vec<f32>>,
+    output: &mut [f32],
+) -> Result<()> {
+    let count = lengths.iter().map(|length| length.div_ceil(BLOCK)).sum::<usize>();
+    let blocks = (0..).take(count).collect::<Vec<BlockId>>();
+    let mut left = blocks.as_slice();
+    let spans = lengths.iter().map(|length| {
+        let (own, rest) = left.split_at(length.div_ceil(BLOCK));
+        left = rest;
+        SpanRows {
+            rows: *length,
+            first: 0,
+            blocks: own,
+        }
+    });
+    let attention = CpuAttention {
+        shape,
+        window: None,
+        whole: true,
+        spans: spans.collect(),
+        data: memory,
+    };
+    let size = count * attention.kv_shape().block();
+    let mut data = lock(memory);
+    if data.len() < size {
+        data.resize(size, 0.0);
+    }
+    drop(data);
+    attention.compute(queries, keys, values, output)
 }
 
 /// Some positions of a span and some of their heads: what one thread computes at a time.
@@ -113,6 +146,18 @@ struct Task<'data> {
 }
 
 impl CpuAttention<'_> {
+    /// Puts the keys and values into their blocks, and attends.
+    fn compute(&self, queries: &[f32], keys: &[f32], values: &[f32], output: &mut [f32]) -> Result<()> {
+        let mut data = lock(self.data);
+        self.write(&mut data, keys, values)?;
+        let data = data.as_slice();
+        let tasks = self.tasks(queries, output).into_par_iter();
+        tasks.for_each_init(Scratch::default, |scratch, mut task| {
+            self.run(data, &mut task, scratch);
+        });
+        Ok(())
+    }
+
     /// Puts the new keys and values into their blocks.
     fn write(&self, data: &mut [f32], keys: &[f32], values: &[f32]) -> Result<()> {
         let shape = self.kv_shape();
@@ -194,6 +239,7 @@ impl CpuAttention<'_> {
                     shape: self.shape,
                     first: task.first,
                     window: self.window,
+                    whole: self.whole.then_some(task.span.rows),
                 },
                 data,
                 shape: self.kv_shape(),

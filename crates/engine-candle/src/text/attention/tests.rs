@@ -66,6 +66,7 @@ impl Memory {
         let attention = CpuAttention {
             shape: self.shape,
             window: self.window,
+            whole: false,
             data: &self.data,
             spans: spans.collect(),
         };
@@ -98,6 +99,7 @@ fn assert_kernels_agree(shape: HeadShape, length: usize, window: Option<usize>) 
         shape,
         first: 0,
         window,
+        whole: None,
     };
     let plain = view
         .attend(&sequence.queries, &sequence.keys, &sequence.values)
@@ -124,6 +126,55 @@ fn kernels_agree_whatever_the_length() {
     for length in [1, 2, 15, 16, 17, 32, 33, 80, 128] {
         assert_kernels_agree(SHAPE, length, None);
     }
+}
+
+/// Queries, keys and values of one sequence as rows.
+fn rows_of(sequence: &Sequence) -> [Vec<f32>; 3] {
+    [&sequence.queries, &sequence.keys, &sequence.values]
+        .map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap())
+}
+
+#[test]
+fn whole_sequences_see_all_of_themselves_and_nothing_of_each_other() {
+    let shape = HeadShape {
+        heads: 3,
+        kv_heads: 3,
+        width: 20,
+    };
+    let lengths = [1, 16, 7, 33, 70];
+    let sequences = lengths.map(|length| Sequence::random(length, shape));
+    // What an earlier call has left there must not be seen.
+    let memory = Mutex::new(vec![f32::NAN; 100_000]);
+    let attend = |sequences: &[&Sequence]| {
+        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.len()).collect();
+        let rows: Vec<[Vec<f32>; 3]> = sequences.iter().map(|sequence| rows_of(sequence)).collect();
+        let [queries, keys, values] = [0, 1, 2].map(|part| {
+            rows.iter()
+                .flat_map(|rows| rows[part].clone())
+                .collect::<Vec<f32>>()
+        });
+        let mut output = vec![0.0; queries.len()];
+        attend_whole(shape, &lengths, [&queries, &keys, &values], &memory, &mut output).unwrap();
+        output
+    };
+    let together = attend(&sequences.each_ref());
+    let alone: Vec<f32> = sequences
+        .iter()
+        .flat_map(|sequence| attend(&[sequence]))
+        .collect();
+    assert_eq!(together, alone, "bit for bit");
+    let plain = sequences.iter().flat_map(|sequence| {
+        let view = View {
+            shape,
+            first: 0,
+            window: None,
+            whole: Some(sequence.len()),
+        };
+        let plain = view.attend(&sequence.queries, &sequence.keys, &sequence.values);
+        plain.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    });
+    let largest = plain.zip(&alone).map(|(plain, ours)| (plain - ours).abs());
+    assert!(largest.fold(0.0, f32::max) < 1e-5);
 }
 
 #[test]
@@ -209,6 +260,7 @@ fn positions_without_a_block_are_an_error() {
     let attention = |blocks: &'static [BlockId]| CpuAttention {
         shape: SHAPE,
         window: None,
+        whole: false,
         data: &memory.data,
         spans: vec![SpanRows {
             rows: BLOCK + 1,

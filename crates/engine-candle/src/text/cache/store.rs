@@ -32,6 +32,8 @@ impl KvShape {
 pub(crate) struct KvStore {
     layers: Vec<LayerStore>,
     capacity: usize,
+    /// Whether all layers have the memory of one, one after the other.
+    shared: bool,
 }
 
 /// One layer's part.
@@ -69,7 +71,20 @@ impl KvStore {
         let layers = std::iter::repeat_with(layer)
             .take(layers)
             .collect::<Result<_>>()?;
-        Ok(Self { layers, capacity })
+        Ok(Self {
+            layers,
+            capacity,
+            shared: false,
+        })
+    }
+
+    /// As [`KvStore::new`], of one layer's memory that all layers use one after the other.
+    pub(crate) fn shared(shape: KvShape, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
+        let store = Self::new(1, shape, capacity, dtype, device)?;
+        Ok(Self {
+            shared: true,
+            ..store
+        })
     }
 
     /// As on other devices, but on the CPU.
@@ -79,7 +94,11 @@ impl KvStore {
         let layers = std::iter::repeat_with(layer)
             .take(layers)
             .collect::<Result<_>>()?;
-        Ok(Self { layers, capacity })
+        Ok(Self {
+            layers,
+            capacity,
+            shared: false,
+        })
     }
 
     /// Returns the number of blocks.
@@ -89,7 +108,7 @@ impl KvStore {
 
     /// Returns one layer's part.
     pub(crate) fn layer(&self, index: usize) -> Result<&LayerStore> {
-        match self.layers.get(index) {
+        match self.layers.get(if self.shared { 0 } else { index }) {
             Some(layer) => Ok(layer),
             None => candle_core::bail!("the cache has no layer {index}"),
         }

@@ -4,7 +4,7 @@ use super::*;
 
 fn draw(sampling: Sampling, logits: &[f32]) -> u32 {
     Sampler::new(sampling, None)
-        .draw(logits, None, &mut SamplerScratch::default())
+        .draw(logits, Next::Any, &mut SamplerScratch::default())
         .unwrap()
         .id
 }
@@ -76,7 +76,7 @@ proptest! {
         };
         let mut sampler = Sampler::new(sampling, Some(3));
         for _ in 0..4 {
-            let drawn = sampler.draw(&logits, None, &mut SamplerScratch::default()).unwrap();
+            let drawn = sampler.draw(&logits, Next::Any, &mut SamplerScratch::default()).unwrap();
             prop_assert!((drawn.id as usize) < logits.len());
         }
     }
@@ -85,7 +85,7 @@ proptest! {
     fn the_same_seed_draws_the_same_tokens(logits in logits(), seed: u64) {
         let run = || {
             let mut sampler = Sampler::new(warm(seed), None);
-            let mut next = || sampler.draw(&logits, None, &mut SamplerScratch::default()).unwrap().id;
+            let mut next = || sampler.draw(&logits, Next::Any, &mut SamplerScratch::default()).unwrap().id;
             [next(), next(), next(), next()]
         };
         prop_assert_eq!(run(), run());
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn logprobs_sum_to_one_and_are_sorted(logits in logits()) {
         let count = u8::try_from(logits.len().min(20)).unwrap();
-        let drawn = Sampler::new(warm(1), Some(count)).draw(&logits, None, &mut SamplerScratch::default()).unwrap();
+        let drawn = Sampler::new(warm(1), Some(count)).draw(&logits, Next::Any, &mut SamplerScratch::default()).unwrap();
         let logprob = drawn.logprob.unwrap();
         prop_assert_eq!(logprob.top.len(), usize::from(count));
         prop_assert!(logprob.top.is_sorted_by(|left, right| left.1 >= right.1));
@@ -175,7 +175,7 @@ fn penalties_count_generated_tokens_only() {
     for _ in 0..5 {
         drawn.push(
             sampler
-                .draw(&logits, None, &mut SamplerScratch::default())
+                .draw(&logits, Next::Any, &mut SamplerScratch::default())
                 .unwrap()
                 .id,
         );
@@ -218,7 +218,7 @@ fn logprobs_ignore_sampling_parameters() {
         ..warm(5)
     };
     let drawn = Sampler::new(sampling, Some(2))
-        .draw(&logits, None, &mut SamplerScratch::default())
+        .draw(&logits, Next::Any, &mut SamplerScratch::default())
         .unwrap();
     let sum = 1.0_f32.exp() + 1.0 + (-1.0_f32).exp();
     let logprob = drawn.logprob.unwrap();
@@ -237,7 +237,7 @@ fn broken_logits_are_an_error() {
     ] {
         let mut sampler = Sampler::new(warm(1), Some(1));
         assert_eq!(
-            sampler.draw(&logits, None, &mut SamplerScratch::default()),
+            sampler.draw(&logits, Next::Any, &mut SamplerScratch::default()),
             Err(BrokenLogits),
             "{logits:?}"
         );
@@ -262,4 +262,55 @@ fn a_nucleus_larger_than_the_first_rounds_is_found() {
     );
     assert!(counts[..500].iter().any(|count| *count > 0));
     assert_eq!(counts[500..].iter().sum::<u32>(), 0);
+}
+
+/// Draws among the marked tokens only.
+fn draw_marked(sampling: Sampling, logits: &[f32], marked: &[u32]) -> Drawn {
+    let mut scratch = SamplerScratch::default();
+    scratch.mask.reset(logits.len());
+    for id in marked {
+        scratch.mask.add(*id);
+    }
+    Sampler::new(sampling, Some(0))
+        .draw(logits, Next::Marked, &mut scratch)
+        .unwrap()
+}
+
+proptest! {
+    #[test]
+    fn only_marked_tokens_are_drawn_whatever_the_parameters_and_logits(
+        logits in prop::collection::vec(prop_oneof![-20.0_f32..20.0, Just(f32::NEG_INFINITY), Just(f32::MAX)], 2..200)
+            .prop_filter("one is possible", |logits| logits.iter().any(|logit| logit.is_finite())),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..5),
+        temperature in prop_oneof![Just(0.0_f32), 0.01_f32..2.0],
+        (top_k, top_p, min_p) in (prop::option::of(1_u32..9), 0.01_f32..=1.0, 0.0_f32..1.0),
+        seed: u64,
+    ) {
+        let marked: Vec<u32> = picks.iter().map(|pick| u32::try_from(pick.index(logits.len())).unwrap()).collect();
+        let others = (0..).take(logits.len()).filter(|id| !marked.contains(id));
+        let sampling = Sampling {
+            temperature, top_k, top_p, min_p,
+            logit_bias: others.map(|id| (id, 100.0)).collect(),
+            ..warm(seed)
+        };
+        let drawn = draw_marked(sampling, &logits, &marked);
+        prop_assert!(marked.contains(&drawn.id), "{} of {marked:?}", drawn.id);
+    }
+}
+
+#[test]
+fn the_best_marked_token_is_taken_and_its_probability_is_the_models_own() {
+    let logits = [3.0, 1.0, 2.0, 0.0];
+    let drawn = draw_marked(Sampling::greedy(), &logits, &[1, 3]);
+    assert_eq!(drawn.id, 1);
+    let total: f32 = logits.iter().map(|logit| logit.exp()).sum();
+    let logprob = drawn.logprob.unwrap().logprob;
+    assert!((logprob - (1.0_f32.exp() / total).ln()).abs() < 1e-5, "{logprob}");
+}
+
+#[test]
+fn a_marked_token_is_drawn_where_the_model_finds_all_of_them_impossible() {
+    let logits = [1.0, f32::NEG_INFINITY, f32::NEG_INFINITY];
+    assert_eq!(draw_marked(Sampling::greedy(), &logits, &[2]).id, 2);
+    assert!([1, 2].contains(&draw_marked(warm(7), &logits, &[1, 2]).id));
 }

@@ -1,7 +1,7 @@
 //! What the headers alone tell about the weights of a model.
 
-use super::{ModelTensors, Source, Weights};
-use crate::{LoadError, ModelConfig};
+use super::{ModelTensors, Shape, Source, Weights};
+use crate::{EncoderConfig, EncoderFamily, LoadError, ModelConfig};
 
 impl Weights {
     /// Checks that every tensor that will be loaded is there, in a shape and a number format that
@@ -12,6 +12,32 @@ impl Weights {
         let layers = (0..config.layers).flat_map(|index| tensors.layer(index).all());
         for (name, shape) in tensors.outside_layers().into_iter().chain(layers) {
             self.locate(&name, shape)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Weights::check`], of a bidirectional model.
+    pub(crate) fn check_encoder(&self, config: &EncoderConfig) -> Result<(), LoadError> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let base = self.base_of(config);
+        let table = |name: &str, rows| {
+            let name = format!("{base}embeddings.{name}_embeddings.weight");
+            self.locate(&name, Shape::Matrix(rows, width)).map(drop)
+        };
+        table("word", config.vocab_size)?;
+        table("position", config.positions)?;
+        table("token_type", config.types)?;
+        for layer in 0..config.layers {
+            let named = |part: &str| format!("{base}encoder.layer.{layer}.{part}.weight");
+            self.locate(&named("attention.self.query"), Shape::Matrix(width, width))?;
+            self.locate(&named("output.dense"), Shape::Matrix(width, inner))?;
+        }
+        if config.classifies {
+            let name = match config.family {
+                EncoderFamily::Bert => "classifier.weight",
+                EncoderFamily::XlmRoberta => "classifier.out_proj.weight",
+            };
+            self.locate(name, Shape::Matrix(1, width))?;
         }
         Ok(())
     }

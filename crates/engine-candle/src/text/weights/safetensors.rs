@@ -111,7 +111,22 @@ impl SafetensorsFiles {
         Ok((most.map_or("none", |(format, _)| format), all))
     }
 
+    /// Whether there is a tensor of this name, or it goes by its name within the base model.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.routes.contains_key(self.known_as(name))
+    }
+
+    /// A decoder that was saved without its head (as Qwen3-Embedding was) has its tensors under the names
+    /// that they have within it.
+    fn known_as<'name>(&self, name: &'name str) -> &'name str {
+        match name.strip_prefix("model.") {
+            Some(inner) if !self.routes.contains_key(name) && self.routes.contains_key(inner) => inner,
+            _ => name,
+        }
+    }
+
     pub(super) fn locate(&self, name: &str, expected: Shape) -> Result<Located<'_>, LoadError> {
+        let name = self.known_as(name);
         let missing = |path: &Path| LoadError::MissingTensor {
             path: path.to_owned(),
             name: name.to_owned(),

@@ -1,12 +1,13 @@
 //! The body of a messages request.
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::content::{Conversation, conversation, system};
 use super::tool::{tool_choice, tools};
 use crate::openai::chat::{ChatMessage, Role, ToolChoice, ToolDefinition};
-use crate::parameters::{Lowest, integer_within, max_tokens, model, stop, within};
+use crate::parameters::{Lowest, bounded_schema, integer_within, max_tokens, model, stop, within};
 use crate::reader::{Kind, Object, Path, boolean, integer, string};
 use crate::{ApiError, ErrorCode, RequestBody};
 
@@ -38,10 +39,12 @@ pub struct MessagesRequest {
     pub tools: Vec<ToolDefinition>,
     /// Which of them it may or must call.
     pub tool_choice: ToolChoice,
+    /// Whether it may make several calls in one turn.
+    pub parallel_calls: bool,
     /// Whether the model thinks first.
     pub thinking: Option<ThinkingSetting>,
-    /// Whether the answer must have a form other than free text.
-    pub wants_form: bool,
+    /// The schema that the answer must follow.
+    pub form: Option<Value>,
 }
 
 /// Whether a model thinks first.
@@ -81,7 +84,7 @@ impl RequestBody for MessagesRequest {
     fn from_json(text: &str) -> Result<Self, ApiError> {
         let body = Object::read_body(text, KNOWN)?;
         let request = Self::read(&body, |body| body.required("max_tokens", max_tokens))?;
-        if request.wants_form && request.prefill.is_some() {
+        if request.form.is_some() && request.prefill.is_some() {
             return Err(ErrorCode::PrefixJsonMode.into());
         }
         Ok(request)
@@ -109,6 +112,8 @@ impl MessagesRequest {
         let Conversation { messages, prefill } = body
             .optional("messages", conversation)?
             .ok_or(ErrorCode::MessageRequired)?;
+        let choice = body.optional("tool_choice", tool_choice)?;
+        let (tool_choice, parallel_calls) = choice.unwrap_or((ToolChoice::default(), true));
         let system = body.optional("system", system)?.filter(|text| !text.is_empty());
         Ok(Self {
             model,
@@ -123,9 +128,10 @@ impl MessagesRequest {
             top_p: body.optional("top_p", |at, raw| within(at, raw, Lowest::Above(0.0), 1.0))?,
             top_k: body.optional("top_k", top_k)?.flatten(),
             tools: body.optional("tools", tools)?.unwrap_or_default(),
-            tool_choice: body.optional("tool_choice", tool_choice)?.unwrap_or_default(),
+            tool_choice,
+            parallel_calls,
             thinking: body.optional("thinking", thinking)?,
-            wants_form: body.optional("output_config", wants_form)?.unwrap_or(false),
+            form: body.optional("output_config", form)?.flatten(),
         })
     }
 }
@@ -172,7 +178,13 @@ fn thinking(at: Path<'_>, raw: &RawValue) -> Result<ThinkingSetting, ApiError> {
     }
 }
 
-/// Reads `output_config`: whether it has a `format`. Its `effort` is tolerated without effect.
-fn wants_form(at: Path<'_>, raw: &RawValue) -> Result<bool, ApiError> {
-    Ok(Object::read(at, raw, &["format"])?.get("format").is_some())
+/// Reads the schema of `output_config.format`. Its `effort` is tolerated without effect.
+fn form(at: Path<'_>, raw: &RawValue) -> Result<Option<Value>, ApiError> {
+    Object::read(at, raw, &["format"])?.optional("format", |at, raw| {
+        let format = Object::read(at, raw, &["type", "schema"])?;
+        if format.required("type", string)? != "json_schema" {
+            return Err(format.path("type").fault("Input should be 'json_schema'"));
+        }
+        format.required("schema", bounded_schema)
+    })
 }

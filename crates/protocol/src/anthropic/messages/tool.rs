@@ -42,9 +42,16 @@ pub(super) fn tools(at: Path<'_>, raw: &RawValue) -> Result<Vec<ToolDefinition>,
     })
 }
 
-/// Reads `tool_choice`.
-pub(super) fn tool_choice(at: Path<'_>, raw: &RawValue) -> Result<ToolChoice, ApiError> {
-    let choice = Object::read(at, raw, &["type", "name"])?;
+/// Reads `tool_choice`, and whether several calls may be made in one turn.
+pub(super) fn tool_choice(at: Path<'_>, raw: &RawValue) -> Result<(ToolChoice, bool), ApiError> {
+    let choice = Object::read(at, raw, &["type", "name", "disable_parallel_tool_use"])?;
+    let is_single = choice
+        .optional("disable_parallel_tool_use", boolean)?
+        .unwrap_or(false);
+    Ok((kind(&choice)?, !is_single))
+}
+
+fn kind(choice: &Object<'_, '_>) -> Result<ToolChoice, ApiError> {
     match choice.required("type", string)?.as_str() {
         "auto" => Ok(ToolChoice::Auto),
         "none" => Ok(ToolChoice::None),

@@ -54,6 +54,8 @@ pub struct ChatCompletionRequest {
     pub tools: Vec<ToolDefinition>,
     /// Which of them it may or must call.
     pub tool_choice: ToolChoice,
+    /// Whether it may make several calls in one turn.
+    pub parallel_tool_calls: bool,
     /// Text that the answer continues, or the text before the gap. Not empty.
     pub prefix: Option<String>,
     /// The text after the gap; may be empty when `prefix` is there.
@@ -93,6 +95,7 @@ const KNOWN: &[&str] = &[
     "response_format",
     "tools",
     "tool_choice",
+    "parallel_tool_calls",
     "prefix",
     "suffix",
     "extra_body",
@@ -166,6 +169,7 @@ impl ChatCompletionRequest {
                 .unwrap_or_default(),
             tools: body.optional("tools", tools)?.unwrap_or_default(),
             tool_choice: body.optional("tool_choice", tool_choice)?.unwrap_or_default(),
+            parallel_tool_calls: body.optional("parallel_tool_calls", boolean)?.unwrap_or(true),
             prefix,
             suffix,
             enable_thinking: body.optional("enable_thinking", boolean)?,
@@ -219,6 +223,7 @@ fn continuation(body: &Object<'_, '_>) -> Result<(Option<String>, Option<String>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use utoipa::PartialSchema as _;
 
     use super::super::ChatCompletionRequestSchema;
@@ -270,6 +275,31 @@ mod tests {
         }
         let usual = format!(r#"{{"model":"m","messages":[{user},{call},{result}],"stream":true}}"#);
         assert!(ChatCompletionRequest::read_at_once(&usual).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn both_readers_agree_on_bodies_with_faults(
+            edits in prop::collection::vec(
+                (any::<prop::sample::Index>(), 0_usize..4, "[\\[\\]{}\",:0-9a-n\\\\ \u{e9}]{0,3}"),
+                0..4,
+            ),
+        ) {
+            const BODY: &str = r#"{"model":"m","messages":[{"role":"user","content":"a\n"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"7"}]}],"n":1,"stream":false,"stop":["x"],"z":{"model":[1.5e3]}}"#;
+            let mut text: Vec<char> = BODY.chars().collect();
+            for (at, removed, added) in edits {
+                let at = at.index(text.len() + 1);
+                let end = (at + removed).min(text.len());
+                text.splice(at..end, added.chars());
+            }
+            let text: String = text.into_iter().collect();
+            let read = ChatCompletionRequest::from_json_with_spans(&text);
+            prop_assert_eq!(&read, &by_member(&text), "{}", text);
+            if read.is_ok() {
+                let tree = serde_json::from_str::<serde_json::Value>(&text);
+                prop_assert!(tree.is_ok(), "{}: {:?}", text, tree);
+            }
+        }
     }
 
     #[test]

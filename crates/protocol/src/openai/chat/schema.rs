@@ -69,6 +69,9 @@ pub struct ChatCompletionRequestSchema {
     pub tools: Option<Vec<ToolSchema>>,
     /// Which of them it may or must call.
     pub tool_choice: Option<ToolChoiceSchema>,
+    /// Whether it may make several calls in one turn.
+    #[schema(default = true)]
+    pub parallel_tool_calls: Option<bool>,
     /// Text that the answer continues; with `suffix`, the text before the gap.
     pub prefix: Option<String>,
     /// The text after the gap.
@@ -180,7 +183,21 @@ pub struct ResponseFormatSchema {
     /// `text`, `json_object` or `json_schema`.
     pub r#type: String,
     /// The schema, for `json_schema`.
-    pub json_schema: Option<serde_json::Value>,
+    pub json_schema: Option<JsonSchemaFormSchema>,
+}
+
+/// A schema that the answer must follow.
+#[derive(ToSchema)]
+#[schema(as = JsonSchemaForm)]
+pub struct JsonSchemaFormSchema {
+    /// Has no effect.
+    pub name: Option<String>,
+    /// Has no effect.
+    pub description: Option<String>,
+    /// JSON Schema; any object where it is not given.
+    pub schema: Option<serde_json::Value>,
+    /// Has no effect: the schema is always followed.
+    pub strict: Option<bool>,
 }
 
 /// A tool.

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use super::input::conversation;
 use super::tool::{ToolSelection, tool_choice, tools};
-use crate::openai::chat::tool::{MOST_SCHEMA_BYTES, function_name, schema};
+use crate::openai::chat::tool::function_name;
 use crate::openai::chat::{ChatMessage, ToolDefinition};
-use crate::parameters::{Lowest, integer_within, max_tokens, model, within};
+use crate::parameters::{Lowest, bounded_schema, integer_within, max_tokens, model, within};
 use crate::reader::{Object, Path, boolean, dictionary, list, string};
 use crate::{ApiError, ErrorCode, RequestBody};
 
@@ -40,7 +40,7 @@ pub struct ResponsesRequest {
     pub tools: Vec<ToolDefinition>,
     /// Which of them it may or must call.
     pub tool_choice: ToolSelection,
-    /// Whether it may make several calls in one turn; nothing but repeated.
+    /// Whether it may make several calls in one turn.
     pub parallel_tool_calls: bool,
     /// The form of the answer.
     pub format: TextFormat,
@@ -219,12 +219,7 @@ fn format(at: Path<'_>, raw: &RawValue) -> Result<TextFormat, ApiError> {
             "json_schema" => Ok(TextFormat::JsonSchema {
                 name: format.required("name", function_name)?,
                 description: format.optional("description", string)?,
-                schema: format.required("schema", |at, raw| {
-                    if raw.get().len() > MOST_SCHEMA_BYTES {
-                        return Err(at.fault("A schema should have at most 1048576 bytes"));
-                    }
-                    schema(at, raw)
-                })?,
+                schema: format.required("schema", bounded_schema)?,
                 strict: format.optional("strict", boolean)?.unwrap_or(false),
             }),
             _ => Err(format

@@ -8,7 +8,7 @@ use crate::parameters::{integer_within, model};
 use crate::reader::{Kind, Object, Path, boolean, list, string};
 use crate::{ApiError, ErrorCode, ForwardableBody, MemberSpans, RequestBody};
 
-/// A rerank request, read and checked. `instruction` and unknown fields are not kept.
+/// A rerank request, read and checked. Unknown fields are not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RerankRequest {
     /// The model's catalogue name, not empty.
@@ -21,6 +21,8 @@ pub struct RerankRequest {
     pub top_n: Option<u32>,
     /// Whether the answer repeats the documents.
     pub return_documents: bool,
+    /// What the model is to look for, of models that are told; `None` leaves it to the model.
+    pub instruction: Option<String>,
     /// The most pieces that a long document is cut into, at least 1; `None` leaves it to the model.
     pub max_chunks_per_doc: Option<u32>,
     /// The tokens that neighbouring pieces share, 0 to 80; `None` leaves it to the model.
@@ -33,6 +35,7 @@ const KNOWN: &[&str] = &[
     "documents",
     "top_n",
     "return_documents",
+    "instruction",
     "max_chunks_per_doc",
     "overlap_tokens",
 ];
@@ -64,6 +67,7 @@ impl RerankRequest {
                 .ok_or(ErrorCode::DocumentsRequired)?,
             top_n: body.optional("top_n", positive)?,
             return_documents: body.optional("return_documents", boolean)?.unwrap_or(false),
+            instruction: body.optional("instruction", string)?,
             max_chunks_per_doc: body.optional("max_chunks_per_doc", positive)?,
             overlap_tokens: body.optional("overlap_tokens", |at, raw| integer_within(at, raw, 0, 80))?,
         })
@@ -128,6 +132,8 @@ pub struct RerankRequestSchema {
     /// Whether the answer repeats the documents.
     #[schema(default = false)]
     pub return_documents: Option<bool>,
+    /// What the model is to look for, for models that are told (Qwen3-Reranker).
+    pub instruction: Option<String>,
     /// The most pieces that a long document is cut into, for models that cut.
     #[schema(minimum = 1)]
     pub max_chunks_per_doc: Option<u32>,

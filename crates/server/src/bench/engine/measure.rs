@@ -91,6 +91,7 @@ impl<E: TokenEngine> Session<E> {
             stop_tokens: Vec::new(),
             logprobs: None,
             span_limit: None,
+            constraint: None,
             priority: Priority::default(),
             account: None,
         };
@@ -140,6 +141,7 @@ impl Times {
             GenerateEvent::Started { cached } => self.cached = cached.get(),
             GenerateEvent::Token { .. } => self.tokens.push(now),
             GenerateEvent::Finished(_) => {}
+            GenerateEvent::Unconstrained(reason) => bail!("the engine cannot follow a constraint: {reason}"),
             GenerateEvent::Overloaded => bail!("the engine is too busy"),
             GenerateEvent::Failed(reason) => bail!("the engine failed: {reason}"),
         }

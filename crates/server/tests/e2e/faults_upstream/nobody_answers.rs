@@ -75,6 +75,13 @@ async fn a_replica_is_not_asked_before_the_time_it_named() {
         shop.due(&marker);
     }
     assert_eq!((first.calls(), second.calls()), (1, 6));
+    shop.deploy("fault/alone", &[&first]).await;
+    let told = shop.call("fault/alone", "alone", false).await;
+    let seconds: u32 = told.retry_after.as_deref().unwrap().parse().unwrap();
+    assert!(
+        told.status == 503 && seconds > 60,
+        "the client is told as well: {told:?}"
+    );
     shop.is_paid().await;
 }
 

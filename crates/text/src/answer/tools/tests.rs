@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::answer::choice::call_marks;
 use crate::answer::markers::MarkerFinder;
 
 #[derive(Debug, Default, PartialEq)]
@@ -11,8 +12,12 @@ struct Answer {
 
 /// Runs the parser behind the finder of spelled marks.
 fn run<'a>(chunks: impl IntoIterator<Item = &'a str>) -> Answer {
-    let mut finder = MarkerFinder::new(vec![Marker::ToolOpen, Marker::ToolClose]);
-    let mut parser = ToolParser::new();
+    read(CallSyntax::Hermes, chunks)
+}
+
+fn read<'a>(syntax: CallSyntax, chunks: impl IntoIterator<Item = &'a str>) -> Answer {
+    let mut finder = MarkerFinder::new(call_marks(syntax));
+    let mut parser = ToolParser::new(syntax);
     let (mut pieces, mut output) = (Vec::new(), Vec::new());
     for chunk in chunks {
         finder.push(Piece::Text(Fragment::from(chunk)), &mut pieces);
@@ -60,10 +65,10 @@ fn two_calls_after_text_are_taken_out() {
 
 #[test]
 fn arguments_are_passed_on_before_the_call_is_complete() {
-    let mut parser = ToolParser::new();
+    let mut parser = ToolParser::new(CallSyntax::Hermes);
     let mut output = Vec::new();
     parser.push(
-        Piece::Marker(Marker::ToolOpen, Fragment::from("<tool_call>")),
+        Piece::Marker(Marker::ToolOpen("<tool_call>"), Fragment::from("<tool_call>")),
         &mut output,
     );
     parser.push(
@@ -124,6 +129,153 @@ fn text_after_a_call_is_kept_and_junk_in_it_too() {
     assert_eq!(run([call, " so</tool_call>"]), answer("so", &[("f", "{}")]));
     let junk = "<tool_call>{\"name\": \"f\", \"arguments\": {} so</tool_call>";
     assert_eq!(run([junk]), answer("so", &[("f", "{}")]));
+}
+
+/// Each syntax with two calls as its model writes them, and what stands around calls there.
+fn written() -> Vec<(CallSyntax, &'static str, Vec<&'static str>)> {
+    vec![
+        (
+            CallSyntax::Hermes,
+            "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"}\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>",
+            vec![
+                "<tool_call>",
+                "</tool_call>",
+                "{\"arguments\": {}, \"name\": \"g\"}",
+            ],
+        ),
+        (
+            CallSyntax::Llama,
+            "{\"name\": \"f\", \"parameters\": {\"a\": \"}\"}}; {\"name\": \"g\", \"parameters\": {}}",
+            vec![
+                "<|python_tag|>",
+                ";",
+                "{\"name\": \"f\", \"parameters\": {}}",
+                "{",
+            ],
+        ),
+        (
+            CallSyntax::Mistral,
+            "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": \"}\"}, \"id\": \"123456789\"}, {\"name\": \"g\", \"arguments\": {}}]",
+            vec![
+                "[TOOL_CALLS]",
+                "[",
+                "]",
+                ",",
+                "{\"name\": \"f\", \"arguments\": {}}",
+                "{\"arguments\": {}, \"name\": \"g\"}",
+            ],
+        ),
+        (
+            CallSyntax::MistralArguments,
+            "[TOOL_CALLS]f[ARGS]{\"a\": \"}\"}[TOOL_CALLS]g[ARGS]{}",
+            vec!["[TOOL_CALLS]", "[ARGS]", "f", "{}"],
+        ),
+        (
+            CallSyntax::DeepSeek,
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\": \"}\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+            vec![
+                "<｜tool▁calls▁begin｜>",
+                "<｜tool▁call▁begin｜>",
+                "<｜tool▁sep｜>",
+                "<｜tool▁call▁end｜>",
+                "<｜tool▁calls▁end｜>",
+                "function",
+                "f",
+                "\n```json\n",
+                "\n```",
+                "{}",
+            ],
+        ),
+        (
+            CallSyntax::DeepSeekBare,
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": \"}\"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>g<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+            vec![
+                "<｜tool▁call▁begin｜>",
+                "<｜tool▁sep｜>",
+                "<｜tool▁call▁end｜>",
+                "f",
+                "{}",
+            ],
+        ),
+        (
+            CallSyntax::InternLm,
+            "<|action_start|><|plugin|>\n{\"name\": \"f\", \"parameters\": {\"a\": \"}\"}}<|action_end|>\n<|action_start|><|plugin|>\n{\"name\": \"g\", \"parameters\": {}}<|action_end|>",
+            vec![
+                "<|action_start|>",
+                "<|plugin|>",
+                "<|action_end|>",
+                "{\"name\": \"f\", \"parameters\": {}}",
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn calls_are_read_in_the_syntax_of_each_family() {
+    for (syntax, text, _) in written() {
+        let expected = answer("", &[("f", "{\"a\": \"}\"}"), ("g", "{}")]);
+        assert_eq!(read(syntax, [text]), expected, "{syntax:?}");
+        if !syntax.begins_bare() {
+            let after = read(syntax, ["I look.\n\n", text, "\n"]);
+            assert_eq!(
+                after,
+                Answer {
+                    text: "I look.".to_owned(),
+                    ..expected
+                },
+                "{syntax:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_cut_within_its_arguments_keeps_them() {
+    for (syntax, text, _) in written() {
+        let end = text.find("\"}\"}").unwrap();
+        assert_eq!(
+            read(syntax, [&text[..end]]),
+            answer("", &[("f", "{\"a\": ")]),
+            "{syntax:?}"
+        );
+    }
+}
+
+#[test]
+fn bare_calls_begin_an_answer_and_stand_nowhere_else() {
+    let call = "{\"name\": \"f\", \"parameters\": {}}";
+    assert_eq!(read(CallSyntax::Llama, ["\n", call]), answer("", &[("f", "{}")]));
+    assert_eq!(
+        read(CallSyntax::Llama, ["<|python_tag|>", call]),
+        answer("", &[("f", "{}")])
+    );
+    for text in [
+        format!("So: {call}"),
+        "{\"a\": 1}".to_owned(),
+        "{".to_owned(),
+        " \n".to_owned(),
+    ] {
+        assert_eq!(read(CallSyntax::Llama, [text.as_str()]), answer(&text, &[]));
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_result_does_not_depend_on_token_borders_in_any_syntax(
+        which in 0_usize..7,
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..16),
+    ) {
+        let (syntax, usual, parts) = written().swap_remove(which);
+        let mut words = vec![usual, "{\"名\": \"}\\\"\"}", "}", "\n", "text", "<", "\"", " "];
+        words.extend(parts);
+        let text: String = picks.iter().map(|pick| *pick.get(&words)).collect();
+        let borders: Vec<usize> = (0..=text.len()).filter(|i| text.is_char_boundary(*i)).collect();
+        let mut at: Vec<usize> = cuts.iter().map(|cut| *cut.get(&borders)).chain([0, text.len()]).collect();
+        at.sort_unstable();
+        let chunks: Vec<&str> = at.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
+        prop_assert_eq!(read(syntax, chunks), read(syntax, [text.as_str()]));
+    }
 }
 
 proptest! {

@@ -93,7 +93,7 @@ impl Head<'_> {
             let queries = first..(first + QUERIES).min(count);
             let tile = Tile {
                 start: self.view.start(self.position(queries.start)),
-                end: self.position(queries.end - 1) + 1,
+                end: self.view.end(self.position(queries.end - 1)),
                 queries,
             };
             self.score::<FUSED>(&tile, &mut scratch.weights);
@@ -131,7 +131,7 @@ impl Head<'_> {
     #[inline(always)]
     fn seen(&self, query: usize) -> Range<usize> {
         let position = self.position(query);
-        self.view.start(position)..position + 1
+        self.view.start(position)..self.view.end(position)
     }
 
     #[inline(always)]

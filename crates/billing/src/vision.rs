@@ -1,0 +1,154 @@
+//! How many tokens the images of a prompt are, by the rules of each family of models.
+//!
+//! The rules are those that the platform publishes (contract platform.md, section 3), in whole
+//! numbers. They serve where nobody else counts: for the reservation before a call, and for its
+//! usage when the engine reports none. An engine that reports is believed instead: its own
+//! preprocessing may differ by a little, as each rule says.
+//!
+//! Only an image's width and height are looked at, see [`ImageSize`]. An image that stands at an address
+//! is not fetched for it; [`VisionTokens`] has the bounds for those.
+
+mod data_url;
+mod deepseek;
+mod head;
+mod intern;
+mod qwen;
+mod size;
+#[cfg(test)]
+mod tests;
+
+use silica_types::{Image, ImageDetail, TokenCount, code_enum};
+
+pub use head::UnreadableImage;
+pub use size::{ImageSize, InvalidImageSize};
+
+code_enum! {
+    /// How a family of models turns images into tokens.
+    VisionRule, "vision rule", {
+        /// Qwen2-VL, Qwen2.5-VL and QVQ: a token for every 28 x 28 pixels.
+        QwenVl = "qwen-vl",
+        /// `InternVL2`: 256 tokens for every tile of 448 x 448 pixels.
+        InternVl2 = "internvl2",
+        /// `DeepSeek-VL2`: 196 tokens for every tile of 384 x 384 pixels, and marks between them.
+        DeepSeekVl2 = "deepseek-vl2",
+    }
+}
+
+/// What is known of an image before a model looks at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VisionImage {
+    /// Its size; `None` if that cannot be told.
+    pub size: Option<ImageSize>,
+    /// How closely the client wants it looked at. `None` is as closely as [`ImageDetail::High`].
+    pub detail: Option<ImageDetail>,
+}
+
+/// The tokens of all images of a request; three times the same number where they are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VisionTokens {
+    /// What they have in any case.
+    pub least: TokenCount,
+    /// What they have if those of unknown size are of [`ImageSize::ORDINARY`].
+    pub ordinary: TokenCount,
+    /// What they do not exceed.
+    pub most: TokenCount,
+}
+
+/// Looks into images that stand in their own address, a part of a millisecond each at most. What
+/// is elsewhere or cannot be read has no known size: that is for the engine to refuse.
+impl From<&Image> for VisionImage {
+    fn from(image: &Image) -> Self {
+        Self {
+            size: ImageSize::of_data_url(&image.url).ok(),
+            detail: image.detail,
+        }
+    }
+}
+
+impl VisionRule {
+    /// Counts the images of one request: all of them, of all messages, since some rules depend on
+    /// how many there are.
+    pub fn tokens(self, images: &[VisionImage]) -> VisionTokens {
+        let mut all = VisionTokens::default();
+        for image in images {
+            let tokens = self.of_one(*image, images.len());
+            all.least += tokens.least;
+            all.ordinary += tokens.ordinary;
+            all.most += tokens.most;
+        }
+        all
+    }
+
+    /// Counts one image of so many.
+    fn of_one(self, image: VisionImage, images: usize) -> VisionTokens {
+        if self.is_low(image.detail, images) {
+            return VisionTokens::exactly(self.low());
+        }
+        match image.size {
+            Some(size) => VisionTokens::exactly(self.high(size)),
+            None => VisionTokens {
+                least: TokenCount(self.least()),
+                ordinary: TokenCount(self.high(ImageSize::ORDINARY)),
+                most: TokenCount(self.most()),
+            },
+        }
+    }
+
+    /// Whether an image of so many is made small first, whatever its size (contract, 3.1).
+    const fn is_low(self, detail: Option<ImageDetail>, images: usize) -> bool {
+        match (self, detail) {
+            (Self::DeepSeekVl2, _) if images > deepseek::MOST_IN_DETAIL => true,
+            (_, Some(ImageDetail::Low | ImageDetail::Auto)) => true,
+            (_, Some(ImageDetail::High) | None) => false,
+        }
+    }
+
+    const fn low(self) -> u32 {
+        match self {
+            Self::QwenVl => qwen::LOW,
+            Self::InternVl2 => intern::LOW,
+            Self::DeepSeekVl2 => deepseek::LOW,
+        }
+    }
+
+    fn high(self, size: ImageSize) -> u32 {
+        match self {
+            Self::QwenVl => qwen::tokens(size),
+            Self::InternVl2 => intern::tokens(size),
+            Self::DeepSeekVl2 => deepseek::tokens(size),
+        }
+    }
+
+    /// What no image of high detail is below.
+    const fn least(self) -> u32 {
+        match self {
+            Self::QwenVl => qwen::LEAST,
+            Self::InternVl2 => intern::LEAST,
+            Self::DeepSeekVl2 => deepseek::LEAST,
+        }
+    }
+
+    /// What no image of high detail is above.
+    const fn most(self) -> u32 {
+        match self {
+            Self::QwenVl => qwen::MOST,
+            Self::InternVl2 => intern::MOST,
+            Self::DeepSeekVl2 => deepseek::MOST,
+        }
+    }
+}
+
+impl VisionTokens {
+    const fn exactly(tokens: u32) -> Self {
+        Self {
+            least: TokenCount(tokens),
+            ordinary: TokenCount(tokens),
+            most: TokenCount(tokens),
+        }
+    }
+
+    /// Returns the number if it is known: every size is, or does not matter.
+    pub fn exact(self) -> Option<TokenCount> {
+        (self.least == self.most).then_some(self.least)
+    }
+}
