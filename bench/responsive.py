@@ -35,7 +35,8 @@ PACE = 10
 # Milliseconds that 99 of 100 waits must stay below.
 PROMISE = 50
 STREAMS = 8
-PROMPT = 4000
+# Seconds between two questions of the probe of /v1/models.
+EVERY = 0.01
 
 
 def say(line):
@@ -46,6 +47,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="how long is measured under load (60)")
     parser.add_argument("--idle-seconds", type=int, default=10, help="how long is measured before it (10)")
+    parser.add_argument("--prompt", type=int, default=500, help="tokens of each long prompt (500)")
     parser.add_argument("--threads", type=int, help="threads of the engine (its default: cores minus one)")
     parser.add_argument("--silica", type=Path, help="measure this binary instead of building one")
     parser.add_argument("--mock", type=Path, help="use this mock instead of building one")
@@ -128,11 +130,11 @@ def keep_decoding(port, key, number, tokens):
                         tokens.value += 1
 
 
-def keep_prefilling(port, key, prompts):
+def keep_prefilling(port, key, prompts, length):
     """One long prompt after the other; the random model's tokenizer makes a token of each byte."""
     for count in itertools.count():
         text = f"{count} is the number of this prompt, which no other begins with. "
-        content = (text * (PROMPT // len(text) + 1))[:PROMPT]
+        content = (text * (length // len(text) + 1))[:length]
         with answering(port, key, chat(MODEL, content, max_tokens=1)) as answer:
             answer.read()
         with prompts.get_lock():
@@ -142,10 +144,10 @@ def keep_prefilling(port, key, prompts):
 class Load:
     """Keeps the embedded engine busy, from processes of their own."""
 
-    def __init__(self, port, key):
+    def __init__(self, port, key, prompt):
         self.tokens, self.prompts = multiprocessing.Value("q"), multiprocessing.Value("q")
         jobs = [(keep_decoding, (port, key, number, self.tokens)) for number in range(STREAMS)]
-        jobs.append((keep_prefilling, (port, key, self.prompts)))
+        jobs.append((keep_prefilling, (port, key, self.prompts, prompt)))
         self.processes = [multiprocessing.Process(target=job, args=rest, daemon=True) for job, rest in jobs]
 
     def start(self):
@@ -210,18 +212,23 @@ class Waits:
 
 
 def asking_for_models(port, key):
-    """GET /v1/models on one connection, with pauses."""
+    """GET /v1/models on one connection, by a schedule: a question that is due while the one before
+    is not answered has waited since then, so a pause of the server counts for all that it held up."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    due = None
 
     def ask(probe):
-        started = time.perf_counter()
+        nonlocal due
+        now = time.perf_counter()
+        due = now if due is None else due + EVERY
+        if due > now:
+            time.sleep(due - now)
         connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
         answer = connection.getresponse()
         answer.read()
-        probe.times.append((time.perf_counter() - started) * 1000)
+        probe.times.append((time.perf_counter() - due) * 1000)
         if answer.status != 200:
             raise RuntimeError(f"GET /v1/models: {answer.status}")
-        time.sleep(0.01)
 
     return ask
 
@@ -281,7 +288,7 @@ def main():
         silica = Embedded(silica_binary, model, arguments.threads)
         try:
             endpoint = silica.start(folder / "silica", mock_port)
-            load = Load(endpoint.port, silica.free_key)
+            load = Load(endpoint.port, silica.free_key, arguments.prompt)
             try:
                 say("idle")
                 rows = [("idle", measure(endpoint, mock_port, arguments.idle_seconds))]
@@ -298,10 +305,13 @@ def main():
         finally:
             mock.stop()
     threads = arguments.threads or max(1, (os.cpu_count() or 1) - 1)
+    if not prompts:
+        say("no long prompt was finished: take a shorter one (--prompt) or more time (--seconds)")
     did = (
         f"Meanwhile the embedded model ({SHAPE} of random weights in f32, engine threads: {threads}) sent "
-        f"{frames} frames on {STREAMS} streams in {seconds:.0f} s and computed {prompts} whole prompts of {PROMPT} "
-        "tokens beside them, one after the other all the time."
+        f"{frames} frames on {STREAMS} streams in {seconds:.0f} s and finished {prompts} prompts of {arguments.prompt} tokens "
+        f"beside them ({prompts * arguments.prompt:,} tokens; one that was not finished counts nothing), one after the "
+        "other all the time."
     )
     text = render(f"{heading}.", rows, did)
     print(text)

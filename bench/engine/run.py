@@ -22,7 +22,9 @@ import table
 LLAMA = ROOT / "bench" / "llama-cpp"
 # What llama.cpp says it was built for, and the name of the same in /proc/cpuinfo.
 FEATURES = {"AVX2": "avx2", "FMA": "fma", "F16C": "f16c", "AVX512": "avx512f"}
-POSITIONS = 64
+# Of each sequence whose logits are compared, and how many sequences.
+POSITIONS, SEQUENCES = 64, 8
+PARTS = ("default-threads", "prefix", "logits")
 
 EXAMPLES = """\
 The machine should do nothing else: a load before the run is told in the report. Examples:
@@ -43,7 +45,7 @@ def parse():
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each engine takes its turn (5)")
     parser.add_argument("--only", help="formats, of " + ", ".join(models.FORMATS))
-    parser.add_argument("--skip", default="", help="parts to leave out: default-threads, prefix, logits")
+    parser.add_argument("--skip", default="", help="parts to leave out: " + ", ".join(PARTS))
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of both (all cores)")
     parser.add_argument("--prompt", type=int, default=256, help="tokens of the prompt (256)")
     parser.add_argument("--decode", type=int, default=32, help="tokens that are generated after the first (32)")
@@ -57,6 +59,10 @@ def parse():
     unknown = set(arguments.formats) - set(models.FORMATS)
     if unknown:
         parser.error(f"unknown formats {', '.join(sorted(unknown))}")
+    arguments.skip = set(filter(None, arguments.skip.split(",")))
+    unknown = arguments.skip - set(PARTS)
+    if unknown:
+        parser.error(f"unknown parts to skip {', '.join(sorted(unknown))}; they are {', '.join(PARTS)}")
     return arguments
 
 
@@ -175,31 +181,32 @@ class Run:
         with tempfile.TemporaryDirectory(prefix="silica-bench-") as folder:
             folder = Path(folder)
             true = folder / "true"
-            if not self._logits(("F32", table.THEIRS), reference, true):
+            if not self._logits(("F32", table.THEIRS), reference, true, "--reference"):
                 return {}
             found = {}
             for name, path in paths.items():
                 for engine in (table.OURS, table.THEIRS):
                     out = folder / "found"
-                    if (name, engine) == ("F32", table.THEIRS) or not self._logits((name, engine), path, out):
+                    if not self._logits((name, engine), path, out):
                         continue
-                    command = [*python, HERE / "distance.py", POSITIONS, true, out]
+                    command = [*python, HERE / "distance.py", POSITIONS * SEQUENCES, true, out]
                     said = self._call(f"{name}, {engine}, distance", command)
                     if said:
                         found[name, engine] = json.loads(said)[0]
             return found
 
-    def _logits(self, key, path, out):
+    def _logits(self, key, path, out, *more):
         name, engine = key
         say(f"{name}, logits of {engine}")
-        command = [*self.logits_commands[engine], path, "--positions", POSITIONS, "--out", out]
+        command = [*self.logits_commands[engine], path, "--positions", POSITIONS, "--sequences", SEQUENCES]
+        command += ["--out", out, *more]
         command += ["--threads", self.settings.threads[0]]
         return self._call(f"{name}, logits of {engine}", command) is not None
 
 
 def main():
     arguments = parse()
-    skip = set(filter(None, arguments.skip.split(",")))
+    skip = arguments.skip
     heading = report.heading(shlex.join(["bench/engine/run.py", *sys.argv[1:]]))
     silica, llama, xtask = build(arguments)
     folder = (arguments.folder or target() / "bench" / "engine").absolute()

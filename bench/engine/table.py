@@ -57,7 +57,9 @@ def _prefix(prefix):
 def _distance(distances):
     rows = []
     for (name, engine), found in distances.items():
-        row = [f"{name}, {engine}", f"{found['mean']:.1e}", f"{found['most']:.1e}", f"{found['same']:.0%}"]
+        row = [f"{name}, {engine}", f"{found['mean']:.1e}", f"{found['most']:.1e}"]
+        row.append(f"{found['same']:.1%} ± {found['same_error']:.1%}")
+        row.append(f"{found['kl']:.1e} ± {found['kl_error']:.1e}")
         rows.append(row)
     return rows
 
@@ -80,10 +82,12 @@ def render(about, settings, results, prefix, distances, faults):
         header = ["weights", "nothing known, ms", "shared beginning, ms", "times sooner", "tokens taken over"]
         parts += [f"**Time to the first token** ({settings.prefix_words()})", markdown(header, _prefix(prefix))]
     if distances:
-        header = ["weights, engine", "mean error", "largest error", "same best token"]
+        header = ["weights, engine", "mean error", "largest error", "same best token", "mean KL divergence, nats"]
+        positions = next(iter(distances.values()))["positions"]
         parts += [
-            "**Distance of the logits from those of llama.cpp in F32** (64 positions of one sequence; Euclidean "
-            "norms, relative)",
+            "**Distance of the logits from those of llama.cpp in F32**, with keys and values in F32 and without flash "
+            f"attention ({positions} positions of several sequences; errors are Euclidean norms, relative; ± is one "
+            "standard error)",
             markdown(header, _distance(distances)),
         ]
     if faults:

@@ -32,6 +32,7 @@ FILE_TYPES = {
     Type.Q8_0: 7,
     Type.Q5_0: 8,
     Type.Q4_K: 15,
+    Type.Q6_K: 18,
     Type.BF16: 32,
 }
 K_QUANTS = {Type.Q4_K: k_quants.q4_k, Type.Q6_K: k_quants.q6_k}

@@ -6,7 +6,8 @@ For each family a folder in `crates/engine-candle/tests/fixtures/gguf/`:
     model-f16.gguf (-f32, -q8_0, ..) the same weights, written by the package `gguf`
     tokens.json                      texts, and the ids that the original tokenizer makes of them
 
-`llama-q4_k_m.gguf`, a wider model in the mix of formats that llama.cpp calls Q4_K_M, and
+`llama-q4_k_m.gguf`, a wider model in the mix of formats that llama.cpp calls Q4_K_M,
+`llama-q6_k.gguf`, one with every matrix in Q6_K, and
 `tiny-chat-text.gguf`, the metadata of the demo model with the original tokenizer.json in it.
 
 The original tokenizers are trained here on a few sentences. What splits texts is not ours: for
@@ -216,7 +217,7 @@ def write_fixture(
 
 
 def write_mix(add_tokenizer) -> None:
-    """A file of type Q4_K_M, whose tensors have formats of all kinds."""
+    """A file of type Q4_K_M, whose tensors have formats of all kinds, and one in Q6_K throughout."""
     config = COMMON | {
         "architectures": ["LlamaForCausalLM"],
         "head_dim": 32,
@@ -229,6 +230,11 @@ def write_mix(add_tokenizer) -> None:
     weights = random_weights(config, "llama", 5)
     output = FIXTURES / "llama-q4_k_m.gguf"
     convert.write_model("llama-q4_k_m", config, weights, output, Type.Q4_K, add_tokenizer)
+    # Every row a multiple of 256 values, so that nothing falls back to another format.
+    config |= {"intermediate_size": 256, "num_attention_heads": 8, "num_hidden_layers": 1}
+    weights = random_weights(config, "llama", 6)
+    output = FIXTURES / "llama-q6_k.gguf"
+    convert.write_model("llama-q6_k", config, weights, output, Type.Q6_K, add_tokenizer)
 
 
 def write_demo() -> None:

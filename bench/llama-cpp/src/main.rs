@@ -1,5 +1,5 @@
 //! Measures llama.cpp on one GGUF file the way `silica bench engine` measures Silica's engine: the
-//! same tokens, the same figures, the same JSON. `bench/engine.py` runs the two in turn.
+//! same tokens, the same figures, the same JSON. `bench/engine/run.py` runs the two in turn.
 
 mod logits;
 mod measure;
@@ -26,7 +26,7 @@ struct Arguments {
 enum Command {
     /// Prefill, decode alone, decode of many sequences in one batch.
     Engine(measure::EngineArguments),
-    /// Writes the logits at every position of a fixed sequence as f32, little-endian.
+    /// Writes the logits at every position of fixed sequences as f32, little-endian.
     Logits(logits::LogitsArguments),
     /// Writes a GGUF of another format, as llama.cpp's `llama-quantize` does.
     Quantize(quantize::QuantizeArguments),

@@ -65,7 +65,9 @@ pub(crate) async fn create_estimate(
         }
         Asked::Rerank(body, spans) => {
             let original = original(&admitted, text, spans, WireRoute::Rerank);
-            let estimated = admitted.estimate_rerank(rerank::engine_request(*body, original)).await;
+            let estimated = admitted
+                .estimate_rerank(rerank::engine_request(*body, original))
+                .await;
             estimated.map_err(Failure::of_texts)?
         }
     };

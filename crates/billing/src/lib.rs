@@ -27,9 +27,7 @@ pub use limits::{
     LimitSet, Limits, MemoryCounters, Metric, Moment, Need, Scope, Span, Standing, Subject, SubjectKind,
     Taken, TakenPart, UsageLevel,
 };
-pub use price::{
-    CostOverflow, InvalidPriceAmount, Price, PriceAmount, PriceEntry, PriceLine, PriceSchedule,
-};
+pub use price::{CostOverflow, InvalidPriceAmount, Price, PriceAmount, PriceEntry, PriceLine, PriceSchedule};
 pub use spend::{CapReached, SpendCaps, SpendHold};
 pub use units::Units;
 pub use vision::{ImageSize, InvalidImageSize, UnreadableImage, VisionImage, VisionRule, VisionTokens};

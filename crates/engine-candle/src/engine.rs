@@ -11,9 +11,10 @@ mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
+use async_trait::async_trait;
+use silica_engine::{EngineError, GenerateRequest, GenerateStream, HealthProbe, TokenEngine};
 use silica_types::TokenCount;
 
 use self::meters::Meters;
@@ -46,7 +47,7 @@ impl CandleEngine {
     /// Names the file and what is wrong with it.
     pub fn load(model: &Path, options: CandleOptions) -> Result<Self, LoadError> {
         let decoder = Decoder::load(model, options.precision(), options.context_length)?;
-        Self::serve(model, decoder, options)
+        Self::serve(decoder, options)
     }
 
     /// As [`CandleEngine::load`], of a GGUF file that is already open.
@@ -55,10 +56,10 @@ impl CandleEngine {
     /// Names the file and what is wrong with it.
     pub fn load_gguf(model: &GgufModel, options: CandleOptions) -> Result<Self, LoadError> {
         let decoder = Decoder::load_gguf(model, options.precision(), options.context_length)?;
-        Self::serve(model.path(), decoder, options)
+        Self::serve(decoder, options)
     }
 
-    fn serve(place: &Path, decoder: Decoder, options: CandleOptions) -> Result<Self, LoadError> {
+    fn serve(decoder: Decoder, options: CandleOptions) -> Result<Self, LoadError> {
         let config = decoder.config();
         tracing::info!(
             engine = options.name,
@@ -72,11 +73,7 @@ impl CandleEngine {
             "model loaded"
         );
         let bytes = u64::from(options.kv_cache_mb) << 20;
-        let model = PagedDecoder::new(decoder, bytes).map_err(|source| LoadError::Device {
-            folder: place.to_owned(),
-            source,
-        })?;
-        Self::start(model, options)
+        Self::start(PagedDecoder::new(decoder, bytes)?, options)
     }
 
     /// Starts the engine around any model; tests bring their own.
@@ -96,6 +93,12 @@ impl CandleEngine {
             context_length,
             vocabulary_size,
         })
+    }
+
+    /// Tells of the engine's thread, for as long as anybody asks: after a panic outside of a step
+    /// nobody serves the queue, and every request is refused.
+    pub fn health(&self) -> Arc<dyn HealthProbe> {
+        Arc::new(ThreadProbe(Arc::clone(&self.queue)))
     }
 
     fn check(&self, request: &GenerateRequest) -> Result<(), EngineError> {
@@ -151,6 +154,19 @@ impl TokenEngine for CandleEngine {
             _waiting: self.meters.waiting(),
         })?;
         Ok(stream)
+    }
+}
+
+/// The engine is healthy while its queue is served.
+struct ThreadProbe(Arc<WaitingQueue>);
+
+#[async_trait]
+impl HealthProbe for ThreadProbe {
+    async fn probe(&self, _limit: Duration) -> Result<(), EngineError> {
+        if self.0.is_closed() {
+            return Err(EngineError::Unavailable);
+        }
+        Ok(())
     }
 }
 

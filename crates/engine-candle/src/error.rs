@@ -155,6 +155,15 @@ pub enum LoadError {
         #[source]
         source: candle_core::Error,
     },
+    /// The memory for keys and values cannot be had.
+    #[error("engine.kv_cache_mb: {bytes} bytes for keys and values cannot be had; choose less")]
+    Cache {
+        /// Bytes that were asked for.
+        bytes: u64,
+        /// How much there is, or what the system or the device said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The engine's threads could not be started.
     #[error("the engine's threads cannot be started")]
     Threads(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -29,6 +29,7 @@ mod error;
 mod gguf;
 mod inspect;
 mod kernels;
+mod memory;
 mod options;
 mod text;
 

@@ -1,5 +1,6 @@
 //! What the operator may choose about an embedded engine.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 /// Settings of one engine.
@@ -18,8 +19,8 @@ pub struct CandleOptions {
     /// Sequences computed at the same time, at least 1.
     pub max_sequences: usize,
     /// Memory for keys and values of all sequences, running and reusable, in MiB. On a CPU it is
-    /// taken as it is used. A cache that is too small for one sequence of the model's context
-    /// shortens the context.
+    /// taken as it is used; more than the machine has is refused. A cache that is too small for one
+    /// sequence of the model's context shortens the context.
     pub kv_cache_mb: u32,
     /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
     /// model's own limit.
@@ -55,8 +56,12 @@ impl CandleOptions {
 
     /// The number of compute threads to start.
     pub fn thread_count(&self) -> usize {
-        let spare_one = || std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1);
-        self.threads.unwrap_or_else(spare_one).max(1)
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.threads_of(cores)
+    }
+
+    fn threads_of(&self, cores: usize) -> usize {
+        self.threads.unwrap_or(cores.saturating_sub(1)).max(1)
     }
 }
 
@@ -104,5 +109,26 @@ impl From<Dtype> for Precision {
             dtype,
             quantize: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_core_is_left_to_the_server_and_one_thread_computes_at_least() {
+        let threads = |threads, cores| {
+            let options = CandleOptions {
+                threads,
+                ..CandleOptions::default()
+            };
+            options.threads_of(cores)
+        };
+        assert_eq!([1, 2, 8].map(|cores| threads(None, cores)), [1, 1, 7]);
+        assert_eq!([0, 1, 5].map(|own| threads(Some(own), 2)), [1, 1, 5]);
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let options = CandleOptions::default();
+        assert_eq!(options.thread_count(), (cores - 1).max(1));
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use silica_engine_candle::{CandleEngine, CandleOptions, LoadError};
+use silica_engine_candle::{CandleEngine, CandleOptions, LoadError, inspect};
 use tempfile::TempDir;
 
 /// A writable copy of a fixture.
@@ -256,6 +256,29 @@ fn a_tensor_of_the_wrong_shape() {
         text.contains("model.norm.weight has shape [24], the configuration asks for [48]"),
         "{text}"
     );
+}
+
+/// What a look at the headers lets pass, loading must not miss.
+#[test]
+fn inspecting_finds_every_tensor_that_is_missing() {
+    for fixture in ["qwen2", "qwen3", "llama"] {
+        let whole = Folder::copy(fixture);
+        inspect(whole.0.path()).unwrap();
+        let bytes = fs::read(whole.path("model.safetensors")).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        assert!(tensors.len() > 20, "{fixture}");
+        for name in tensors.names() {
+            let folder = Folder::copy(fixture);
+            folder.rewrite("model.safetensors", name, |_| None);
+            let Err(error) = inspect(folder.0.path()) else {
+                panic!("{fixture} was accepted without {name}")
+            };
+            assert!(
+                error.to_string().ends_with(&format!("tensor {name} is missing")),
+                "{error}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use silica_engine_candle::{CandleEngine, CandleOptions, GGUF_WEIGHTS, GgufModel, LoadError};
+use silica_engine_candle::{CandleEngine, CandleOptions, GGUF_WEIGHTS, GgufModel, LoadError, inspect};
 
 /// Type numbers of values.
 const U32: u32 = 4;
@@ -301,6 +301,25 @@ fn a_norm_that_is_quantised() {
 }
 
 #[test]
+fn inspecting_finds_a_norm_of_a_layer_that_is_quantised() {
+    let quantised = with_tensor("blk.1.attn_norm.weight", |info| {
+        info[8..12].copy_from_slice(&8_u32.to_le_bytes());
+    });
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(GGUF_WEIGHTS);
+    let config = folder.path().join("config.json");
+    fs::copy(fixtures.join("qwen3/config.json"), config).unwrap();
+    fs::write(&file, fixture("qwen3")).unwrap();
+    inspect(folder.path()).unwrap();
+    fs::write(&file, quantised).unwrap();
+    let refused = chain(&file, &inspect(folder.path()).unwrap_err());
+    let expected =
+        "tensor blk.1.attn_norm.weight has the number format Q8_0; supported are F32, BF16 and F16";
+    assert!(refused.ends_with(expected), "{refused}");
+}
+
+#[test]
 fn a_tensor_in_a_format_or_at_a_place_that_cannot_be() {
     let unknown = with_tensor("blk.1.ffn_up.weight", |info| {
         info[16..20].copy_from_slice(&10_u32.to_le_bytes());
@@ -360,6 +379,22 @@ fn settings_that_are_missing_or_contradict_each_other() {
     assert_refused(&dimensions, "llama.rope.dimension_count = 4 is not supported");
     let embedding = replaced("llama3", b"token_embd.weight", b"token_embd.WEIGHT");
     assert_refused(&embedding, "tensor token_embd.weight is missing");
+}
+
+/// In JSON they would become `null`, and a default would be computed with.
+#[test]
+fn numbers_that_are_none_are_refused() {
+    for key in ["llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base"] {
+        for (number, shown) in [
+            (f32::NAN, "NaN"),
+            (f32::INFINITY, "inf"),
+            (f32::NEG_INFINITY, "-inf"),
+        ] {
+            let value = with_value("llama3", key, &number.to_le_bytes());
+            let expected = format!("{key} = {shown} is not supported (a finite number)");
+            assert_refused(&value, &expected);
+        }
+    }
 }
 
 #[test]

@@ -16,12 +16,11 @@ pub struct Engines {
     pub embed: Option<Arc<dyn EmbedEngine>>,
     /// Orders documents.
     pub rerank: Option<Arc<dyn RerankEngine>>,
-    /// Tells whether it is there; `None` for engines that live in this process, or that have no word
-    /// for it.
+    /// Tells whether it is there; `None` for engines that have no word for it.
     pub health: Option<Arc<dyn HealthProbe>>,
 }
 
-/// Tells whether an engine elsewhere is there.
+/// Tells whether an engine is there, elsewhere or in this process.
 #[async_trait]
 pub trait HealthProbe: Send + Sync {
     /// Asks once. Dropping the future ends the question.

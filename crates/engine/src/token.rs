@@ -65,8 +65,8 @@ pub struct GenerateRequest {
     pub constraint: Option<Arc<dyn ConstraintSource>>,
     /// How soon its turn comes when others wait too.
     pub priority: Priority,
-    /// Whose request it is; `None` counts as an account of its own. What was computed for one
-    /// account is reused for that account only: how soon an answer begins, and the number of cached
+    /// Whose request it is; all requests with `None` count as those of one account more. What was
+    /// computed for one account is reused for that account only: how soon an answer begins, and the number of cached
     /// tokens, would tell what others have asked.
     pub account: Option<AccountId>,
 }

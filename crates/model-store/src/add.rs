@@ -9,12 +9,12 @@ use tokio::task::spawn_blocking;
 
 use crate::digest::Summed;
 use crate::download::{Download, Wanted};
-use crate::hub::{Hub, Listing, Place};
-use crate::selection::{Selection, select};
+use crate::hub::{Hub, Place};
+use crate::plan::{Plan, check_text, selected, unsuited, wanted};
 use crate::staging::Staging;
 use crate::{
-    HubError, Manifest, ModelFile, ModelId, Origin, Progress, Step, Store, StoreError, WeightFormat, check,
-    file_name, space,
+    Manifest, ModelFile, ModelId, Origin, Progress, Silent, Step, Store, StoreError, WeightFormat, check,
+    space,
 };
 
 /// How a model is to be added.
@@ -44,16 +44,9 @@ impl AddOptions<'_> {
     }
 }
 
-/// The files of a repository that make the model.
-struct Plan {
-    format: WeightFormat,
-    texts: Vec<Wanted>,
-    weights: Vec<Wanted>,
-}
-
 impl Store {
-    /// Fetches a model from a hub. A try that was cut, however, leaves what has arrived, and the next
-    /// one goes on from there.
+    /// Fetches a model from a hub. A try that was cut, however it was cut, leaves what has arrived,
+    /// and the next one goes on from there.
     ///
     /// # Errors
     /// When the name is taken, the hub does not give the model, or it is no model that can be
@@ -72,7 +65,7 @@ impl Store {
             Ok(manifest) => {
                 // Whoever had the lock until now may have been quicker.
                 self.refuse_taken(id)?;
-                staging.publish(&self.root().join(id.as_str()))?;
+                staging.publish(&id.folder(self.root()), options.progress)?;
                 Ok(manifest)
             }
             Err(error) => {
@@ -100,8 +93,8 @@ impl Store {
             revision,
         };
         let listing = hub.list(place, options.progress).await?;
-        let plan = Plan::of(&listing, repo, hub, options.file)?;
-        self.make_room(&plan, staging, options)?;
+        let (names, mut selection) = selected(&listing, repo, options.file)?;
+        staging.make_blobs()?;
         let download = Download {
             hub,
             // The commit, so that all files are of one, whatever is pushed meanwhile.
@@ -112,6 +105,23 @@ impl Store {
             staging,
             progress: options.progress,
         };
+        if let Some(index) = selection.index() {
+            let index = wanted(&listing, hub, index.to_owned())?;
+            check_text(&index.path, index.size).map_err(|problem| unsuited(repo, problem))?;
+            // Nobody knows yet how much there is to fetch, so nothing is told.
+            let quiet = Download {
+                progress: &Silent,
+                ..download
+            };
+            quiet.all(std::slice::from_ref(&index)).await?;
+            let path = staging.blob(&index.digest);
+            let content = tokio::fs::read(&path).await;
+            let content = content.map_err(|source| StoreError::read(path, source))?;
+            let taken = selection.take_index(&content, &names);
+            taken.map_err(|problem| unsuited(repo, problem))?;
+        }
+        let plan = Plan::of(selection, &listing, repo, hub)?;
+        self.make_room(&plan, staging, options)?;
         download.all(&plan.texts).await?;
         if plan.format == WeightFormat::Safetensors {
             // Refused before the weights, which are a thousand times larger, are fetched.
@@ -134,11 +144,12 @@ impl Store {
             commit: listing.commit.clone(),
             file: options.file.map(str::to_owned),
         };
-        finish_async(id, origin, staging, options).await
+        let manifest = finish_async(id, origin, staging, options).await?;
+        plan.compare(&manifest, staging)?;
+        Ok(manifest)
     }
 
     fn make_room(&self, plan: &Plan, staging: &Staging, options: &AddOptions<'_>) -> Result<(), StoreError> {
-        staging.make_blobs()?;
         let files = plan.texts.iter().chain(&plan.weights);
         let sum = |of: &dyn Fn(&Wanted) -> u64| files.clone().map(of).fold(0, u64::saturating_add);
         let bytes = sum(&|file| file.size);
@@ -151,45 +162,6 @@ impl Store {
             kept,
         });
         Ok(())
-    }
-}
-
-impl Plan {
-    fn of(listing: &Listing, repo: &ModelId, hub: &Hub, file: Option<&str>) -> Result<Self, StoreError> {
-        let what = repo.to_string();
-        for file in &listing.files {
-            // A hub that lists such a name is not to be trusted with the others either.
-            file_name::check(&file.path).map_err(|source| StoreError::UnsafeName {
-                what: what.clone(),
-                source,
-            })?;
-        }
-        let names: Vec<&str> = listing.files.iter().map(|file| file.path.as_str()).collect();
-        let Selection {
-            format,
-            texts,
-            weights,
-        } = select(&names, file).map_err(|problem| StoreError::Unsuited { what, problem })?;
-        let wanted = |names: Vec<String>| -> Result<Vec<Wanted>, HubError> {
-            names.into_iter().map(|name| wanted(listing, hub, name)).collect()
-        };
-        Ok(Self {
-            format,
-            texts: wanted(texts)?,
-            weights: wanted(weights)?,
-        })
-    }
-}
-
-/// Everything about a file that is to be fetched. Without a size and a checksum none is.
-fn wanted(listing: &Listing, hub: &Hub, path: String) -> Result<Wanted, HubError> {
-    let file = listing.files.iter().find(|file| file.path == path);
-    match file.map(|file| (file.size, file.digest.clone())) {
-        Some((Some(size), Some(digest))) => Ok(Wanted { path, size, digest }),
-        _ => Err(HubError::Listing {
-            hub: hub.name(),
-            problem: format!("it gives no size and checksum for {path}"),
-        }),
     }
 }
 

@@ -34,6 +34,20 @@ impl Digest {
         is_hex(text, 40).then(|| Self::GitSha1(text.to_ascii_lowercase()))
     }
 
+    /// The checksum of a file, of the kind that this one is. Blocks.
+    pub(crate) fn like(&self, path: &Path) -> io::Result<Self> {
+        match self {
+            Self::Sha256(_) => Summed::of(path).map(|summed| Self::Sha256(summed.sha256)),
+            Self::GitSha1(_) => {
+                let mut file = File::open(path)?;
+                let mut sha1 = Sha1::new();
+                sha1.update(format!("blob {}\0", file.metadata()?.len()));
+                read_blocks(&mut file, |bytes| sha1.update(bytes))?;
+                Ok(Self::GitSha1(hex(&sha1.finalize())))
+            }
+        }
+    }
+
     /// A name for what has this checksum.
     pub(crate) fn file_name(&self) -> &str {
         match self {
@@ -51,60 +65,37 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The checksums of a file that is there.
+/// A file's size and SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Summed {
     pub(crate) size: u64,
     /// Hexadecimal digits.
     pub(crate) sha256: String,
-    /// Hexadecimal digits.
-    git_sha1: String,
 }
 
 impl Summed {
     /// Reads a file from its beginning to its end. Blocks.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let size = file.metadata()?.len();
         let mut sha256 = Sha256::new();
-        let mut sha1 = Sha1::new();
-        sha1.update(format!("blob {size}\0"));
-        let mut block = vec![0; BLOCK_BYTES];
-        let mut read = 0;
-        loop {
-            let count = file.read(&mut block)?;
-            if count == 0 {
-                break;
-            }
-            let bytes = block.get(..count).unwrap_or_default();
-            sha256.update(bytes);
-            // Small files only: for large ones no hub gives Git's id, and it would double the work.
-            if size <= BLOCK_BYTES as u64 * 64 {
-                sha1.update(bytes);
-            }
-            read += count as u64;
-        }
+        let size = read_blocks(&mut File::open(path)?, |bytes| sha256.update(bytes))?;
         Ok(Self {
-            size: read,
+            size,
             sha256: hex(&sha256.finalize()),
-            git_sha1: hex(&sha1.finalize()),
         })
     }
+}
 
-    /// Whether the content is the one with this checksum.
-    pub(crate) fn is(&self, digest: &Digest) -> bool {
-        match digest {
-            Digest::Sha256(digits) => self.sha256 == *digits,
-            Digest::GitSha1(digits) => self.git_sha1 == *digits,
+/// Gives all of a file, a block at a time, and returns its length.
+fn read_blocks(file: &mut File, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut read = 0;
+    loop {
+        let count = file.read(&mut block)?;
+        if count == 0 {
+            return Ok(read);
         }
-    }
-
-    /// The checksum of the kind that `other` is.
-    pub(crate) fn like(&self, other: &Digest) -> Digest {
-        match other {
-            Digest::Sha256(_) => Digest::Sha256(self.sha256.clone()),
-            Digest::GitSha1(_) => Digest::GitSha1(self.git_sha1.clone()),
-        }
+        take(block.get(..count).unwrap_or_default());
+        read += count as u64;
     }
 }
 
@@ -129,12 +120,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         std::fs::write(&path, "hello\n").unwrap();
-        let summed = Summed::of(&path).unwrap();
+        assert_eq!(Summed::of(&path).unwrap().size, 6);
         let sha256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
-        assert!(summed.is(&Digest::sha256(sha256).unwrap()));
-        assert!(summed.is(&Digest::git_sha1("ce013625030ba8dba906f756967f9e9ca394464a").unwrap()));
-        assert!(!summed.is(&Digest::git_sha1(&"0".repeat(40)).unwrap()));
-        assert_eq!(summed.size, 6);
+        for digest in [
+            Digest::sha256(sha256).unwrap(),
+            Digest::git_sha1("ce013625030ba8dba906f756967f9e9ca394464a").unwrap(),
+        ] {
+            assert_eq!(digest.like(&path).unwrap(), digest);
+        }
+        let other = Digest::git_sha1(&"0".repeat(40)).unwrap();
+        assert_ne!(other.like(&path).unwrap(), other);
+    }
+
+    /// As `head -c 67108865 /dev/zero | git hash-object --stdin` says.
+    #[test]
+    fn large_files_have_an_id_of_git_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        File::create(&path).unwrap().set_len((64 << 20) + 1).unwrap();
+        let listed = Digest::git_sha1("4d38bbd52d336b129cf35f58f8af683f6134ad0d").unwrap();
+        assert_eq!(listed.like(&path).unwrap(), listed);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use silica_engine_remote::FetchedBody;
 use tokio::task::spawn_blocking;
 
 use self::part::Part;
-use crate::digest::{Digest, Summed};
+use crate::digest::Digest;
 use crate::hub::{Asked, Fault, Hub, Place};
 use crate::staging::Staging;
 use crate::{HubError, Progress, Step, StoreError};
@@ -74,8 +74,7 @@ impl Download<'_> {
     }
 
     async fn fetch(&self, file: &Wanted) -> Result<(), StoreError> {
-        let blob = self.staging.blob(&file.digest);
-        if !blob.exists() {
+        if !self.is_whole(file).await? {
             let mut part = Part::open(self.staging, &file.digest).await?;
             self.complete(file, &mut part).await?;
             part.finish().await?;
@@ -83,6 +82,24 @@ impl Download<'_> {
         }
         self.progress.tell(Step::Done(&file.path));
         Ok(())
+    }
+
+    /// Whether an earlier try has left the file, undamaged since. Of one with a SHA-256 that is
+    /// found out at the end, when the manifest's checksums are made: it may be large.
+    async fn is_whole(&self, file: &Wanted) -> Result<bool, StoreError> {
+        let blob = self.staging.blob(&file.digest);
+        if !blob.exists() || matches!(file.digest, Digest::Sha256(_)) {
+            return Ok(blob.exists());
+        }
+        let (path, listed) = (blob.clone(), file.digest.clone());
+        let summed = spawn_blocking(move || listed.like(&path)).await;
+        let actual = summed.map_err(std::io::Error::other).flatten();
+        if actual.map_err(|source| StoreError::read(&blob, source))? == file.digest {
+            return Ok(true);
+        }
+        self.progress.tell(Step::Lost(file.size));
+        std::fs::remove_file(&blob).map_err(|source| StoreError::write(blob, source))?;
+        Ok(false)
     }
 
     /// Fetches until the part is as long as the file.
@@ -93,14 +110,15 @@ impl Download<'_> {
         }
         while part.length() < file.size {
             let before = part.length();
-            let attempt = self.attempt(file, part).await;
+            let fault = match self.attempt(file, part).await {
+                Ok(()) => None,
+                // Nothing more can be written.
+                Err(Cut::Store(error)) => return Err(error),
+                Err(Cut::Fault(fault)) => Some(fault),
+            };
             // What has arrived counts, however the attempt ended.
             part.flush().await?;
-            let fault = match attempt {
-                Ok(()) => continue,
-                Err(Cut::Store(error)) => return Err(error),
-                Err(Cut::Fault(fault)) => fault,
-            };
+            let Some(fault) = fault else { continue };
             if let Fault::Final(HubError::TooLong { .. } | HubError::WrongSize { .. }) = &fault {
                 // It is the beginning of something else.
                 part.delete().await?;
@@ -179,13 +197,14 @@ impl Download<'_> {
         let tag = self.staging.tag(&file.digest);
         let (path, listed) = (file.path.clone(), file.digest.clone());
         let checking = spawn_blocking(move || {
-            let summed = Summed::of(&part).map_err(|source| StoreError::read(&part, source))?;
+            let actual = listed
+                .like(&part)
+                .map_err(|source| StoreError::read(&part, source))?;
             let _gone = std::fs::remove_file(tag);
-            if summed.is(&listed) {
+            if actual == listed {
                 return std::fs::rename(&part, &blob).map_err(|source| StoreError::write(blob, source));
             }
             std::fs::remove_file(&part).map_err(|source| StoreError::write(part, source))?;
-            let actual = summed.like(&listed);
             Err(StoreError::Hub(HubError::WrongDigest {
                 file: path,
                 listed,

@@ -76,6 +76,15 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// The disk filled up while a model of this machine was copied.
+    #[error("the disk is full, {} could not be written and the copies were taken away: make room and run the same command again", path.display())]
+    FullCopying {
+        /// The file that could not be written.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The disk has not enough room for the model.
     #[error("{} more are needed, and the disk of {} has {} left", told(*needed), folder.display(), told(*free))]
     NoRoom {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use silica_engine_candle::{GGUF_WEIGHTS, GgufModel};
 
 use crate::add::{self, AddOptions};
+use crate::plan::check_text;
 use crate::selection::{Selection, is_text, select};
 use crate::staging::Staging;
 use crate::{Manifest, ModelId, Origin, Step, Store, StoreError, WeightFormat, file_name, space};
@@ -23,7 +24,8 @@ impl Store {
     ///
     /// # Errors
     /// When the name is taken, the folder is no model that can be served, or the disk has no room.
-    /// Nothing is left then.
+    /// Nothing of it is left then; what an unfinished [`Store::add_from_hub`] of the same name has
+    /// left, stays.
     pub fn add_folder(
         &self,
         id: &ModelId,
@@ -42,6 +44,16 @@ impl Store {
             // What lies beside it is the person's own, and goes before what the file says.
             let texts = names.iter().filter(|name| is_text(name));
             selection.texts = texts.map(|name| (*name).to_owned()).collect();
+        }
+        if let Some(index) = selection.index() {
+            let path = folder.join(index);
+            let content = fs::read(&path).map_err(|source| StoreError::read(path, source))?;
+            selection.take_index(&content, &names).map_err(unsuited)?;
+        }
+        for name in &selection.texts {
+            let path = folder.join(name);
+            let metadata = fs::metadata(&path).map_err(|source| StoreError::read(path, source))?;
+            check_text(name, metadata.len()).map_err(unsuited)?;
         }
         let origin = Origin::Folder {
             path: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
@@ -86,12 +98,13 @@ impl Store {
         });
         match added {
             Ok(manifest) => {
-                staging.publish(&id.folder(self.root()))?;
+                staging.publish(&id.folder(self.root()), options.progress)?;
                 Ok(manifest)
             }
             Err(error) => {
-                staging.discard()?;
-                Err(error)
+                // What lies there by checksum is of a download, and none of this.
+                staging.tidy()?;
+                Err(of_copies(error))
             }
         }
     }
@@ -124,6 +137,14 @@ impl Store {
             options.progress.tell(Step::Done(&file.name));
         }
         Ok(())
+    }
+}
+
+/// Nothing of a copy stays, so a full disk is another thing than it is to a download.
+fn of_copies(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Full { path, source } => StoreError::FullCopying { path, source },
+        other => other,
     }
 }
 
@@ -193,4 +214,21 @@ fn files_in(folder: &Path) -> Result<Vec<String>, StoreError> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fills_up_keeps_no_copies_and_says_so() {
+        let full = StoreError::write("/models/a", Error::from(ErrorKind::StorageFull));
+        assert!(matches!(full, StoreError::Full { .. }), "{full}");
+        assert_eq!(
+            of_copies(full).to_string(),
+            "the disk is full, /models/a could not be written and the copies were taken away: make room and run the same command again"
+        );
+    }
 }

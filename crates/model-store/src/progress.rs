@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::StoreError;
+
 /// A step on the way of a model into the store.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Step<'a> {
     /// The files are known: their number, their bytes, and how many of these an earlier try left.
     Planned {
@@ -31,6 +33,8 @@ pub enum Step<'a> {
     },
     /// All files are there, and the folder is checked.
     Checking,
+    /// The model is there, and something beside it did not work.
+    Warning(&'a StoreError),
 }
 
 /// Is told what happens. Called often and from several tasks; must not block.

@@ -1,21 +1,73 @@
 //! Which files of a repository or a folder make a model.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::WeightFormat;
+use serde::Deserialize;
+
+use crate::{WeightFormat, file_name};
 
 /// Pickled weights, which run code when they are read.
 const PICKLES: [&str; 5] = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 /// The most GGUF files that are named for a choice.
 const MOST_NAMED: usize = 20;
+/// Weights in one file.
+const SINGLE: &str = "model.safetensors";
+/// The index of weights in several files.
+const INDEX: &str = "model.safetensors.index.json";
 
 /// The files that are taken, by their names in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
     pub(crate) format: WeightFormat,
-    /// Configuration, tokenizer and templates. Small; fetched and checked before the weights.
+    /// Configuration, tokenizer, templates, and the index of weights in several files. Small; fetched
+    /// and checked before the weights.
     pub(crate) texts: Vec<String>,
+    /// Empty while they stand in an index that is not read yet: see [`Selection::take_index`].
     pub(crate) weights: Vec<String>,
+}
+
+/// The part of an index that tells where tensors are.
+#[derive(Deserialize)]
+struct ShardIndex {
+    /// A file's name for each tensor's.
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Selection {
+    /// The name of the index that tells which files the weights are, while that is not known.
+    pub(crate) fn index(&self) -> Option<&'static str> {
+        self.weights.is_empty().then_some(INDEX)
+    }
+
+    /// Takes the files that the index names, which are those that the engine reads: others beside
+    /// them (a second copy, adapters) are not the model.
+    ///
+    /// # Errors
+    /// What is wrong, as the rest of a sentence that begins with the source's name.
+    pub(crate) fn take_index(&mut self, index: &[u8], names: &[&str]) -> Result<(), String> {
+        let index: ShardIndex =
+            serde_json::from_slice(index).map_err(|error| format!("has an {INDEX} that is none: {error}"))?;
+        let files: BTreeSet<String> = index.weight_map.into_values().collect();
+        for file in &files {
+            let is_safe =
+                !file.contains('/') && file.ends_with(".safetensors") && file_name::check(file).is_ok();
+            if !is_safe {
+                let shown: String = file.chars().take(80).collect();
+                return Err(format!(
+                    "has an {INDEX} that names {shown:?}, which is no file of weights"
+                ));
+            }
+            if !names.contains(&file.as_str()) {
+                return Err(format!("has no {file}, which its {INDEX} names"));
+            }
+        }
+        if files.is_empty() {
+            return Err(format!("has an {INDEX} that names no files"));
+        }
+        self.weights = files.into_iter().collect();
+        Ok(())
+    }
 }
 
 /// Chooses among names. `wanted` is the one GGUF file that a person asked for.
@@ -27,8 +79,7 @@ pub(crate) fn select(names: &[&str], wanted: Option<&str>) -> Result<Selection, 
         return select_named(names, wanted);
     }
     let has = |name: &str| names.contains(&name);
-    let weights = safetensors(names);
-    if weights.is_empty() {
+    if !has(SINGLE) && !has(INDEX) {
         return select_only_gguf(names);
     }
     for needed in ["config.json", "tokenizer.json"] {
@@ -37,9 +88,17 @@ pub(crate) fn select(names: &[&str], wanted: Option<&str>) -> Result<Selection, 
         }
     }
     let texts = names.iter().filter(|name| is_text(name));
+    let mut texts: Vec<String> = texts.map(|name| (*name).to_owned()).collect();
+    // As the engine does, the one file goes before those of the index.
+    let weights = if has(SINGLE) {
+        vec![SINGLE.to_owned()]
+    } else {
+        texts.push(INDEX.to_owned());
+        Vec::new()
+    };
     Ok(Selection {
         format: WeightFormat::Safetensors,
-        texts: texts.map(|name| (*name).to_owned()).collect(),
+        texts,
         weights,
     })
 }
@@ -106,25 +165,6 @@ fn choice(names: &[&str]) -> String {
         format!(" and {more} more")
     };
     format!("choose one with --file: {named}{rest}")
-}
-
-/// The one file, else the index and the shards. Files beside them (adapters, a copy in one piece) are
-/// not what the engine reads.
-fn safetensors(names: &[&str]) -> Vec<String> {
-    const INDEX: &str = "model.safetensors.index.json";
-    if names.contains(&"model.safetensors") {
-        return vec!["model.safetensors".to_owned()];
-    }
-    if !names.contains(&INDEX) {
-        return Vec::new();
-    }
-    let is_shard = |name: &str| !name.contains('/') && name.ends_with(".safetensors");
-    let shards = names
-        .iter()
-        .filter(|name| is_shard(name) && name.starts_with("model-"));
-    let mut files = vec![INDEX.to_owned()];
-    files.extend(shards.map(|name| (*name).to_owned()));
-    files
 }
 
 /// Whether a file is one of the small ones that make a model folder: configuration, tokenizer, templates.
@@ -221,19 +261,46 @@ mod tests {
     }
 
     #[test]
-    fn shards_come_with_their_index() {
-        let (_, weights) = chosen(
-            &[
-                "model.safetensors.index.json",
-                "model-00002-of-00002.safetensors",
-                "model-00001-of-00002.safetensors",
-                "consolidated.safetensors",
-            ],
-            None,
-        )
-        .unwrap();
-        assert_eq!(weights.len(), 3);
-        assert!(!weights.contains(&"consolidated.safetensors".to_owned()));
+    fn shards_are_those_that_the_index_names_whatever_they_are_called() {
+        let names = [
+            "config.json",
+            "tokenizer.json",
+            "model.safetensors.index.json",
+            "model-00001-of-00002.safetensors",
+            "pytorch_model-2.safetensors",
+            "model-00001-of-00001.safetensors",
+        ];
+        let mut selection = select(&names, None).unwrap();
+        assert_eq!(selection.index(), Some("model.safetensors.index.json"));
+        assert_eq!(selection.texts.last().unwrap(), "model.safetensors.index.json");
+        let mut take = |first: &str| {
+            let index = serde_json::json!({ "metadata": {}, "weight_map": {
+                "b": first, "a": "model-00001-of-00002.safetensors", "c": "pytorch_model-2.safetensors",
+            }});
+            let taken = selection.take_index(index.to_string().as_bytes(), &names);
+            taken.map(|()| selection.weights.clone())
+        };
+        for (bad, told) in [
+            (
+                "../x.safetensors",
+                "names \"../x.safetensors\", which is no file of weights",
+            ),
+            ("a/x.safetensors", "is no file of weights"),
+            ("config.json", "is no file of weights"),
+            ("x.safetensors", "has no x.safetensors, which its"),
+        ] {
+            let refused = take(bad).unwrap_err();
+            assert!(refused.contains(told), "{refused}");
+        }
+        let weights = take("pytorch_model-2.safetensors").unwrap();
+        assert_eq!(
+            weights,
+            ["model-00001-of-00002.safetensors", "pytorch_model-2.safetensors"]
+        );
+        assert_eq!(selection.index(), None);
+        for none in ["{", "{}", r#"{"weight_map": {}}"#] {
+            assert!(selection.take_index(none.as_bytes(), &names).is_err(), "{none}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!   blobs/DIGEST.part      the beginning of one
 //!   blobs/DIGEST.tag       the entity tag that its server gave it
 //!   model/                 the folder as it will be; made anew each time
+//! .partial/.trash-PID-N    one of them that is being deleted
 //! ```
 //!
 //! Because files lie here by their checksums, a later try can use what an earlier one left, however
@@ -17,7 +18,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::{Digest, ModelId, StoreError};
+use crate::{Digest, ModelId, Progress, Step, StoreError};
 
 /// The folder of the store that models are put together in. No part of a name begins with a dot.
 pub(crate) const PARTIAL: &str = ".partial";
@@ -29,6 +30,9 @@ pub(crate) struct Staging {
     folder: PathBuf,
     _lock: File,
 }
+
+/// How the names of folders begin that are being deleted. No model's folder is called so.
+const TRASH: &str = ".trash-";
 
 impl Staging {
     /// Takes a model of a store for this process.
@@ -124,21 +128,52 @@ impl Staging {
     }
 
     /// Moves the model's folder to its place, which must not exist, in one step, and takes away the
-    /// rest.
-    pub(crate) fn publish(self, target: &Path) -> Result<(), StoreError> {
+    /// rest. What fails after that step is told as a warning: the model is there.
+    pub(crate) fn publish(self, target: &Path, progress: &dyn Progress) -> Result<(), StoreError> {
         let model = self.model();
         let failed = |source| StoreError::write(target, source);
         let parent = target.parent().unwrap_or(target);
         fs::create_dir_all(parent).map_err(failed)?;
         sync_all(&model).map_err(failed)?;
         fs::rename(&model, target).map_err(failed)?;
-        sync(parent).map_err(failed)?;
-        self.discard()
+        let synced = sync(parent).map_err(failed);
+        for error in [synced, self.discard()].into_iter().filter_map(Result::err) {
+            progress.tell(Step::Warning(&error));
+        }
+        Ok(())
     }
 
     /// Takes away everything.
     pub(crate) fn discard(self) -> Result<(), StoreError> {
-        remove(&self.folder)
+        // First out of the way of others, in one step: who claims the model while this is deleted
+        // makes a folder of their own, and nothing of theirs is deleted.
+        let trash = self.move_away()?;
+        let removed = remove(&trash);
+        sweep(trash.parent().unwrap_or(&trash));
+        removed
+    }
+
+    /// Gives the folder a name that nobody asks for.
+    fn move_away(&self) -> Result<PathBuf, StoreError> {
+        let process = std::process::id();
+        let mut number = 0_u64;
+        loop {
+            let target = self.folder.with_file_name(format!("{TRASH}{process}-{number}"));
+            match fs::rename(&self.folder, &target) {
+                Ok(()) => return Ok(target),
+                // Another of this process, or one that ended before all was deleted.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty
+                    ) =>
+                {
+                    number += 1;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(target),
+                Err(source) => return Err(StoreError::write(&self.folder, source)),
+            }
+        }
     }
 
     /// Takes away what no later try can use: everything when nothing of any file has arrived.
@@ -156,6 +191,16 @@ impl Staging {
 
 fn folder_of(store: &Path, id: &ModelId) -> PathBuf {
     store.join(PARTIAL).join(id.flat())
+}
+
+/// Takes away what processes have left that ended while they deleted. Nobody waits for it, so one that
+/// stays is no failure.
+fn sweep(partial: &Path) {
+    let entries = fs::read_dir(partial).into_iter().flatten().filter_map(Result::ok);
+    let is_trash = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(TRASH);
+    for entry in entries.filter(is_trash) {
+        let _stays = fs::remove_dir_all(entry.path());
+    }
 }
 
 fn is_same(file: &File, path: &Path) -> bool {
@@ -193,6 +238,53 @@ fn sync(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Keeps what it is told.
+    #[derive(Default)]
+    struct Warnings(std::sync::Mutex<Vec<String>>);
+
+    impl Progress for Warnings {
+        fn tell(&self, step: Step<'_>) {
+            if let Step::Warning(error) = step {
+                self.0.lock().unwrap().push(error.to_string());
+            }
+        }
+    }
+
+    /// Whoever claims a model again while it is being deleted gets a folder that stays.
+    #[test]
+    fn what_is_discarded_is_out_of_the_way_before_it_is_deleted() {
+        let store = tempfile::tempdir().unwrap();
+        let id = ModelId::new("a/b").unwrap();
+        let first = Staging::claim(store.path(), &id).unwrap();
+        first.make_blobs().unwrap();
+        let trash = first.move_away().unwrap();
+        let again = Staging::claim(store.path(), &id).unwrap();
+        again.make_blobs().unwrap();
+        remove(&trash).unwrap();
+        assert!(again.folder.join("blobs").is_dir() && again.folder.join("lock").is_file());
+        // What a process of the same number has left is not in the way, and goes too.
+        fs::create_dir_all(trash.join("blobs")).unwrap();
+        again.discard().unwrap();
+        assert!(fs::read_dir(store.path().join(PARTIAL)).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn a_rest_that_cannot_be_taken_away_is_a_warning_once_the_model_is_there() {
+        let store = tempfile::tempdir().unwrap();
+        let id = ModelId::new("a/b").unwrap();
+        let staging = Staging::claim(store.path(), &id).unwrap();
+        staging.begin_model().unwrap();
+        fs::write(staging.model().join("config.json"), "{}").unwrap();
+        // Where the folder should go, there is a file, which no rename of a folder replaces.
+        let process = std::process::id();
+        let blocked = store.path().join(PARTIAL).join(format!("{TRASH}{process}-0"));
+        fs::write(blocked, "").unwrap();
+        let (warnings, target) = (Warnings::default(), store.path().join("a/b"));
+        staging.publish(&target, &warnings).unwrap();
+        assert!(target.join("config.json").is_file());
+        assert_eq!(warnings.0.into_inner().unwrap().len(), 1);
+    }
 
     #[test]
     fn a_model_is_worked_on_by_one_at_a_time_and_nothing_is_left_of_nothing() {

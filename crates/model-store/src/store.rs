@@ -1,11 +1,12 @@
 //! The store: what is in it, and taking things out.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Summed;
-use crate::staging::{PARTIAL, Staging};
+use crate::staging::Staging;
 use crate::{Manifest, ModelId, StoreError};
 
 /// How many parts a model's name has at most.
@@ -26,6 +27,15 @@ pub struct DamagedFile {
     pub problem: String,
 }
 
+/// What is in a store.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The models, by name.
+    pub models: Vec<Manifest>,
+    /// Why a folder or a manifest cannot be read; the others are not to suffer for it.
+    pub unreadable: Vec<StoreError>,
+}
+
 impl Store {
     /// The store in a folder, which need not exist.
     pub fn new(root: impl Into<PathBuf>) -> Self {
@@ -43,15 +53,17 @@ impl Store {
         folder.canonicalize().unwrap_or(folder)
     }
 
-    /// All models, by name.
+    /// All models, by name, and what stands where models do and cannot be read.
     ///
     /// # Errors
-    /// When a folder or a manifest cannot be read.
-    pub fn list(&self) -> Result<Vec<Manifest>, StoreError> {
-        let mut found = Vec::new();
-        collect(&self.root, DEEPEST, &mut found)?;
-        found.sort_by(|left, right| left.id.cmp(&right.id));
-        Ok(found)
+    /// When the store's own folder cannot be read.
+    pub fn list(&self) -> Result<Listed, StoreError> {
+        let mut listed = Listed::default();
+        for path in entries(&self.root)? {
+            collect(&path, DEEPEST, &mut listed);
+        }
+        listed.models.sort_by(|left, right| left.id.cmp(&right.id));
+        Ok(listed)
     }
 
     /// One model.
@@ -144,22 +156,38 @@ impl Store {
     }
 }
 
-fn collect(folder: &Path, depth: usize, found: &mut Vec<Manifest>) -> Result<(), StoreError> {
+/// Adds the model in a folder, or those below it.
+fn collect(folder: &Path, depth: usize, listed: &mut Listed) {
+    // What no model is called (`lost+found`, `.partial`) is none of ours.
+    let is_part = |name: &str| ModelId::new(name).is_ok();
+    if !folder.file_name().and_then(OsStr::to_str).is_some_and(is_part) {
+        return;
+    }
+    match Manifest::read(folder) {
+        Ok(Some(manifest)) => listed.models.push(manifest),
+        Ok(None) if depth > 1 => match entries(folder) {
+            Ok(below) => below.iter().for_each(|path| collect(path, depth - 1, listed)),
+            Err(error) => listed.unreadable.push(error),
+        },
+        Ok(None) => {}
+        Err(error) => listed.unreadable.push(error),
+    }
+}
+
+/// What is in a folder; nothing in one that is not there or is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let failed = |source| StoreError::read(folder, source);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
-        Err(source) => return Err(StoreError::read(folder, source)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(source) => return Err(failed(source)),
     };
+    let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|source| StoreError::read(folder, source))?.path();
-        if path.file_name().is_some_and(|name| name == PARTIAL) {
-            continue;
-        }
-        match Manifest::read(&path)? {
-            Some(manifest) => found.push(manifest),
-            None if depth > 1 => collect(&path, depth - 1, found)?,
-            None => {}
-        }
+        paths.push(entry.map_err(failed)?.path());
     }
-    Ok(())
+    paths.sort();
+    Ok(paths)
 }

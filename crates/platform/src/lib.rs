@@ -35,7 +35,8 @@ pub use sealing::{
 pub use silica_billing::{
     Balances, BillingDay, Bucket, BucketKind, CallStatus, CapReached, ClassTables, Insufficient, KeyLimits,
     LimitClass, LimitCounters, LimitMetrics, LimitReached, Limits, MemoryCounters, Metric, Price,
-    PriceAmount, PriceEntry, PriceLine, PriceSchedule, PriceVersion, Standing, Units, UsageEvent, UsageLevel, Wallets,
+    PriceAmount, PriceEntry, PriceLine, PriceSchedule, PriceVersion, Standing, Units, UsageEvent, UsageLevel,
+    Wallets,
 };
 pub use silica_journal::{
     Closed as JournalClosed, Commit, Durability as JournalDurability, Journal, JournalError, JournalOptions,

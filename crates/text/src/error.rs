@@ -22,7 +22,7 @@ pub enum TextError {
         source: std::io::Error,
     },
     /// A file is not the JSON it should be.
-    #[error("{} is not valid: {source}", file.display())]
+    #[error("{} is not valid", file.display())]
     Json {
         /// The file.
         file: PathBuf,
@@ -30,7 +30,7 @@ pub enum TextError {
         source: serde_json::Error,
     },
     /// The tokenizer cannot be built.
-    #[error("{} is not a valid tokenizer: {source}", file.display())]
+    #[error("{} is not a valid tokenizer", file.display())]
     Tokenizer {
         /// The file.
         file: PathBuf,
@@ -38,7 +38,7 @@ pub enum TextError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The tokenizer's decoder cannot be used for a stream.
-    #[error("the tokenizer {} cannot be used: {source}", file.display())]
+    #[error("the tokenizer {} cannot be used", file.display())]
     Decoder {
         /// The file.
         file: PathBuf,
@@ -46,7 +46,7 @@ pub enum TextError {
         source: UnsupportedDecoder,
     },
     /// A chat template does not compile.
-    #[error("the chat template in {} does not compile: {source}", file.display())]
+    #[error("the chat template in {} does not compile", file.display())]
     Template {
         /// The file that holds the template.
         file: PathBuf,

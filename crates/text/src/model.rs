@@ -16,7 +16,7 @@ use crate::grammar::{Asked, Grammars, Reasoning, plan};
 use crate::prompt::{ControlTokens, Encoder, FimTokens};
 use crate::size::{least_tokens, text_bytes};
 use crate::template::{ChatTemplate, Conversation, message_values, tool_values};
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, ids};
 use crate::{TextError, TextFiles};
 
 /// Turns requests into prompts.
@@ -73,14 +73,12 @@ impl TextModel {
             file: file.clone(),
             source,
         };
-        let vocabulary = Arc::new(Vocabulary::new(&files.tokenizer).map_err(decoder)?);
-        if vocabulary.len() > logits as usize {
-            return Err(TextError::VocabularyTooLarge {
-                file,
-                tokens: vocabulary.len(),
-                logits,
-            });
+        // Before anything is made for every id: one may be as high as the file likes.
+        let tokens = ids(&files.tokenizer);
+        if tokens > logits as usize {
+            return Err(TextError::VocabularyTooLarge { file, tokens, logits });
         }
+        let vocabulary = Arc::new(Vocabulary::new(&files.tokenizer).map_err(decoder)?);
         for template in &files.templates {
             check_special_tokens(template, &files)?;
         }

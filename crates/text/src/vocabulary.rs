@@ -15,6 +15,12 @@ pub(crate) fn visible(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).count()
 }
 
+/// The number of ids that the tokenizer has, holes included: the highest and one more.
+pub(crate) fn ids(tokenizer: &Tokenizer) -> usize {
+    let highest = tokenizer.get_vocab(true).into_values().max();
+    highest.map_or(0, |id| id as usize + 1)
+}
+
 fn is_line_break(token: &[u8]) -> bool {
     matches!(token, [b'\n'] | [b'\n' | b'\r', b'\n'])
 }
@@ -34,16 +40,16 @@ pub(crate) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Reads all tokens of the tokenizer.
+    /// Reads all tokens of the tokenizer. Takes memory for every id up to the highest, so check
+    /// [`ids`] of a file from elsewhere first.
     ///
     /// # Errors
     /// When the tokenizer turns tokens into text in a way that does not work token by token.
     pub(crate) fn new(tokenizer: &Tokenizer) -> Result<Self, UnsupportedDecoder> {
         let steps = DecoderSteps::of(tokenizer)?;
-        let highest = tokenizer.get_vocab(true).into_values().max();
         let mut bytes = Vec::new();
         let mut borders = vec![0];
-        for id in 0..highest.map_or(0, |id| id.saturating_add(1)) {
+        for id in (0..=u32::MAX).take(ids(tokenizer)) {
             if let Some(token) = tokenizer.id_to_token(id) {
                 bytes.extend(steps.bytes_of(token));
             }

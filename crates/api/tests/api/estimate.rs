@@ -19,7 +19,11 @@ async fn texts_are_counted_and_priced_and_nothing_is_taken() {
     let estimate = answer.json();
     assert_eq!(
         (&estimate["object"], &estimate["model"], &estimate["endpoint"]),
-        (&json!("estimate"), &json!("silica/embed"), &json!("/v1/embeddings"))
+        (
+            &json!("estimate"),
+            &json!("silica/embed"),
+            &json!("/v1/embeddings")
+        )
     );
     let likely = &estimate["likely"];
     let tokens = likely["prompt_tokens"].as_u64().unwrap();
@@ -41,10 +45,19 @@ async fn a_free_answer_of_any_dialect_costs_nothing_and_has_its_size() {
     let app = App::new().await;
     let messages = json!([{"role": "user", "content": "Hello"}]);
     for (endpoint, request) in [
-        ("/v1/chat/completions", json!({"messages": messages, "max_tokens": 7, "n": 3})),
-        ("/v1/completions", json!({"prompt": "Hello", "max_tokens": 7, "n": 3})),
+        (
+            "/v1/chat/completions",
+            json!({"messages": messages, "max_tokens": 7, "n": 3}),
+        ),
+        (
+            "/v1/completions",
+            json!({"prompt": "Hello", "max_tokens": 7, "n": 3}),
+        ),
         ("/v1/messages", json!({"messages": messages, "max_tokens": 21})),
-        ("/v1/responses", json!({"input": "Hello", "max_output_tokens": 21})),
+        (
+            "/v1/responses",
+            json!({"input": "Hello", "max_output_tokens": 21}),
+        ),
     ] {
         let mut request = request;
         request["model"] = json!("silica/full");
@@ -69,8 +82,16 @@ async fn what_its_endpoint_would_refuse_is_refused() {
     for (endpoint, request, code) in [
         ("/v1/images", json!({"model": "silica/full"}), 20015),
         ("/v1/chat/completions", json!({"model": "silica/full"}), 20014),
-        ("/v1/chat/completions", json!({"model": "no/such", "messages": messages}), 20012),
-        ("/v1/embeddings", json!({"model": "silica/full", "input": "a"}), 20012),
+        (
+            "/v1/chat/completions",
+            json!({"model": "no/such", "messages": messages}),
+            20012,
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "silica/full", "input": "a"}),
+            20012,
+        ),
         (
             "/v1/chat/completions",
             json!({"model": "silica/plain", "messages": messages, "response_format": {"type": "json_object"}}),

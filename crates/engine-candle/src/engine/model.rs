@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, Storage};
 use crate::text::cache::KvView;
 use crate::text::cache::blocks::{BLOCK, BlockTable};
 use crate::text::cache::store::KvStore;
-use crate::{Decoder, LogitsOf, Span};
+use crate::{Decoder, LoadError, LogitsOf, Span, memory};
 
 /// A failure inside a model.
 pub(super) type ModelError = Box<dyn Error + Send + Sync>;
@@ -73,8 +73,8 @@ impl PagedDecoder {
     /// needs, the context becomes shorter.
     ///
     /// # Errors
-    /// When the device has not enough memory.
-    pub(super) fn new(decoder: Decoder, bytes: u64) -> candle_core::Result<Self> {
+    /// [`LoadError::Cache`] when the machine or the device has not enough memory.
+    pub(super) fn new(decoder: Decoder, bytes: u64) -> Result<Self, LoadError> {
         let block_bytes = decoder.block_bytes().max(1) as u64;
         let blocks = usize::try_from(bytes / block_bytes).unwrap_or(usize::MAX).max(1);
         let positions = u32::try_from(blocks.saturating_mul(BLOCK)).unwrap_or(u32::MAX);
@@ -85,8 +85,13 @@ impl PagedDecoder {
                 "the cache is too small for the model's context, which becomes shorter"
             );
         }
+        let bytes = block_bytes.saturating_mul(blocks as u64);
+        let refused = |source: ModelError| LoadError::Cache { bytes, source };
+        if decoder.is_on_cpu() {
+            memory::check(bytes).map_err(|error| refused(error.into()))?;
+        }
         Ok(Self {
-            store: decoder.new_store(blocks)?,
+            store: decoder.new_store(blocks).map_err(|error| refused(error.into()))?,
             context_length: decoder.context_length().min(positions),
             decoder,
         })

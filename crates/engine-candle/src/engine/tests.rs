@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -25,6 +25,8 @@ const COMPUTES_NAN: u32 = 12;
 struct Counting {
     gate: Arc<Gate>,
     calls: Sender<Call>,
+    /// Whether it panics where no step is to blame, as a defect of the engine itself would.
+    breaks: Arc<AtomicBool>,
 }
 
 /// The tokens of each sequence that a step computes.
@@ -57,6 +59,7 @@ impl LogitsModel for Counting {
     }
 
     fn vocabulary_size(&self) -> u32 {
+        assert!(!self.breaks.load(Ordering::SeqCst), "the engine is broken");
         VOCABULARY
     }
 
@@ -100,6 +103,7 @@ struct Harness {
     engine: CandleEngine,
     gate: Arc<Gate>,
     calls: Receiver<Call>,
+    breaks: Arc<AtomicBool>,
 }
 
 fn start(max_sequences: usize, max_waiting: usize) -> Harness {
@@ -113,9 +117,11 @@ fn start(max_sequences: usize, max_waiting: usize) -> Harness {
 fn start_with(options: CandleOptions) -> Harness {
     let (sender, calls) = mpsc::channel();
     let gate = Arc::new(Gate::default());
+    let breaks = Arc::new(AtomicBool::new(false));
     let model = Counting {
         gate: Arc::clone(&gate),
         calls: sender,
+        breaks: Arc::clone(&breaks),
     };
     let options = CandleOptions {
         threads: Some(1),
@@ -125,6 +131,7 @@ fn start_with(options: CandleOptions) -> Harness {
         engine: CandleEngine::start(model, options).unwrap(),
         gate,
         calls,
+        breaks,
     }
 }
 
@@ -328,7 +335,9 @@ fn dropping_the_engine_does_not_wait_for_its_thread() {
     let harness = start(1, 8);
     let running = harness.generate(&[0], 100);
     harness.next_call();
-    let Harness { engine, gate, calls } = harness;
+    let Harness {
+        engine, gate, calls, ..
+    } = harness;
     // The step is under way until the gate opens: waiting for the thread here would take for ever.
     drop(engine);
     gate.open(1);
@@ -423,4 +432,26 @@ fn log_probabilities_come_with_every_token() {
         _ => None,
     });
     assert_eq!(logprobs.collect::<Vec<_>>(), [(1, 1, 2), (2, 2, 2), (3, 3, 2)]);
+}
+
+/// Who runs and who waits is told, and so is whoever asks for the engine's health afterwards.
+#[test]
+fn an_engine_whose_thread_panics_tells_everybody() {
+    let harness = start(1, 8);
+    let probe = harness.engine.health();
+    block_on(probe.probe(Duration::from_secs(1))).unwrap();
+    let running = harness.generate(&[1, 2], 5);
+    harness.next_call();
+    let waiting = harness.generate(&[3], 5);
+    harness.breaks.store(true, Ordering::SeqCst);
+    harness.gate.open(1);
+    for stream in [running, waiting] {
+        let told = events(stream);
+        let last = GenerateEvent::Failed("the engine was stopped".to_owned());
+        assert_eq!(told.last(), Some(&last), "{told:?}");
+    }
+    let late = harness.engine.generate(request(&[1], 1));
+    assert!(matches!(late, Err(EngineError::Unavailable)));
+    let health = block_on(probe.probe(Duration::from_secs(1)));
+    assert!(matches!(health, Err(EngineError::Unavailable)), "{health:?}");
 }

@@ -7,12 +7,12 @@ use candle_core::{DType, Device, Result, Tensor};
 pub(crate) use self::cpu::attend_whole;
 use self::cpu::{CpuAttention, SpanRows};
 use super::cache::store::{LayerStore, append_rows};
-use super::config::{Family, ModelConfig, real};
+use super::config::{ModelConfig, real};
 use super::linear::Linear;
 use super::matrix::Weight;
 use super::norm::RmsNorm;
 use super::rope::Rotation;
-use super::weights::Weights;
+use super::weights::{AttentionTensors, Weights};
 use crate::{LoadError, Span};
 
 /// Query, key and value projections are one layer, so that the input is read once.
@@ -37,7 +37,7 @@ pub(crate) struct HeadShape {
 impl Attention {
     pub(crate) fn load(
         weights: &Weights,
-        prefix: &str,
+        tensors: &AttentionTensors,
         config: &ModelConfig,
         layer: usize,
     ) -> std::result::Result<Self, LoadError> {
@@ -46,35 +46,15 @@ impl Attention {
             kv_heads: config.kv_heads,
             width: config.head_dim,
         };
-        let (query_width, kv_width) = (shape.heads * shape.width, shape.kv_heads * shape.width);
-        let [query, key, value, output] =
-            ["q_proj", "k_proj", "v_proj", "o_proj"].map(|name| format!("{prefix}.{name}"));
-        let parts = [
-            (query.as_str(), query_width),
-            (key.as_str(), kv_width),
-            (value.as_str(), kv_width),
-        ];
-        let norm = |name: &str| {
-            RmsNorm::load(
-                weights,
-                &format!("{prefix}.{name}.weight"),
-                shape.width,
-                config.norm_eps,
-            )
-        };
-        let head_norms = match config.family {
-            Family::Qwen3 => Some((norm("q_norm")?, norm("k_norm")?)),
-            Family::Qwen2 | Family::Llama => None,
+        let norm = |tensor| RmsNorm::load(weights, tensor, config.norm_eps);
+        let head_norms = match &tensors.head_norms {
+            Some((queries, keys)) => Some((norm(queries)?, norm(keys)?)),
+            None => None,
         };
         Ok(Self {
             layer,
-            qkv: Linear::load(weights, &parts, config.hidden_size, config.biases.qkv)?,
-            output: Linear::load(
-                weights,
-                &[(&output, config.hidden_size)],
-                query_width,
-                config.biases.output,
-            )?,
+            qkv: Linear::load(weights, &tensors.qkv)?,
+            output: Linear::load(weights, &tensors.output)?,
             head_norms,
             shape,
             window: config.windows.get(layer).copied().flatten(),

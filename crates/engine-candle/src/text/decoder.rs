@@ -18,7 +18,7 @@ use super::matrix::Weight;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
-use super::weights::{Placement, Role, Weights};
+use super::weights::{LayerTensors, ModelTensors, Placement, Role, Table, Weights};
 use crate::{GgufModel, LoadError, Precision};
 
 /// A loaded model. Immutable; all state of a sequence is in its cache.
@@ -119,23 +119,27 @@ impl Decoder {
         config: ModelConfig,
         context_length: Option<u32>,
     ) -> std::result::Result<Self, LoadError> {
-        let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
-        let table = |name: &str, role| weights.matrix(&[(name.to_owned(), vocabulary)], hidden, role);
-        let (embeddings, head) = if config.tied_embeddings {
-            let both = table("model.embed_tokens.weight", Role::Head)?;
-            (Arc::clone(&both), both)
+        let tensors = ModelTensors::of(&config);
+        let table =
+            |table: &Table, role| weights.matrix(&[(table.name.to_owned(), table.rows)], table.width, role);
+        let (embeddings, head) = if let Some(head) = tensors.head() {
+            let embeddings = table(&tensors.embeddings(), Role::Inner)?;
+            (embeddings, table(&head, Role::Head)?)
         } else {
-            let embeddings = table("model.embed_tokens.weight", Role::Inner)?;
-            (embeddings, table("lm_head.weight", Role::Head)?)
+            let both = table(&tensors.embeddings(), Role::Head)?;
+            (Arc::clone(&both), both)
         };
-        let layers = (0..config.layers).map(|index| Layer::load(weights, &config, index));
+        let layers = (0..config.layers).map(|index| {
+            let tensors = tensors.layer(index);
+            Layer::load(weights, &tensors, &config, index)
+        });
         let layers = layers.collect::<std::result::Result<Vec<_>, _>>()?;
         let own_limit = config.context_length;
         Ok(Self {
             context_length: context_length.map_or(own_limit, |wanted| wanted.clamp(1, own_limit)),
             embeddings,
             layers,
-            norm: RmsNorm::load(weights, "model.norm.weight", hidden, config.norm_eps)?,
+            norm: RmsNorm::load(weights, &tensors.norm(), config.norm_eps)?,
             head: Linear::of(head),
             rope: Rope::new(config.rope.clone()),
             dtype: weights.activation_dtype(),
@@ -199,6 +203,11 @@ impl Decoder {
             self.dtype,
             &self.device,
         )
+    }
+
+    /// Whether it computes in the machine's own memory.
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.device.is_cpu()
     }
 
     /// Returns the memory that a block needs, in bytes.
@@ -291,21 +300,18 @@ impl Decoder {
 }
 
 impl Layer {
-    fn load(weights: &Weights, config: &ModelConfig, index: usize) -> std::result::Result<Self, LoadError> {
-        let prefix = format!("model.layers.{index}");
-        let norm = |name: &str| {
-            RmsNorm::load(
-                weights,
-                &format!("{prefix}.{name}.weight"),
-                config.hidden_size,
-                config.norm_eps,
-            )
-        };
+    fn load(
+        weights: &Weights,
+        tensors: &LayerTensors,
+        config: &ModelConfig,
+        index: usize,
+    ) -> std::result::Result<Self, LoadError> {
+        let norm = |tensor| RmsNorm::load(weights, tensor, config.norm_eps);
         Ok(Self {
-            input_norm: norm("input_layernorm")?,
-            attention: Attention::load(weights, &format!("{prefix}.self_attn"), config, index)?,
-            attention_norm: norm("post_attention_layernorm")?,
-            mlp: Mlp::load(weights, &format!("{prefix}.mlp"), config)?,
+            input_norm: norm(&tensors.input_norm)?,
+            attention: Attention::load(weights, &tensors.attention, config, index)?,
+            attention_norm: norm(&tensors.attention_norm)?,
+            mlp: Mlp::load(weights, &tensors.gate_up, &tensors.down)?,
         })
     }
 

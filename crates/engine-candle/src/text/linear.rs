@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor,
 use rayon::prelude::*;
 
 use super::matrix::{Packed, Weight};
-use super::weights::{Role, Weights};
+use super::weights::{Projections, Role, Weights};
 use crate::LoadError;
 
 /// A weight of `outputs` times `inputs` and perhaps a bias, applied to the last dimension.
@@ -16,23 +16,11 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// Loads the named layers as one: their outputs lie side by side in the result. `parts` are
-    /// tensor prefixes and output sizes.
-    pub(crate) fn load(
-        weights: &Weights,
-        parts: &[(&str, usize)],
-        inputs: usize,
-        bias: bool,
-    ) -> std::result::Result<Self, LoadError> {
-        let named = |suffix: &str| -> Vec<(String, usize)> {
-            parts
-                .iter()
-                .map(|(prefix, outputs)| (format!("{prefix}.{suffix}"), *outputs))
-                .collect()
-        };
-        let weight = weights.matrix(&named("weight"), inputs, Role::Inner)?;
-        let bias = if bias {
-            Some(weights.vectors(&named("bias"))?)
+    /// Loads the projections as one: their outputs lie side by side in the result.
+    pub(crate) fn load(weights: &Weights, tensors: &Projections) -> std::result::Result<Self, LoadError> {
+        let weight = weights.matrix(&tensors.weights(), tensors.inputs, Role::Inner)?;
+        let bias = if tensors.bias {
+            Some(weights.vectors(&tensors.biases())?)
         } else {
             None
         };

@@ -3,10 +3,9 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::config::ModelConfig;
 use super::linear::{Linear, contiguous};
 use super::matrix::Weight;
-use super::weights::Weights;
+use super::weights::{Projections, Weights};
 use crate::LoadError;
 
 /// Gate and up projections are one layer, so that the input is read once.
@@ -18,21 +17,12 @@ pub(crate) struct Mlp {
 impl Mlp {
     pub(crate) fn load(
         weights: &Weights,
-        prefix: &str,
-        config: &ModelConfig,
+        gate_up: &Projections,
+        down: &Projections,
     ) -> std::result::Result<Self, LoadError> {
-        let inner = config.intermediate_size;
-        let gate = format!("{prefix}.gate_proj");
-        let up = format!("{prefix}.up_proj");
-        let down = format!("{prefix}.down_proj");
         Ok(Self {
-            gate_up: Linear::load(
-                weights,
-                &[(&gate, inner), (&up, inner)],
-                config.hidden_size,
-                config.biases.mlp,
-            )?,
-            down: Linear::load(weights, &[(&down, config.hidden_size)], inner, config.biases.mlp)?,
+            gate_up: Linear::load(weights, gate_up)?,
+            down: Linear::load(weights, down)?,
         })
     }
 

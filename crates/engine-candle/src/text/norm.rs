@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::weights::Weights;
+use super::weights::{Vector, Weights};
 use crate::LoadError;
 
 /// Scales the last dimension to a root mean square of 1, then by learned weights.
@@ -14,12 +14,11 @@ pub(crate) struct RmsNorm {
 impl RmsNorm {
     pub(crate) fn load(
         weights: &Weights,
-        name: &str,
-        size: usize,
+        tensor: &Vector,
         epsilon: f32,
     ) -> std::result::Result<Self, LoadError> {
         Ok(Self {
-            weight: weights.vector(name, size)?,
+            weight: weights.vector(&tensor.name, tensor.size)?,
             epsilon,
         })
     }

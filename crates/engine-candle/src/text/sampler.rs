@@ -24,7 +24,8 @@ pub(crate) struct Sampler {
     generated: HashMap<u32, u32>,
 }
 
-/// Buffers that live as long as the engine, so that drawing allocates nothing.
+/// Buffers that live as long as the engine, so that drawing allocates nothing but the
+/// log-probabilities that are reported.
 #[derive(Default)]
 pub(crate) struct SamplerScratch {
     /// The tokens that [`Next::Marked`] speaks of.

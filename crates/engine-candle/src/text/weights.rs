@@ -10,6 +10,7 @@ mod pack;
 mod placement;
 mod read;
 mod safetensors;
+mod tensors;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use self::gguf::GgufTensors;
 pub(crate) use self::placement::{Placement, Role};
 use self::read::Located;
 use self::safetensors::{INDEX, SINGLE, SafetensorsFiles};
+pub(crate) use self::tensors::{AttentionTensors, LayerTensors, ModelTensors, Projections, Table, Vector};
 use super::config::ModelConfig;
 use super::matrix::Weight;
 use crate::LoadError;

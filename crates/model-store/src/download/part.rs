@@ -78,17 +78,32 @@ impl Part {
     }
 
     /// Writes what has come.
+    ///
+    /// # Errors
+    /// When it cannot be written. Then it never came: the part is as long as before, and can grow
+    /// on.
     pub(super) async fn flush(&mut self) -> Result<(), StoreError> {
         let writing = async {
             self.file.write_all(&self.block).await?;
             // The file hands its work to another thread, and tells of a full disk only here.
             self.file.flush().await
         };
-        let written = writing.await;
-        written.map_err(|source| StoreError::write(&self.path, source))?;
+        if let Err(source) = writing.await {
+            self.take_back().await;
+            return Err(StoreError::write(&self.path, source));
+        }
         self.written = self.length();
         self.block.clear();
         Ok(())
+    }
+
+    /// Forgets what was not written as a whole.
+    async fn take_back(&mut self) {
+        self.block.clear();
+        // Where even this fails, what lies behind is the beginning of the same content, and whoever
+        // opens the file next measures it.
+        let _cut = self.file.set_len(self.written).await;
+        let _moved = self.file.seek(SeekFrom::Start(self.written)).await;
     }
 
     /// Begins again.
@@ -122,5 +137,55 @@ async fn remove(path: &PathBuf) -> std::io::Result<()> {
     match fs::remove_file(path).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::ModelId;
+
+    fn staging(store: &std::path::Path) -> (Staging, Digest) {
+        let staging = Staging::claim(store, &ModelId::new("a/b").unwrap()).unwrap();
+        staging.make_blobs().unwrap();
+        (staging, Digest::sha256(&"0".repeat(64)).unwrap())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_full_disk_did_not_take_is_not_counted_and_not_written_again() {
+        let store = tempfile::tempdir().unwrap();
+        let (staging, digest) = staging(store.path());
+        symlink("/dev/full", staging.part(&digest)).unwrap();
+        let mut part = Part::open(&staging, &digest).await.unwrap();
+        let refused = part.append(&vec![1; BLOCK_BYTES]).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Full { .. }), "{refused}");
+        assert_eq!(part.length(), 0);
+        part.flush().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_write_that_stopped_half_way_is_taken_back() {
+        let store = tempfile::tempdir().unwrap();
+        let (staging, digest) = staging(store.path());
+        let mut part = Part::open(&staging, &digest).await.unwrap();
+        part.append(b"begin").await.unwrap();
+        part.flush().await.unwrap();
+        // Two of the bytes that come next reach the file, and then the disk is full.
+        part.append(b"ning").await.unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(staging.part(&digest))
+            .unwrap();
+        file.write_all(b"ni").unwrap();
+        part.file.seek(SeekFrom::End(0)).await.unwrap();
+        part.take_back().await;
+        assert_eq!(part.length(), 5);
+        part.append(b"ning").await.unwrap();
+        part.flush().await.unwrap();
+        assert_eq!(std::fs::read(staging.part(&digest)).unwrap(), b"beginning");
     }
 }

@@ -58,7 +58,7 @@ async fn model_of_either_dialect_is_there_whole_and_nothing_else() {
             panic!("{:?}", manifest.origin);
         };
         assert_eq!((found, repo.as_str()), (&commit, REPO));
-        assert_eq!(shop.store.list().unwrap(), std::slice::from_ref(&manifest));
+        assert_eq!(shop.store.list().unwrap().models, std::slice::from_ref(&manifest));
         assert_eq!(shop.store.verify(&manifest), []);
         assert!(!shop.content().keys().any(|path| path.starts_with(".partial/s")));
     }

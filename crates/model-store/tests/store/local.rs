@@ -121,6 +121,18 @@ fn what_is_no_model_is_refused_and_nothing_is_left() {
         let told = told(&refused.unwrap_err());
         assert!(told.contains(".gguf") && told.contains("ends at"), "{told}");
     }
+    let large = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(tiny_chat().join(name), large.path().join(name)).unwrap();
+    }
+    let tokenizer = fs::File::create(large.path().join("tokenizer.json")).unwrap();
+    tokenizer.set_len((64 << 20) + 1).unwrap();
+    let refused = shop
+        .store
+        .add_folder(&id("local/large"), large.path(), &adding(&Silent));
+    let told = refused.unwrap_err().to_string();
+    let expected = "has a tokenizer.json of 64.0 MiB; files beside the weights may have 64.0 MiB";
+    assert!(told.ends_with(expected), "{told}");
     let mut small = adding(&Silent);
     small.max_bytes = 1;
     let refused = shop
@@ -164,12 +176,60 @@ fn manifest_of_a_later_version_is_named() {
     let path = shop.store.folder(&name).join(MANIFEST);
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
-    let refused = shop.store.list().unwrap_err().to_string();
+    let listed = shop.store.list().unwrap();
+    assert!(listed.models.is_empty());
+    let refused = listed.unreadable[0].to_string();
     assert!(
         refused.contains(MANIFEST) && refused.contains("version 2"),
         "{refused}"
     );
     shop.store.remove(&name).unwrap();
+}
+
+#[test]
+fn what_cannot_be_read_hides_no_other_model() {
+    let shop = Shop::new();
+    let root = shop.store.root();
+    for name in ["local/a", "local/b"] {
+        shop.store
+            .add_folder(&id(name), &tiny_chat(), &adding(&Silent))
+            .unwrap();
+    }
+    fs::write(root.join("local/a").join(MANIFEST), "no manifest").unwrap();
+    // As on a disk of its own; what is in it would be damaged if anybody looked.
+    fs::create_dir_all(root.join("lost+found")).unwrap();
+    fs::write(root.join("lost+found").join(MANIFEST), "no manifest").unwrap();
+    // A folder that cannot be listed, whoever runs the tests.
+    symlink("loop", root.join("loop")).unwrap();
+    let listed = shop.store.list().unwrap();
+    let models: Vec<&str> = listed
+        .models
+        .iter()
+        .map(|manifest| manifest.id.as_str())
+        .collect();
+    assert_eq!(models, ["local/b"]);
+    let told: Vec<String> = listed.unreadable.iter().map(|error| told(error)).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("local/a"), "{told:?}");
+    assert!(told[1].contains("loop"), "{told:?}");
+}
+
+#[tokio::test]
+async fn failed_copy_leaves_what_an_unfinished_download_of_the_same_name_has_left() {
+    let hub = hub_with_tiny_chat().await;
+    let shop = Shop::new();
+    hub.fault("model.safetensors", HubFault::Damage);
+    shop.add(options(&hub.hugging_face())).await.unwrap_err();
+    let left = shop.content();
+    assert!(left.values().any(|size| *size > 0), "{left:?}");
+    let broken = tempfile::tempdir().unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(tiny_chat().join(name), broken.path().join(name)).unwrap();
+    }
+    fs::write(broken.path().join("model.safetensors"), "no weights").unwrap();
+    let refused = shop.store.add_folder(&id(REPO), broken.path(), &adding(&Silent));
+    assert!(matches!(refused, Err(StoreError::Weights { .. })), "{refused:?}");
+    assert_eq!(shop.content(), left);
 }
 
 #[tokio::test]

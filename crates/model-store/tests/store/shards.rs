@@ -3,10 +3,10 @@
 use std::fs;
 
 use serde_json::{Map, Value, json};
-use silica_model_store::StoreError;
+use silica_model_store::{Silent, StoreError};
 use silica_testkit::ModelHub;
 
-use crate::support::{REPO, Shop, hub_with_tiny_chat, options, tiny_chat, told};
+use crate::support::{REPO, Shop, Steps, adding, hub_with_tiny_chat, id, options, tiny_chat, told};
 
 const NAMES: [&str; 2] = [
     "model-00001-of-00002.safetensors",
@@ -15,6 +15,11 @@ const NAMES: [&str; 2] = [
 
 /// The shipped model's weights in two files, and their index.
 fn shards() -> ([Vec<u8>; 2], Value) {
+    shards_without("")
+}
+
+/// As [`shards`], without the tensors whose names have this end.
+fn shards_without(end: &str) -> ([Vec<u8>; 2], Value) {
     let whole = fs::read(tiny_chat().join("model.safetensors")).unwrap();
     let length = usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
     let header: Map<String, Value> = serde_json::from_slice(&whole[8..8 + length]).unwrap();
@@ -23,7 +28,7 @@ fn shards() -> ([Vec<u8>; 2], Value) {
     let mut places = Map::new();
     for (number, (name, info)) in header
         .iter()
-        .filter(|(name, _)| *name != "__metadata__")
+        .filter(|(name, _)| *name != "__metadata__" && (end.is_empty() || !name.ends_with(end)))
         .enumerate()
     {
         let at = |place: usize| usize::try_from(info["data_offsets"][place].as_u64().unwrap()).unwrap();
@@ -68,10 +73,64 @@ async fn hub_with_shards(files: [Vec<u8>; 2], index: &Value) -> ModelHub {
 async fn shards_are_fetched_with_their_index() {
     let (files, index) = shards();
     let hub = hub_with_shards(files, &index).await;
+    let other = "model-00001-of-00001.safetensors";
+    hub.put(REPO, other, "another copy, which the index does not name");
     let shop = Shop::new();
     let manifest = shop.add(options(&hub.hugging_face())).await.unwrap();
     assert_eq!(manifest.files.len(), 7);
+    assert!(hub.requests_for(other).is_empty());
     assert_eq!(manifest.facts.quantisation, "F16");
+}
+
+/// Whatever they are called; from a hub, and from a folder.
+#[tokio::test]
+async fn shards_with_names_of_their_own_are_found_by_their_index() {
+    let (files, index) = shards();
+    let own = ["first.safetensors", "second.safetensors"];
+    let index = index
+        .to_string()
+        .replace(NAMES[0], own[0])
+        .replace(NAMES[1], own[1]);
+    let folder = tempfile::tempdir().unwrap();
+    let hub = ModelHub::start().await;
+    let put = |name: &str, content: Vec<u8>| {
+        fs::write(folder.path().join(name), &content).unwrap();
+        hub.put(REPO, name, content);
+    };
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        put(name, fs::read(tiny_chat().join(name)).unwrap());
+    }
+    for (name, content) in own.iter().zip(files) {
+        put(name, content);
+    }
+    put("model.safetensors.index.json", index.into_bytes());
+    let shop = Shop::new();
+    let steps = Steps::default();
+    let fetched = shop
+        .add_with(options(&hub.hugging_face()), &adding(&steps))
+        .await
+        .unwrap();
+    let copied = shop
+        .store
+        .add_folder(&id("local/own"), folder.path(), &adding(&Silent))
+        .unwrap();
+    assert_eq!(fetched.files, copied.files);
+    assert_eq!(fetched.files.len(), 6);
+}
+
+#[tokio::test]
+async fn shards_that_lack_a_tensor_of_the_architecture_are_refused() {
+    let (files, index) = shards_without(".1.mlp.gate_proj.weight");
+    let hub = hub_with_shards(files, &index).await;
+    let shop = Shop::new();
+    let refused = shop.add(options(&hub.hugging_face())).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Weights { .. }), "{refused}");
+    let told = told(&refused);
+    assert!(
+        told.ends_with("tensor model.layers.1.mlp.gate_proj.weight is missing"),
+        "{told}"
+    );
+    assert!(shop.is_empty());
 }
 
 #[tokio::test]

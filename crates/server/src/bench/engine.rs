@@ -1,5 +1,5 @@
 //! `silica bench engine` and `silica bench logits`: an embedded engine inside this process, without
-//! a server. `bench/engine.py` runs them in turn with llama.cpp on the same file.
+//! a server. `bench/engine/run.py` runs them in turn with llama.cpp on the same file.
 
 mod logits;
 mod measure;

@@ -24,11 +24,12 @@ pub(crate) struct EngineConfig {
     pub(crate) quantize: EngineQuantize,
     /// The most sequences that one model computes at the same time.
     pub(crate) max_sequences: u32,
-    /// Memory for the keys and values of all sequences of one model, in MiB, taken as it is used.
+    /// Memory for the keys and values of all sequences of one model, in MiB, taken as it is used. A
+    /// model is not loaded when that is more than the machine, or the container, has.
     /// What running sequences leave of it keeps earlier prompts, so that requests of one
     /// account that begin alike start sooner. Too little for one sequence of the model's context shortens the context.
     pub(crate) kv_cache_mb: u32,
-    /// The most sequences that may wait for a place; further requests are refused with 503.
+    /// The most sequences that may wait for a place, at least 1; further requests are refused with 503.
     pub(crate) max_waiting: u32,
     /// The longest that a sequence may wait for a place; then its request is refused with 503.
     pub(crate) max_wait: HumanDuration,
@@ -75,6 +76,7 @@ impl EngineConfig {
             at_least_one("engine.threads", u64::from(threads))?;
         }
         at_least_one("engine.max_sequences", u64::from(self.max_sequences))?;
+        at_least_one("engine.max_waiting", u64::from(self.max_waiting))?;
         at_least_one("engine.kv_cache_mb", u64::from(self.kv_cache_mb))?;
         self.max_wait.not_zero("engine.max_wait")
     }

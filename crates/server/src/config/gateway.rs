@@ -13,7 +13,7 @@ use super::{HumanDuration, InvalidValue, at_least_one};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GatewayConfig {
-    /// How often each engine elsewhere is asked for its health, give or take a tenth.
+    /// How often each engine is asked for its health, give or take a tenth.
     pub(crate) health_interval: HumanDuration,
     /// The longest wait for its answer.
     pub(crate) health_timeout: HumanDuration,

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use silica_gateway::error_chain;
 use silica_model_store::{Progress, Step};
 
 use super::words::size;
@@ -118,6 +119,10 @@ impl Progress for Told {
             Step::Done(file) => self.line(&mut state, &format!("{file} is there")),
             Step::Again { file, reason, pause } => {
                 let text = format!("{file}: {reason}; again in {:.1} s", pause.as_secs_f64());
+                self.line(&mut state, &text);
+            }
+            Step::Warning(error) => {
+                let text = format!("the model is there, but {}", error_chain(error));
                 self.line(&mut state, &text);
             }
             Step::Checking => {

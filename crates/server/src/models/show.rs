@@ -2,6 +2,8 @@
 
 use anyhow::bail;
 use serde_json::{Value, json};
+use silica_gateway::error_chain;
+use silica_model_store::Listed;
 
 use super::arguments::{ListArguments, ShowArguments};
 use super::{configuration, store, words};
@@ -11,22 +13,26 @@ use crate::terminal;
 /// Lists all models.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// When the store cannot be read, or, after all others are listed, for what in it cannot be.
 pub(super) fn list(arguments: &ListArguments, environment: &Environment) -> anyhow::Result<()> {
     let store = store(&configuration(&arguments.place, environment)?);
-    let models = store.list()?;
+    let Listed { models, unreadable } = store.list()?;
     if arguments.json {
         let shown: Vec<Value> = models
             .iter()
             .map(|manifest| words::shown(manifest, &store.folder(&manifest.id)))
             .collect::<Result<_, _>>()?;
         terminal::say(&serde_json::to_string_pretty(&shown)?);
-    } else if models.is_empty() {
+    } else if models.is_empty() && unreadable.is_empty() {
         terminal::say(&format!("There are no models in {}.", store.root().display()));
     } else {
         terminal::say(&words::table(&models));
     }
-    Ok(())
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = unreadable.iter().map(|error| error_chain(error)).collect();
+    bail!("not listed: {}", told.join("; "))
 }
 
 /// Shows one model.

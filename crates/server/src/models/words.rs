@@ -90,6 +90,19 @@ fn origin(origin: &Origin) -> String {
     }
 }
 
+/// A text as one word of a shell: what is not plain is quoted.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    always_quoted(text)
+}
+
+fn always_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// How to serve a model that was added.
 pub(super) fn next_steps(
     config: &Config,
@@ -98,17 +111,17 @@ pub(super) fn next_steps(
     (folder, sub_type): (&Path, SubType),
 ) -> String {
     let id = manifest.id.as_str();
-    let data = config.data.dir.display();
+    let key = quoted(&config.data.dir.join("admin.key").to_string_lossy());
     let mut options = String::new();
     let use_name = sub_type.to_string();
     if use_name != manifest.facts.sub_type {
         let _ = write!(options, " --sub-type {use_name}");
     }
     if let Some(file) = &place.config {
-        let _ = write!(options, " --config {}", file.display());
+        let _ = write!(options, " --config {}", quoted(&file.to_string_lossy()));
     }
     if let Some(folder) = &place.data {
-        let _ = write!(options, " --data {}", folder.display());
+        let _ = write!(options, " --data {}", quoted(&folder.to_string_lossy()));
     }
     let model = json!({
         "id": id, "type": "text", "sub_type": use_name,
@@ -119,13 +132,14 @@ pub(super) fn next_steps(
     });
     let put = |what: &str, body: &Value| {
         format!(
-            "  curl -X PUT http://{}/admin/v1/{what} -H \"$ADMIN\" -H \"Content-Type: application/json\" -d '{body}'\n",
-            config.admin.listen
+            "  curl -X PUT http://{}/admin/v1/{what} -H \"$ADMIN\" -H \"Content-Type: application/json\" -d {}\n",
+            config.admin.listen,
+            always_quoted(&body.to_string())
         )
     };
     format!(
         "\nTo serve it:\n  silica models deploy {id}{options}\nor, at a running server:\n  \
-         ADMIN=\"Authorization: Bearer $(cat {data}/admin.key)\"\n{}{}",
+         ADMIN=\"Authorization: Bearer $(cat {key})\"\n{}{}",
         put("models", &model),
         put("deployments", &deployment).trim_end()
     )
@@ -223,6 +237,21 @@ pub(super) fn details(manifest: &Manifest, folder: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_shell_reads_quoted_texts_as_they_are() {
+        assert_eq!(quoted("/srv/silica-data/x.toml"), "/srv/silica-data/x.toml");
+        for text in ["", "a b", "it's", "$(date) `date` \"x\" \\ *", "ü", "a\nb", "'"] {
+            let script = format!("printf %s {}", quoted(text));
+            let said = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(script)
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), text);
+        }
+    }
 
     #[test]
     fn sizes_and_counts_are_told_in_units() {

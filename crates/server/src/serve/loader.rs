@@ -195,18 +195,27 @@ fn load_candle(
             return load_reader(path, kind, options);
         }
     }
-    let chat = if path.is_file() {
+    let (chat, health) = if path.is_file() {
         // Its text files stay in memory: the place beside it may be read-only, and is the operator's.
         let model = GgufModel::open(path).map_err(LoadError::engine)?;
         let tokens = CandleEngine::load_gguf(&model, options).map_err(LoadError::engine)?;
-        TextEngine::load(TextFiles::made(path, model.files()), tokens, name)
+        let health = tokens.health();
+        (
+            TextEngine::load(TextFiles::made(path, model.files()), tokens, name),
+            health,
+        )
     } else if path.is_dir() {
         let tokens = CandleEngine::load(path, options).map_err(LoadError::engine)?;
-        TextEngine::load(path, tokens, name)
+        let health = tokens.health();
+        (TextEngine::load(path, tokens, name), health)
     } else {
         return Err(LoadError::engine(ModelGone(path.display().to_string())));
     };
-    Ok(Abilities::chat(Arc::new(chat.map_err(LoadError::engine)?)))
+    let chat = chat.map_err(LoadError::engine)?;
+    Ok(Abilities {
+        health: Some(health),
+        ..Abilities::chat(Arc::new(chat))
+    })
 }
 
 /// Loads a folder's model for embedding or ranking.

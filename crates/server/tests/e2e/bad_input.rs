@@ -190,3 +190,27 @@ async fn wrong_and_missing_keys_are_refused() {
     assert_eq!(body(response).await["code"], 30014);
     assert!(!server.log().contains(MARK));
 }
+
+/// The number is the one that the bill would have: it grows by the same for each word.
+#[tokio::test]
+async fn prompt_beyond_the_context_is_told_in_the_contract_s_words() {
+    let server = server().start().await;
+    let api_key = server.api_key();
+    let request = |words: usize| {
+        let mut request = chat(&"word ".repeat(words));
+        request["max_tokens"] = 1.into();
+        serde_json::to_vec(&request).unwrap()
+    };
+    let mut counted = Vec::new();
+    for words in [100, 200] {
+        let (status, body, _) = post(&server, &api_key, request(words)).await;
+        assert_eq!(status, 200, "{body}");
+        counted.push(body["usage"]["prompt_tokens"].as_u64().unwrap());
+    }
+    let hundred = counted[1] - counted[0];
+    let prompt = counted[0] + 29 * hundred;
+    let (status, body, _) = post(&server, &api_key, request(3000)).await;
+    let message = format!("length of prompt_tokens ({prompt}) must be less than max_seq_len (2048).");
+    let expected = serde_json::json!({ "code": 20015, "message": message, "data": null });
+    assert_eq!((status, body), (400, expected));
+}

@@ -14,7 +14,8 @@ async fn priced() -> TestServer {
         "price": {"input": "1000", "output": "2000"}});
     put(&server, "/models", &model).await;
     let folder = shipped_models().join("tiny-chat");
-    let deployment = json!({"name": "tiny", "models": [MODEL], "replicas": [{"engine": "candle", "path": folder}]});
+    let deployment =
+        json!({"name": "tiny", "models": [MODEL], "replicas": [{"engine": "candle", "path": folder}]});
     put(&server, "/deployments", &deployment).await;
     server
 }
@@ -78,6 +79,10 @@ async fn an_estimate_counts_as_the_call_does_and_bounds_what_it_costs() {
 
         let answer = send(&server, &customer, endpoint, &request).await;
         let cached = answer["usage"]["cache_read_input_tokens"].as_u64().unwrap_or(0);
-        assert_eq!(answer.pointer(prompt).unwrap().as_u64().unwrap() + cached, tokens, "{answer}");
+        assert_eq!(
+            answer.pointer(prompt).unwrap().as_u64().unwrap() + cached,
+            tokens,
+            "{answer}"
+        );
     }
 }

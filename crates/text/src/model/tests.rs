@@ -441,6 +441,19 @@ fn files_of_two_models_are_refused() {
     ));
 }
 
+/// Memory for every id up to this one would be 32 GiB.
+#[test]
+fn a_token_id_beyond_the_logits_costs_no_memory() {
+    let mut tokenizer = serde_json::to_value(tiny_tokenizer()).unwrap();
+    tokenizer["model"]["vocab"]["far away"] = json!(u32::MAX);
+    let files = folder(&[(TOKENIZER, tokenizer.to_string())]);
+    let refused = TextModel::load(files.path(), 3100, TokenCount(512), Arc::new(SystemClock)).unwrap_err();
+    assert!(
+        matches!(refused, TextError::VocabularyTooLarge { tokens, logits: 3100, .. } if tokens == 1 << 32),
+        "{refused}"
+    );
+}
+
 #[test]
 fn a_decoder_that_needs_the_whole_text_is_refused() {
     let mut tokenizer = serde_json::to_value(tiny_tokenizer()).unwrap();

@@ -60,6 +60,24 @@ fn the_memory_asked_for_is_that_of_the_blocks() {
     assert_eq!(decoder.new_store(7).unwrap().capacity(), 7);
 }
 
+/// What no machine has, and what the system would promise and not keep.
+#[test]
+fn a_cache_that_cannot_be_had_is_refused_by_the_setting_s_name() {
+    for bytes in [u64::from(u32::MAX) << 20, u64::MAX] {
+        let Err(error) = PagedDecoder::new(decoder("qwen3"), bytes) else {
+            panic!("{bytes} bytes were taken")
+        };
+        let LoadError::Cache { bytes: told, .. } = error else {
+            panic!("{error} is about something else")
+        };
+        assert!(told > bytes / 2 && told <= bytes);
+        let said = format!("engine.kv_cache_mb: {told} bytes ");
+        assert!(error.to_string().starts_with(&said), "{error}");
+    }
+    let refused = decoder("qwen3").new_store(usize::MAX / 2).err().unwrap();
+    assert!(refused.to_string().contains("does not give"), "{refused}");
+}
+
 /// The tensors' way, which other devices take, against the CPU's own.
 #[test]
 fn blocks_of_tensors_compute_the_same() {

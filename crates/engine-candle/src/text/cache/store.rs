@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Error, Result, Tensor};
 
 use super::blocks::{BLOCK, BlockId};
+use crate::memory;
 
 /// What one position needs in one layer.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +62,9 @@ impl KvStore {
     ) -> Result<Self> {
         let layer = || {
             if device.is_cpu() {
-                return Ok(LayerStore::Cpu(Mutex::new(vec![0.0; capacity * shape.block()])));
+                let values = capacity.saturating_mul(shape.block());
+                let data = memory::zeroed(values).map_err(Error::wrap)?;
+                return Ok(LayerStore::Cpu(Mutex::new(data)));
             }
             LayerStore::on_device(shape, capacity, dtype, device)
         };
@@ -182,7 +185,7 @@ pub(crate) fn append_rows(
     }
     let row = |position| {
         let row = block_of(blocks, position)? * BLOCK + position % BLOCK;
-        i64::try_from(row).map_err(candle_core::Error::wrap)
+        i64::try_from(row).map_err(Error::wrap)
     };
     let rows = (0..total).map(row).collect::<Result<Vec<i64>>>()?;
     let rows = Tensor::new(rows, keys.device())?;

@@ -1,24 +1,17 @@
 //! What the headers alone tell about the weights of a model.
 
-use super::{Shape, Source, Weights};
+use super::{ModelTensors, Shape, Source, Weights};
 use crate::{EncoderConfig, EncoderFamily, LoadError, ModelConfig};
 
 impl Weights {
-    /// Checks the shapes of the tensors that every layer and every model has, so that the weights
-    /// of another model, or a layer that lies in no file, are found without reading any values.
+    /// Checks that every tensor that will be loaded is there, in a shape and a number format that
+    /// can be, so that the weights of another model, or half of them, are found without reading
+    /// any values.
     pub(crate) fn check(&self, config: &ModelConfig) -> Result<(), LoadError> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let table = Shape::Matrix(config.vocab_size, width);
-        self.locate("model.embed_tokens.weight", table)?;
-        for layer in 0..config.layers {
-            let named = |part: &str| format!("model.layers.{layer}.{part}.weight");
-            let queries = Shape::Matrix(config.heads * config.head_dim, width);
-            self.locate(&named("self_attn.q_proj"), queries)?;
-            self.locate(&named("mlp.down_proj"), Shape::Matrix(width, inner))?;
-        }
-        self.locate("model.norm.weight", Shape::Vector(width))?;
-        if !config.tied_embeddings {
-            self.locate("lm_head.weight", table)?;
+        let tensors = ModelTensors::of(config);
+        let layers = (0..config.layers).flat_map(|index| tensors.layer(index).all());
+        for (name, shape) in tensors.outside_layers().into_iter().chain(layers) {
+            self.locate(&name, shape)?;
         }
         Ok(())
     }

@@ -89,7 +89,9 @@ impl RequestBody for EstimateRequest {
             "chat/completions" => Asked::Answer(forwardable(request, AskedAnswer::Chat)?),
             "completions" => Asked::Answer(forwardable(request, AskedAnswer::Completion)?),
             "messages" => Asked::Answer(AskedAnswer::Message(MessagesRequest::from_json(request)?.into())),
-            "responses" => Asked::Answer(AskedAnswer::Response(ResponsesRequest::from_json(request)?.into())),
+            "responses" => Asked::Answer(AskedAnswer::Response(
+                ResponsesRequest::from_json(request)?.into(),
+            )),
             "embeddings" => forwardable(request, Asked::Embedding)?,
             "rerank" => forwardable(request, Asked::Rerank)?,
             _ => return Err(body.path("endpoint").fault(ENDPOINTS)),
@@ -135,12 +137,13 @@ mod tests {
     fn a_request_is_read_as_its_own_endpoint_reads_it() {
         let chat = r#"{"model":"m","messages":[{"content":"a"}]}"#;
         for endpoint in ["/v1/chat/completions", "chat/completions"] {
-            let read = EstimateRequest::from_json(&format!(
-                r#"{{"endpoint":"{endpoint}","request": {chat} }}"#
-            ));
+            let read =
+                EstimateRequest::from_json(&format!(r#"{{"endpoint":"{endpoint}","request": {chat} }}"#));
             let read = read.unwrap();
             assert_eq!(read.text, chat);
-            assert!(matches!(read.asked, Asked::Answer(AskedAnswer::Chat(request, _)) if request.model == "m"));
+            assert!(
+                matches!(read.asked, Asked::Answer(AskedAnswer::Chat(request, _)) if request.model == "m")
+            );
         }
     }
 
@@ -150,8 +153,14 @@ mod tests {
             ("[]", "valid dictionary"),
             (r#"{"request":{}}"#, "endpoint: Field required"),
             (r#"{"endpoint":"/v1/rerank"}"#, "request: Field required"),
-            (r#"{"endpoint":"/v1/rerank","request":"x"}"#, "request: Input should be"),
-            (r#"{"endpoint":"/v1/models","request":{}}"#, "endpoint: Input should be '/v1/chat"),
+            (
+                r#"{"endpoint":"/v1/rerank","request":"x"}"#,
+                "request: Input should be",
+            ),
+            (
+                r#"{"endpoint":"/v1/models","request":{}}"#,
+                "endpoint: Input should be '/v1/chat",
+            ),
             (
                 r#"{"endpoint":"/v1/completions","request":{"model":"m","prompt":"a","n":-1}}"#,
                 "n: ",

@@ -1,4 +1,4 @@
-//! `silica bench logits`: the logits at every position of a fixed sequence, to compare formats of
+//! `silica bench logits`: the logits at every position of fixed sequences, to compare formats of
 //! weights and engines with each other.
 
 use std::fs::File;
@@ -17,9 +17,12 @@ use super::prompt::prompt;
 pub(crate) struct LogitsArguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The length of the sequence.
+    /// The length of a sequence.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
     positions: u32,
+    /// How many sequences, one after the other in the file.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    sequences: u32,
     /// The file to write: f32, little-endian, position by position.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -30,21 +33,7 @@ pub(crate) struct LogitsArguments {
 /// # Errors
 /// When the model cannot be loaded, the computation fails or the file cannot be written.
 pub(crate) fn write(arguments: &LogitsArguments) -> anyhow::Result<()> {
-    let precision = arguments.model.options().precision();
-    let decoder = Decoder::load(&arguments.model.path, precision, Some(arguments.positions))?;
-    let vocabulary = u32::try_from(decoder.config().vocab_size)?;
-    let tokens = prompt(0, arguments.positions, vocabulary);
-    let mut cache = decoder.new_cache()?;
-    let span = Span {
-        tokens: &tokens,
-        cache: cache.view(),
-        rope_length: tokens.len(),
-        logits: LogitsOf::All,
-    };
-    let logits = decoder
-        .forward(&mut [span])?
-        .context("the model computed no logits")?;
-    let logits = logits.flatten_all()?.to_vec1::<f32>()?;
+    let logits = on_threads(arguments.model.options().thread_count(), || compute(arguments))??;
     let path = &arguments.out;
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut file = BufWriter::new(file);
@@ -53,4 +42,45 @@ pub(crate) fn write(arguments: &LogitsArguments) -> anyhow::Result<()> {
     }
     file.flush()
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Does what uses rayon's threads on so many of them, as an engine does.
+fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    Ok(pool.install(work))
+}
+
+/// The logits of all positions, sequence after sequence.
+fn compute(arguments: &LogitsArguments) -> anyhow::Result<Vec<f32>> {
+    let precision = arguments.model.options().precision();
+    let decoder = Decoder::load(&arguments.model.path, precision, Some(arguments.positions))?;
+    let vocabulary = u32::try_from(decoder.config().vocab_size)?;
+    let mut all = Vec::new();
+    for sequence in 0..arguments.sequences {
+        let tokens = prompt(sequence, arguments.positions, vocabulary);
+        let mut cache = decoder.new_cache()?;
+        let span = Span {
+            tokens: &tokens,
+            cache: cache.view(),
+            rope_length: tokens.len(),
+            logits: LogitsOf::All,
+        };
+        let logits = decoder
+            .forward(&mut [span])?
+            .context("the model computed no logits")?;
+        all.extend(logits.flatten_all()?.to_vec1::<f32>()?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_threads_compute_as_were_asked_for() {
+        for threads in [1, 3] {
+            assert_eq!(on_threads(threads, rayon::current_num_threads).unwrap(), threads);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use silica_testkit::HubFault;
 
 use super::{command, complaint, hub, last_line, run, said};
-use crate::support::MODEL;
+use crate::support::{MODEL, shipped_models};
 
 #[tokio::test]
 async fn gated_model_opens_with_the_token_of_the_environment_or_of_a_file() {
@@ -105,6 +105,48 @@ async fn refusals_name_the_reason_and_leave_nothing() {
     );
     assert!(said(&data, &["list"]).await.starts_with("There are no models in"));
     assert!(!data.join("silica.db").exists(), "no command made a database");
+}
+
+/// The whole line, so that no cause stands in it twice.
+#[tokio::test]
+async fn broken_tokenizer_is_told_once() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, source) = (root.path().join("data"), root.path().join("broken"));
+    fs::create_dir(&source).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(shipped_models().join("tiny-chat").join(name), source.join(name)).unwrap();
+    }
+    fs::write(source.join("tokenizer.json"), "{").unwrap();
+    let refused = complaint(&data, &["add", source.to_str().unwrap()]).await;
+    let file = data.join("models/.partial/local--broken/model/tokenizer.json");
+    assert_eq!(
+        refused,
+        format!(
+            "silica: local/broken is refused: {} is not a valid tokenizer: EOF while parsing an object at line 1 column 1",
+            file.display()
+        )
+    );
+}
+
+/// One model that cannot be read hides no other, and the command fails all the same.
+#[tokio::test]
+async fn list_goes_on_behind_a_damaged_manifest() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let source = shipped_models().join("tiny-chat");
+    for name in ["a/one", "b/two"] {
+        said(&data, &["add", source.to_str().unwrap(), "--name", name]).await;
+    }
+    fs::write(data.join("models/a/one/silica-model.json"), "{").unwrap();
+    let listed = run(&data, &["list"]).await;
+    assert_eq!(listed.status.code(), Some(1), "{listed:?}");
+    let told = String::from_utf8_lossy(&listed.stdout);
+    assert!(told.contains("b/two") && !told.contains("a/one"), "{told}");
+    let complaint = last_line(&listed);
+    assert!(
+        complaint.starts_with("silica: not listed: ") && complaint.contains("a/one/silica-model.json"),
+        "{complaint}"
+    );
 }
 
 #[tokio::test]
