@@ -14,11 +14,11 @@ pub(crate) enum CallSyntax {
     Mistral,
     /// Mistral since version 11 of its tokenizer: `[TOOL_CALLS]f[ARGS]{..}`.
     MistralArguments,
-    /// DeepSeek V3 and R1: `function<｜tool▁sep｜>f\n` and the arguments in a fence, between its marks.
+    /// `DeepSeek` V3 and R1: `function<｜tool▁sep｜>f\n` and the arguments in a fence, between its marks.
     DeepSeek,
-    /// DeepSeek V3.1: `f<｜tool▁sep｜>{..}` between its marks.
+    /// `DeepSeek` V3.1: `f<｜tool▁sep｜>{..}` between its marks.
     DeepSeekBare,
-    /// InternLM: `<|action_start|><|plugin|>\n{"name": "f", "parameters": {..}}<|action_end|>`.
+    /// `InternLM`: `<|action_start|><|plugin|>\n{"name": "f", "parameters": {..}}<|action_end|>`.
     InternLm,
 }
 

@@ -1,6 +1,12 @@
 //! Schemas as they are met with: nearly all compile, whatever random weights write follows them, and the
 //! others are refused with a reason.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test support: what fails here is a failed test"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 

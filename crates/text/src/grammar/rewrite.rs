@@ -67,7 +67,9 @@ fn walk(schema: &mut Value, root: &Value) {
                 named.values_mut().for_each(|schema| walk(schema, root));
             }
             Value::Array(list) if SCHEMAS.contains(&key.as_str()) => {
-                list.iter_mut().for_each(|schema| walk(schema, root));
+                for schema in list.iter_mut() {
+                    walk(schema, root);
+                }
             }
             Value::Object(_) if SCHEMAS.contains(&key.as_str()) => walk(value, root),
             _ => {}

@@ -40,7 +40,9 @@ impl TokenConstraint for Running {
         let Some(allowed) = self.listed.allowed.get(self.at) else {
             return Ok(Allowed::All);
         };
-        allowed.iter().for_each(|id| mask.add(*id));
+        for id in allowed {
+            mask.add(*id);
+        }
         Ok(Allowed::Marked)
     }
 
