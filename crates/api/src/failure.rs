@@ -109,6 +109,7 @@ impl From<PlatformError> for Failure {
             PlatformError::Conflict(_) | PlatformError::IsFallback { .. } | PlatformError::Managed { .. } => {
                 ApiError::with_message(ErrorCode::Conflict, text)
             }
+            PlatformError::Insufficient(_) => ApiError::with_message(ErrorCode::BalanceNotEnough, text),
             PlatformError::Storage(_) | PlatformError::TooSlow => {
                 tracing::warn!(error = %error_chain(&error), "an account cannot be looked at");
                 ErrorCode::ModelServiceUnavailable.into()

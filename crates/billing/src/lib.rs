@@ -9,6 +9,7 @@ mod day;
 mod event;
 mod key_limits;
 mod limits;
+mod monthly;
 mod once;
 mod price;
 mod shards;
@@ -23,10 +24,11 @@ pub use day::{BillingDay, InvalidBillingDay};
 pub use event::{BucketPart, CallStatus, PriceVersion, UsageEvent};
 pub use key_limits::KeyLimits;
 pub use limits::{
-    ClassTables, Counted, InvalidClassTables, LimitClass, LimitCounters, LimitMetrics, LimitReached,
-    LimitSet, Limits, MemoryCounters, Metric, Moment, Need, Scope, Span, Standing, Subject, SubjectKind,
-    Taken, TakenPart, UsageLevel,
+    ClassTables, Counted, InvalidClassTables, LevelSources, LimitClass, LimitCounters, LimitMetrics,
+    LimitReached, LimitSet, Limits, MemoryCounters, Metric, Moment, Need, Scope, Span, Standing, Subject,
+    SubjectKind, Taken, TakenPart, UsageLevel,
 };
+pub use monthly::Monthly;
 pub use price::{CostOverflow, InvalidPriceAmount, Price, PriceAmount, PriceEntry, PriceLine, PriceSchedule};
 pub use spend::{CapReached, SpendCaps, SpendHold};
 pub use units::Units;

@@ -11,7 +11,7 @@ pub use classes::{ClassTables, InvalidClassTables};
 pub use counters::{
     LimitCounters, LimitReached, Moment, Need, Scope, Standing, Subject, SubjectKind, Taken, TakenPart,
 };
-pub use level::UsageLevel;
+pub use level::{LevelSources, UsageLevel};
 pub use memory::MemoryCounters;
 pub use metric::{Counted, LimitSet, Metric, Span};
 pub use rules::{LimitClass, LimitMetrics, Limits};

@@ -6,6 +6,7 @@ pub(crate) mod credits;
 pub(crate) mod deployments;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod level_packages;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod prices;

@@ -19,10 +19,12 @@ pub(crate) fn platform(error: PlatformError) -> Failure {
             | Conflict::KeyHashTaken
             | Conflict::IdempotencyKeyReused
             | Conflict::BalanceTooLarge { .. }
+            | Conflict::ChargeInsufficient { .. }
             | Conflict::ModelDeployed { .. },
         )
         | PlatformError::IsFallback { .. }
         | PlatformError::Managed { .. } => ApiError::with_message(ErrorCode::Conflict, text),
+        PlatformError::Insufficient(_) => ApiError::with_message(ErrorCode::BalanceNotEnough, text),
         PlatformError::Storage(source) => storage(&source),
         PlatformError::TooSlow => unavailable(),
         PlatformError::Journal(source) => {

@@ -3,7 +3,9 @@
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices, replicas};
+use crate::admin::{
+    accounts, bills, credits, deployments, keys, ledger, level_packages, metrics, models, prices, replicas,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +19,8 @@ use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics,
         keys::update::update_key,
         keys::delete::delete_key,
         credits::create_credit,
+        level_packages::create_level_package,
+        level_packages::list_level_packages,
         ledger::list_ledger,
         bills::get_bill,
         prices::create::create_price,
@@ -80,7 +84,7 @@ mod tests {
             .iter()
             .map(|(_, operation)| operation["operationId"].as_str().unwrap())
             .collect();
-        assert_eq!((operations.len(), ids.len()), (20, 20));
+        assert_eq!((operations.len(), ids.len()), (22, 22));
         for (path, operation) in operations {
             let open = path == "/metrics";
             assert_eq!(operation.get("security").is_none(), open, "{path}");

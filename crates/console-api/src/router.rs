@@ -10,7 +10,9 @@ use silica_gateway::Gateway;
 use silica_platform::Platform;
 use silica_types::{Secret, SharedClock};
 
-use crate::admin::{accounts, bills, credits, deployments, keys, ledger, metrics, models, prices, replicas};
+use crate::admin::{
+    accounts, bills, credits, deployments, keys, ledger, level_packages, metrics, models, prices, replicas,
+};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -68,6 +70,10 @@ fn endpoints() -> Router<AdminState> {
             patch(keys::update::update_key).delete(keys::delete::delete_key),
         )
         .route("/accounts/{account}/credits", post(credits::create_credit))
+        .route(
+            "/accounts/{account}/level-packages",
+            get(level_packages::list_level_packages).post(level_packages::create_level_package),
+        )
         .route("/accounts/{account}/ledger", get(ledger::list_ledger))
         .route("/accounts/{account}/bills", get(bills::get_bill))
         .route(

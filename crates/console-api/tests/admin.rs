@@ -6,6 +6,7 @@ mod admin {
     mod accounts;
     mod deployments;
     mod keys;
+    mod levels;
     mod models;
     mod money;
     mod openapi;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use silica_billing::Insufficient;
 use silica_storage::{Conflict, StorageError};
 
 /// A refused or failed operation on accounts, keys, models or deployments.
@@ -26,6 +27,9 @@ pub enum PlatformError {
     /// The change contradicts something that is stored.
     #[error(transparent)]
     Conflict(Conflict),
+    /// The charge balance has less free than what is to be bought costs.
+    #[error("the charge balance is insufficient: {} are needed and {} is free", .0.needed, .0.available)]
+    Insufficient(Insufficient),
     /// Other deployments fall back to the one that is to go.
     #[error("{deployment} is a fallback of {of}; take it from their fallbacks first")]
     IsFallback {
@@ -71,9 +75,18 @@ impl PlatformError {
     }
 }
 
+impl From<Insufficient> for PlatformError {
+    fn from(error: Insufficient) -> Self {
+        Self::Insufficient(error)
+    }
+}
+
 impl From<StorageError> for PlatformError {
     fn from(error: StorageError) -> Self {
         match error {
+            StorageError::Conflict(Conflict::ChargeInsufficient { needed, available }) => {
+                Self::Insufficient(Insufficient { needed, available })
+            }
             StorageError::Conflict(conflict) => Self::Conflict(conflict),
             other @ (StorageError::Url(_)
             | StorageError::Driver { .. }

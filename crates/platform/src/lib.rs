@@ -24,8 +24,8 @@ pub use metering::{
 pub use operations::{
     AccountChanges, AppliedCatalogue, Bill, BillGrouping, BillRange, BillSubject, CatalogueEntry,
     CatalogueFault, CheckedCatalogue, CreatedKey, FirstOperatorError, KeyChanges, NewAccount, NewCatalogue,
-    NewCredit, NewDeployment, NewKey, NewModel, NewPrice, NewReplica, check_catalogue, deployed_folders,
-    level_in_force,
+    NewCredit, NewDeployment, NewKey, NewLevelPackage, NewModel, NewPrice, NewReplica, SoldPackage,
+    check_catalogue, deployed_folders,
 };
 pub use platform::{Caller, Platform, PlatformOptions};
 pub use sealing::{
@@ -44,6 +44,7 @@ pub use silica_journal::{
 };
 pub use silica_storage::{
     Account, AccountStatus, ApiKey, BillTotals, CatalogueFile, Conflict, Credit, Credited, DatabaseUrl,
-    Deployment, EngineKind, KeyStatus, LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature,
-    ModelStatus, ModelType, Page, Quantization, ReplicaSpec, RoutingPolicy, Storage, StorageError, SubType,
+    Deployment, EngineKind, KeyStatus, LedgerCall, LedgerCause, LedgerCursor, LedgerRow, LevelPackage,
+    ModelFeature, ModelStatus, ModelType, Page, Quantization, ReplicaSpec, RoutingPolicy, Storage,
+    StorageError, SubType,
 };

@@ -7,10 +7,11 @@ mod credits;
 mod deployments;
 mod first_operator;
 mod keys;
+mod level_packages;
 mod models;
 mod prices;
 
-pub use accounts::{AccountChanges, NewAccount, level_in_force};
+pub use accounts::{AccountChanges, NewAccount};
 pub use bills::{Bill, BillGrouping, BillRange, BillSubject};
 pub use catalogue_file::{
     AppliedCatalogue, CatalogueEntry, CatalogueFault, CheckedCatalogue, NewCatalogue, check_catalogue,
@@ -19,5 +20,6 @@ pub use credits::NewCredit;
 pub use deployments::{NewDeployment, NewReplica, deployed_folders};
 pub use first_operator::FirstOperatorError;
 pub use keys::{CreatedKey, KeyChanges, NewKey};
+pub use level_packages::{NewLevelPackage, SoldPackage};
 pub use models::NewModel;
 pub use prices::NewPrice;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use silica_billing::{KeyLimits, UsageLevel, Wallets};
+use silica_billing::{BillingDay, KeyLimits, UsageLevel, Wallets};
 use silica_storage::Storage;
 use silica_types::{AccountId, ApiKeyId, SharedClock};
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +21,9 @@ use crate::{AuthError, Catalogue, PlatformError, Profile};
 
 /// The zone of bills by default. China has kept no summer time since 1991, so the offset will do.
 const SHANGHAI: Offset = Offset::constant(8);
+
+/// How long the voucher of a level package is good by default, in days (contract platform.md 1.6).
+const LEVEL_PACKAGE_DAYS: u16 = 31;
 
 /// Bills and ledgers that are read at once.
 const READERS: usize = 4;
@@ -69,6 +72,8 @@ impl Eq for Caller {}
 pub struct PlatformOptions {
     /// Where the days and months of bills begin at midnight; Shanghai unless it is set.
     pub zone: TimeZone,
+    /// How long the voucher of a level package is good, in days; 31 unless it is set.
+    pub level_package_days: u16,
     /// Seals upstream keys.
     pub master_keys: Arc<dyn MasterKeySource>,
 }
@@ -78,6 +83,7 @@ impl PlatformOptions {
     pub fn new(master_keys: Arc<dyn MasterKeySource>) -> Self {
         Self {
             zone: TimeZone::fixed(SHANGHAI),
+            level_package_days: LEVEL_PACKAGE_DAYS,
             master_keys,
         }
     }
@@ -99,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) clock: SharedClock,
     /// Where days begin for bills.
     pub(crate) zone: TimeZone,
+    /// How long the vouchers of level packages are good, in days.
+    pub(crate) level_package_days: u16,
     pub(crate) keys: KeyTable,
     pub(crate) wallets: Wallets,
     pub(crate) lookups: Lookups,
@@ -155,6 +163,7 @@ impl Platform {
             vault,
             clock,
             zone: options.zone,
+            level_package_days: options.level_package_days,
             keys: KeyTable::new(),
             wallets: Wallets::new(),
             lookups: Lookups::default(),
@@ -232,6 +241,16 @@ impl Platform {
     /// Watches the catalogue: the number grows with each change that is visible in [`Platform::catalogue`].
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.shared.generation.subscribe()
+    }
+
+    /// The current calendar month, `yyyymm`, in the zone of bills.
+    pub(crate) fn month(&self) -> i32 {
+        BillingDay::of(self.shared.clock.now(), &self.shared.zone).month()
+    }
+
+    /// Lets the levels in force follow the calendar. Cheap unless the month has changed.
+    pub(crate) fn turn_month(&self) {
+        self.shared.keys.turn_month(self.month());
     }
 
     /// Returns the current time as records hold it: whole microseconds, as the database keeps them.

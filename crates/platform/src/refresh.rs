@@ -55,7 +55,8 @@ impl Unreadable {
 }
 
 impl Platform {
-    /// Polls the change counter until `shutdown`, and reads what others changed.
+    /// Polls the change counter until `shutdown`, and reads what others changed. Lets usage levels
+    /// follow the calendar.
     ///
     /// While the database is down the last state stays in force; an outage is logged once when it
     /// begins and once when it ends.
@@ -118,6 +119,8 @@ impl Platform {
 
     /// Reads the rows that changed since the last time.
     pub(crate) async fn refresh(&self, unreadable: Unreadable) -> Result<(), PlatformError> {
+        // Needs no database: levels follow the calendar while it is down, too.
+        self.turn_month();
         let shared = &self.shared;
         let seen = shared.seen.load(Ordering::Acquire);
         let current = revisions::current(&shared.storage).await?;

@@ -10,6 +10,7 @@ mod platform {
     mod first_operator;
     mod hanging;
     mod keys;
+    mod levels;
     mod metering;
     mod outage;
     mod prices;

@@ -11,6 +11,7 @@ pub(crate) mod deployment;
 pub(crate) mod deployment_model;
 pub(crate) mod ledger_row;
 pub(crate) mod ledger_state;
+pub(crate) mod level_package;
 pub(crate) mod price;
 pub(crate) mod revision;
 pub(crate) mod usage_day;

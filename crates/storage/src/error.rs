@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use sea_orm::{DbErr, RuntimeErr, sqlx};
+use silica_types::Money;
 
 use crate::InvalidDatabaseUrl;
 
@@ -70,9 +71,17 @@ pub enum Conflict {
         /// The model.
         model: String,
     },
-    /// The idempotency key marks an earlier credit of the account that was another one.
-    #[error("the idempotency key belongs to another credit of the account")]
+    /// The idempotency key marks an earlier credit or purchase of the account that was another one.
+    #[error("the idempotency key belongs to another request of the account")]
     IdempotencyKeyReused,
+    /// The charge balance does not hold the price.
+    #[error("the charge balance is insufficient: {needed} are needed and {available} is there")]
+    ChargeInsufficient {
+        /// The price.
+        needed: Money,
+        /// What the charge balance holds.
+        available: Money,
+    },
     /// The bucket would hold more than an amount of money can say.
     #[error("bucket {bucket} cannot hold that much")]
     BalanceTooLarge {

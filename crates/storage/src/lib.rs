@@ -2,7 +2,7 @@
 //!
 //! Owns the schema and the SQL; everything else sees [`Storage`], the records and the functions of
 //! [`accounts`], [`api_keys`], [`catalogue`], [`deployments`] and [`revisions`], and for money
-//! [`prices`], [`credits`], [`buckets`], [`ledger`] and [`bills`]. It makes no ids, reads no clock and
+//! [`prices`], [`credits`], [`level_packages`], [`buckets`], [`ledger`] and [`bills`]. It makes no ids, reads no clock and
 //! checks no rule of the domain: it stores what it is given.
 //!
 //! # Change numbers
@@ -26,11 +26,11 @@ pub use error::{Conflict, StorageError};
 pub use records::{
     Account, AccountStatus, ApiKey, Applied, AppliedBucket, BillTotals, CatalogueFile, CatalogueModel,
     Credit, Credited, DayUsage, Deployment, Discrepancy, EngineKind, InvalidLedgerCursor, KeyHash, KeyStatus,
-    LedgerCall, LedgerCause, LedgerCursor, LedgerRow, ModelFeature, ModelStatus, ModelType, PriceRecord,
-    Quantization, ReplicaSpec, RoutingPolicy, SubType,
+    LedgerCall, LedgerCause, LedgerCursor, LedgerRow, LevelPackage, ModelFeature, ModelStatus, ModelType,
+    PackageBuckets, PriceRecord, Quantization, ReplicaSpec, RoutingPolicy, SubType,
 };
 pub use repositories::{
     Changed, Page, UnreadableRow, accounts, api_keys, bills, buckets, catalogue, catalogue_file, credits,
-    deployments, ledger, prices, revisions,
+    deployments, ledger, level_packages, prices, revisions,
 };
 pub use transaction::{Executor, Scope, Snapshot, Source, Write};

@@ -7,6 +7,7 @@ mod m20261123_190000_create_accounts_and_catalogue;
 mod m20261123_220000_create_ledger;
 mod m20261124_020000_add_deployment_fallbacks;
 mod m20261124_023000_create_catalogue_file;
+mod m20261129_220000_add_levels;
 
 /// Every migration, oldest first.
 pub(crate) struct Migrator;
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_220000_create_ledger::Migration),
             Box::new(m20261124_020000_add_deployment_fallbacks::Migration),
             Box::new(m20261124_023000_create_catalogue_file::Migration),
+            Box::new(m20261129_220000_add_levels::Migration),
         ]
     }
 }

@@ -7,6 +7,7 @@ mod catalogue_file;
 mod credit;
 mod deployment;
 mod ledger;
+mod level_package;
 mod model;
 mod price;
 
@@ -20,5 +21,6 @@ pub use ledger::{
     Applied, AppliedBucket, Discrepancy, InvalidLedgerCursor, LedgerCall, LedgerCause, LedgerCursor,
     LedgerRow,
 };
+pub use level_package::{LevelPackage, PackageBuckets};
 pub use model::{CatalogueModel, ModelFeature, ModelStatus, ModelType, SubType};
 pub use price::PriceRecord;

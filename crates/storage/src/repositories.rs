@@ -10,6 +10,7 @@ mod convert;
 pub mod credits;
 pub mod deployments;
 pub mod ledger;
+pub mod level_packages;
 mod page;
 pub mod prices;
 pub mod revisions;

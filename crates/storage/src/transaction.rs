@@ -54,32 +54,15 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Driver`] when the database fails or stays locked for five seconds.
     pub async fn begin(&self, scope: Scope) -> Result<Write, StorageError> {
-        let failed = "begin a change";
         let transaction = self
             .writer()
             .begin_with_options(write_options())
             .await
-            .map_err(driver(failed, "revisions"))?;
-        let next = Expr::col(revision::Column::Revision).add(1);
-        let mut update = revision::Entity::update_many().col_expr(revision::Column::Revision, next.clone());
-        if scope == Scope::Catalogue {
-            update = update.col_expr(revision::Column::CatalogueRevision, next);
-        }
-        let updated = update
-            .filter(revision::Column::Id.eq(revisions::ROW))
-            .exec(&transaction)
-            .await
-            .map_err(driver(failed, "revisions"))?;
-        if updated.rows_affected != 1 {
-            return Err(StorageError::MissingRow {
-                table: "revisions",
-                row: revisions::ROW.to_string(),
-            });
-        }
-        let Revisions { latest, .. } = revisions::read(&transaction).await?;
+            .map_err(driver("begin a change", "revisions"))?;
+        let revision = take_number(&transaction, scope).await?;
         Ok(Write {
             transaction,
-            revision: latest,
+            revision,
         })
     }
 
@@ -136,6 +119,32 @@ impl Source for Snapshot {
     fn executor(&self) -> Executor<'_> {
         Executor((&self.transaction).into())
     }
+}
+
+/// Takes the next number of a change. The transaction keeps all others waiting for theirs, so it must
+/// have locked nothing else yet.
+pub(crate) async fn take_number(
+    transaction: &DatabaseTransaction,
+    scope: Scope,
+) -> Result<i64, StorageError> {
+    let next = Expr::col(revision::Column::Revision).add(1);
+    let mut update = revision::Entity::update_many().col_expr(revision::Column::Revision, next.clone());
+    if scope == Scope::Catalogue {
+        update = update.col_expr(revision::Column::CatalogueRevision, next);
+    }
+    let updated = update
+        .filter(revision::Column::Id.eq(revisions::ROW))
+        .exec(transaction)
+        .await
+        .map_err(driver("take the number of a change", "revisions"))?;
+    if updated.rows_affected != 1 {
+        return Err(StorageError::MissingRow {
+            table: "revisions",
+            row: revisions::ROW.to_string(),
+        });
+    }
+    let Revisions { latest, .. } = revisions::read(transaction).await?;
+    Ok(latest)
 }
 
 /// SQLite takes its write lock at once (`BEGIN IMMEDIATE`): a transaction that reads first and

@@ -11,6 +11,7 @@ mod storage {
     mod credits;
     mod deployments;
     mod ledger;
+    mod levels;
     mod money;
     mod prices;
     mod records;

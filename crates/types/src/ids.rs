@@ -80,6 +80,10 @@ id_type! {
     CreditId
 }
 id_type! {
+    /// The id of one level package that an account bought.
+    LevelPackageId
+}
+id_type! {
     /// The id of one inference call; on the wire the `id` of the completion, and the id of the event that settles it.
     RequestId
 }

@@ -17,7 +17,7 @@ mod usage_source;
 
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use code::UnknownCode;
-pub use ids::{AccountId, ApiKeyId, BucketId, CreditId, RequestId, new_uuid};
+pub use ids::{AccountId, ApiKeyId, BucketId, CreditId, LevelPackageId, RequestId, new_uuid};
 pub use image::{Image, ImageDetail};
 pub use media_parts::MediaParts;
 pub use model_name::{InvalidModelName, ModelName};

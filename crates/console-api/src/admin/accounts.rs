@@ -7,7 +7,7 @@ pub(crate) mod update;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use silica_platform::{Account, AccountStatus, Platform, UsageLevel, level_in_force};
+use silica_platform::{Account, AccountStatus, Platform, UsageLevel};
 use silica_types::{AccountId, Money};
 
 /// An account as the operator sees it.
@@ -31,6 +31,19 @@ pub(crate) struct AccountView {
     /// The level set by the operator; `null` when usage decides.
     #[schema(value_type = Option<String>)]
     level_override: Option<UsageLevel>,
+    /// The level that the account has by a package; `null` when none is in force.
+    #[schema(value_type = Option<String>)]
+    package_level: Option<UsageLevel>,
+    /// When that level ends.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    package_level_until: Option<Timestamp>,
+    /// What calls took from all balances in this calendar month, in CNY; with that of the last month,
+    /// what the level comes from.
+    #[schema(value_type = String, example = "12.50")]
+    spent_this_month: Money,
+    /// The same of the month before.
+    #[schema(value_type = String, example = "210.00")]
+    spent_last_month: Money,
     /// What is left of the gift, in CNY.
     #[schema(value_type = String, example = "0.88")]
     gift_balance: Money,
@@ -65,14 +78,20 @@ impl AccountView {
     /// Shows an account with what it can spend now.
     pub(super) fn new(platform: &Platform, account: &Account) -> Self {
         let balances = platform.balances(account.id);
+        let (spent_this_month, spent_last_month) = platform.spent(account);
+        let bought = platform.bought_level(account);
         Self {
             id: Text(account.id),
             email: account.email.clone(),
             name: account.name.clone(),
             status: account.status,
             verified: account.verified,
-            level: level_in_force(account),
+            level: platform.level_in_force(account),
             level_override: account.level_override,
+            package_level: bought.map(|(level, _)| level),
+            package_level_until: bought.map(|(_, until)| until),
+            spent_this_month,
+            spent_last_month,
             gift_balance: balances.gift,
             charge_balance: balances.charge,
             voucher_balance: balances.voucher,

@@ -63,7 +63,7 @@ pub(crate) struct CreditView {
 }
 
 /// The text that marks repetitions of one request.
-pub(crate) struct IdempotencyKey(Option<String>);
+pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Failure;

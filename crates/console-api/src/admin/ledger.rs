@@ -14,8 +14,8 @@ use crate::page::{List, PageQuery};
 use crate::path::AccountPath;
 use crate::{AdminState, failure};
 
-/// A row of the ledger: what a call took from a bucket, what a credit put in, or what a voucher
-/// lost at its end. The fields of calls are `null` in other rows.
+/// A row of the ledger: what a call or the price of a level package took from a bucket, what a credit
+/// put in, or what a voucher lost at its end. The fields of calls are `null` in other rows.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct LedgerRowView {
     /// The row's id; unique in the account.
@@ -23,9 +23,9 @@ pub(crate) struct LedgerRowView {
     /// The day that it is booked on, in the zone of bills.
     #[schema(value_type = String, format = Date)]
     day: Text<BillingDay>,
-    /// call, credit or expiry.
+    /// call, credit, expiry or package.
     kind: &'static str,
-    /// The id of the call or the credit, or of the voucher that ended.
+    /// The id of the call, the credit or the package, or of the voucher that ended.
     event_id: String,
     /// Counts the rows of one event from zero.
     position: u16,
@@ -35,7 +35,7 @@ pub(crate) struct LedgerRowView {
     /// The bucket's id.
     #[schema(value_type = Option<String>)]
     bucket_id: Option<Text<BucketId>>,
-    /// What the bucket got, in CNY: negative for calls and ends of vouchers.
+    /// What the bucket got, in CNY: negative for calls, packages and ends of vouchers.
     #[schema(value_type = String, example = "-0.0064")]
     amount: Money,
     /// What no bucket could pay of the call.
@@ -72,6 +72,7 @@ impl From<&LedgerRow> for LedgerRowView {
             LedgerCause::Call(call) => ("call", Some(call.as_ref())),
             LedgerCause::Credit => ("credit", None),
             LedgerCause::Expiry => ("expiry", None),
+            LedgerCause::Package => ("package", None),
         };
         Self {
             id: row.cursor().to_string(),

@@ -1,18 +1,18 @@
 //! The table of keys in memory: from the hash of a key to the account that it opens.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
-use silica_billing::{KeyLimits, UsageLevel};
+use silica_billing::{KeyLimits, LevelSources, Monthly};
 use silica_storage::{Account, AccountStatus, ApiKey, KeyHash, KeyStatus};
-use silica_types::{AccountId, ApiKeyId};
+use silica_types::{AccountId, ApiKeyId, Money};
 use subtle::ConstantTimeEq;
 
-use crate::{AuthError, Caller, level_in_force};
+use super::account::{AccountState, Profile};
+use crate::{AuthError, Caller};
 
 /// Readers of different keys meet at a lock in one of so many cases; a power of two.
 const SHARDS: usize = 32;
@@ -24,46 +24,8 @@ const SHARDS: usize = 32;
 pub(crate) struct KeyTable {
     shards: [RwLock<HashMap<KeyHash, Entry>>; SHARDS],
     accounts: Mutex<HashMap<AccountId, Arc<AccountState>>>,
-}
-
-/// What a call needs to know of an account, shared by all its keys.
-/// Changes with the account while calls hold it.
-#[derive(Debug, Default)]
-pub(crate) struct AccountState {
-    disabled: AtomicBool,
-    /// The index of the level in [`UsageLevel::ALL`].
-    level: AtomicUsize,
-    profile: Mutex<Arc<Profile>>,
-    revision: Mutex<i64>,
-}
-
-/// Whom an account belongs to.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Profile {
-    /// The display name.
-    pub name: String,
-    /// The e-mail address.
-    pub email: String,
-}
-
-/// Leaves out what must not reach a log.
-impl fmt::Debug for Profile {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Profile").finish_non_exhaustive()
-    }
-}
-
-impl AccountState {
-    /// The usage level that is in force now.
-    pub(crate) fn level(&self) -> UsageLevel {
-        let index = self.level.load(Ordering::Acquire);
-        UsageLevel::ALL.get(index).copied().unwrap_or(UsageLevel::L0)
-    }
-
-    /// Whom the account belongs to now.
-    pub(crate) fn profile(&self) -> Arc<Profile> {
-        Arc::clone(&self.profile.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+    /// The calendar month (`yyyymm`) of the levels in force.
+    month: AtomicI32,
 }
 
 struct Entry {
@@ -83,7 +45,28 @@ impl KeyTable {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
             accounts: Mutex::default(),
+            month: AtomicI32::new(0),
         }
+    }
+
+    /// Begins another calendar month, when it is one, with the levels that are in force in it.
+    pub(crate) fn turn_month(&self, month: i32) {
+        if self.month.swap(month, Ordering::AcqRel) == month {
+            return;
+        }
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known: Vec<_> = accounts.values().cloned().collect();
+        // Not held longer: those who make keys wait for it.
+        drop(accounts);
+        for account in known {
+            account.change_sources(&self.month, |_| {});
+        }
+    }
+
+    /// Takes over what an account has spent. Of two readings the later counts, whichever comes first.
+    pub(crate) fn apply_spending(&self, id: AccountId, spent: Monthly<Money>) {
+        self.account_state(id)
+            .change_sources(&self.month, |sources| sources.spent = sources.spent.later(spent));
     }
 
     /// Finds the account that a key opens at the time `now` for a client at `address`; `None` when
@@ -108,7 +91,7 @@ impl KeyTable {
         if entry.status != KeyStatus::Normal || expired {
             return Err(AuthError::Invalid);
         }
-        if entry.account.disabled.load(Ordering::Acquire) {
+        if entry.account.is_disabled() {
             return Err(AuthError::AccountDisabled);
         }
         if let Some(limits) = &entry.limits
@@ -129,33 +112,31 @@ impl KeyTable {
     /// Takes over an account as the change `revision` left it.
     pub(crate) fn apply_account(&self, revision: i64, account: &Account) {
         let disabled = account.status == AccountStatus::Disabled;
-        let level = level_in_force(account);
+        let read = account.level_sources();
         let profile = Arc::new(Profile {
             name: account.name.clone(),
             email: account.email.clone(),
         });
         self.set_account(revision, account.id, |state| {
-            state.disabled.store(disabled, Ordering::Release);
-            let index = UsageLevel::ALL.iter().position(|known| *known == level);
-            state.level.store(index.unwrap_or(0), Ordering::Release);
-            *state.profile.lock().unwrap_or_else(PoisonError::into_inner) = profile;
+            state.disable(disabled);
+            state.change_sources(&self.month, |sources| {
+                let spent = sources.spent.later(read.spent);
+                *sources = LevelSources { spent, ..read };
+            });
+            state.set_profile(profile);
         });
     }
 
     /// Disables an account that the change `revision` left in a state that cannot be read.
     pub(crate) fn disable_account(&self, revision: i64, id: AccountId) {
         self.set_account(revision, id, |state| {
-            state.disabled.store(true, Ordering::Release);
+            state.disable(true);
         });
     }
 
     fn set_account(&self, revision: i64, id: AccountId, change: impl FnOnce(&AccountState)) {
         let state = self.account_state(id);
-        let mut newest = state.revision.lock().unwrap_or_else(PoisonError::into_inner);
-        if revision >= *newest {
-            *newest = revision;
-            change(&state);
-        }
+        state.change(revision, || change(&state));
     }
 
     /// Takes over a key as the change `revision` left it. A deleted key stays as an entry that
@@ -211,6 +192,7 @@ impl KeyTable {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use silica_billing::UsageLevel;
     use silica_types::ManualClock;
 
     use super::*;
@@ -228,6 +210,8 @@ mod tests {
             status,
             verified: false,
             level_override: None,
+            spent: Monthly::default(),
+            bought: Monthly::default(),
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         }

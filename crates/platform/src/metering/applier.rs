@@ -111,10 +111,14 @@ impl Meter {
         }
     }
 
-    /// Lets the wallets follow what the database has booked.
+    /// Lets wallets and usage levels follow what the database has booked.
     fn show(&self, applied: &Applied) {
+        let platform = &self.0.platform;
         for change in &applied.buckets {
-            self.0.platform.wallets().applied(&change.bucket, change.settled);
+            platform.wallets().applied(&change.bucket, change.settled);
+        }
+        for (account, spent) in &applied.spent {
+            platform.shared.keys.apply_spending(*account, *spent);
         }
     }
 }

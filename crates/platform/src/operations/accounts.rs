@@ -1,8 +1,8 @@
 //! Accounts.
 
-use silica_billing::UsageLevel;
+use silica_billing::{Monthly, UsageLevel};
 use silica_storage::{Account, AccountStatus, Page, Scope, Source, accounts};
-use silica_types::AccountId;
+use silica_types::{AccountId, Money};
 
 use crate::{Platform, PlatformError, validate};
 
@@ -50,6 +50,8 @@ impl Platform {
             status: AccountStatus::Normal,
             verified: false,
             level_override: None,
+            spent: Monthly::default(),
+            bought: Monthly::default(),
             created_at: now,
             updated_at: now,
         };
@@ -91,6 +93,16 @@ impl Platform {
         Ok(account)
     }
 
+    /// The usage level of an account in this month: the operator's, else what it spent or bought.
+    pub fn level_in_force(&self, account: &Account) -> UsageLevel {
+        account.level_sources().level(self.month())
+    }
+
+    /// What an account spent in this calendar month and in the one before, as settled calls say.
+    pub fn spent(&self, account: &Account) -> (Money, Money) {
+        account.spent.both(self.month())
+    }
+
     /// Looks an account up.
     ///
     /// # Errors
@@ -118,11 +130,6 @@ impl Platform {
     ) -> Result<Page<Account, AccountId>, PlatformError> {
         Ok(accounts::list(&self.shared.storage, cursor, limit).await?)
     }
-}
-
-/// Returns the usage level of an account: the operator's, else the lowest.
-pub fn level_in_force(account: &Account) -> UsageLevel {
-    account.level_override.unwrap_or(UsageLevel::L0)
 }
 
 /// Looks up an account that the caller named.

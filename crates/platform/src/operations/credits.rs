@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use silica_billing::{Balances, BillingDay, BucketKind};
-use silica_storage::{Credit, Credited, LedgerCursor, LedgerRow, Page, Scope, buckets, credits, ledger};
+use silica_storage::{
+    Credit, Credited, LedgerCursor, LedgerRow, Page, Scope, Source, buckets, credits, ledger,
+};
 use silica_types::{AccountId, BucketId, CreditId, Money};
 
 use super::accounts::must_exist as account_must_exist;
@@ -46,14 +48,7 @@ impl Platform {
             if end <= credit.created_at {
                 return Err(invalid("expires_at", "must lie in the future"));
             }
-            let open = buckets::of_account(&write, account).await?;
-            let vouchers = open.iter().filter(|bucket| bucket.kind == BucketKind::Voucher);
-            if vouchers.count() > OPEN_VOUCHERS {
-                return Err(invalid(
-                    "bucket",
-                    format!("the account has {OPEN_VOUCHERS} open vouchers already"),
-                ));
-            }
+            room_for_vouchers(&write, account, OPEN_VOUCHERS).await?;
         }
         let revision = write.commit().await?;
         self.shared.wallets.install(&credited.bucket);
@@ -120,4 +115,28 @@ impl Platform {
             created_at: now,
         })
     }
+}
+
+/// Makes sure that the account has a place for one more voucher.
+pub(super) async fn room_for_a_voucher(
+    source: &impl Source,
+    account: AccountId,
+) -> Result<(), PlatformError> {
+    room_for_vouchers(source, account, OPEN_VOUCHERS - 1).await
+}
+
+async fn room_for_vouchers(
+    source: &impl Source,
+    account: AccountId,
+    most: usize,
+) -> Result<(), PlatformError> {
+    let open = buckets::of_account(source, account).await?;
+    let vouchers = open.iter().filter(|bucket| bucket.kind == BucketKind::Voucher);
+    if vouchers.count() <= most {
+        return Ok(());
+    }
+    Err(invalid(
+        "bucket",
+        format!("the account has {OPEN_VOUCHERS} open vouchers already"),
+    ))
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use silica_billing::Monthly;
 use silica_storage::{Account, AccountStatus, ApiKey, KeyStatus, Scope, accounts, api_keys};
 use silica_types::{AccountId, ApiKeyId, Secret};
 
@@ -80,6 +81,8 @@ impl Platform {
             status: AccountStatus::Normal,
             verified: false,
             level_override: None,
+            spent: Monthly::default(),
+            bought: Monthly::default(),
             created_at: now,
             updated_at: now,
         };

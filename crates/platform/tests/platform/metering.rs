@@ -20,15 +20,15 @@ use super::support::{account, at, open_at};
 const NOON: &str = "2025-02-13T04:00:00Z";
 
 /// A platform and its meter, as a server has them.
-struct House {
-    platform: Platform,
-    meter: Meter,
-    clock: Arc<ManualClock>,
+pub(crate) struct House {
+    pub(crate) platform: Platform,
+    pub(crate) meter: Meter,
+    pub(crate) clock: Arc<ManualClock>,
     folder: TempDir,
 }
 
 impl House {
-    async fn open(database: &TestDatabase) -> Self {
+    pub(crate) async fn open(database: &TestDatabase) -> Self {
         Self::open_with(
             database,
             Arc::new(ManualClock::new(at(NOON))),
@@ -50,7 +50,7 @@ impl House {
 
     /// Closes the journal and opens everything again, as a new process would: what was not applied
     /// is applied now.
-    async fn restart(self, database: &TestDatabase) -> Self {
+    pub(crate) async fn restart(self, database: &TestDatabase) -> Self {
         let Self {
             meter, clock, folder, ..
         } = self;
@@ -60,13 +60,13 @@ impl House {
     }
 
     /// Applies what the journal holds, as the background task does at its end.
-    async fn apply(&self) {
+    pub(crate) async fn apply(&self) {
         let stopped = CancellationToken::new();
         stopped.cancel();
         self.meter.clone().apply_loop(stopped).await;
     }
 
-    async fn model(&self, limits: Option<LimitMetrics>) -> Arc<CatalogueModel> {
+    pub(crate) async fn model(&self, limits: Option<LimitMetrics>) -> Arc<CatalogueModel> {
         let mut model = NewModel::new(ModelName::new("m").unwrap(), SubType::Chat);
         let price = "1000000".parse().unwrap();
         model.price = Price {
@@ -79,7 +79,7 @@ impl House {
         Arc::clone(self.platform.catalogue().model("m").unwrap())
     }
 
-    async fn caller(&self, limits: Option<KeyLimits>) -> Caller {
+    pub(crate) async fn caller(&self, limits: Option<KeyLimits>) -> Caller {
         let account = account(&self.platform, "a@example.org").await.id;
         let new = NewKey {
             limits,
@@ -89,7 +89,13 @@ impl House {
         self.platform.authenticate(key.key.expose()).unwrap()
     }
 
-    async fn credit(&self, account: AccountId, bucket: BucketKind, yuan: i64, expires_at: Option<Timestamp>) {
+    pub(crate) async fn credit(
+        &self,
+        account: AccountId,
+        bucket: BucketKind,
+        yuan: i64,
+        expires_at: Option<Timestamp>,
+    ) {
         let credit = NewCredit {
             bucket,
             amount: Money::from_yuan(yuan).unwrap(),
@@ -99,7 +105,11 @@ impl House {
         self.platform.credit(account, credit).await.unwrap();
     }
 
-    async fn admit(&self, caller: &Caller, model: &Arc<CatalogueModel>) -> Result<Reservation, Refusal> {
+    pub(crate) async fn admit(
+        &self,
+        caller: &Caller,
+        model: &Arc<CatalogueModel>,
+    ) -> Result<Reservation, Refusal> {
         let entry = self.meter.begin(caller, model).await?;
         let facts = CallFacts {
             id: RequestId::new(&*self.clock),
@@ -115,7 +125,7 @@ impl House {
     }
 
     /// Runs one call of three tokens.
-    async fn call(&self, caller: &Caller, model: &Arc<CatalogueModel>) -> Result<(), Refusal> {
+    pub(crate) async fn call(&self, caller: &Caller, model: &Arc<CatalogueModel>) -> Result<(), Refusal> {
         let mut reservation = self.admit(caller, model).await?;
         let settled = Settled {
             units: Units {
@@ -131,6 +141,27 @@ impl House {
         assert!(reservation.settle(&settled).is_none(), "settled once");
         commit.await.unwrap();
         Ok(())
+    }
+
+    /// Runs one call that costs so much.
+    pub(crate) async fn spend(&self, caller: &Caller, model: &Arc<CatalogueModel>, yuan: u64) {
+        let entry = self.meter.begin(caller, model).await.unwrap();
+        let facts = CallFacts {
+            id: RequestId::new(&*self.clock),
+            trace: TraceId::generate(&*self.clock),
+            started_at: self.clock.now(),
+        };
+        let units = Units {
+            prompt_tokens: yuan,
+            ..Units::default()
+        };
+        let mut reservation = entry.reserve(facts, units, units, None).await.unwrap();
+        let settled = Settled {
+            units,
+            source: UsageSource::Engine,
+            status: CallStatus::Complete,
+        };
+        reservation.settle(&settled).unwrap().1.await.unwrap();
     }
 
     fn total_yuan(&self, account: AccountId) -> i64 {

@@ -16,6 +16,8 @@ pub(crate) struct BillingConfig {
     /// Days that single calls stay in the ledger, 7 to 36500. Sums by day stay for ever. Unset: calls stay too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) call_retention_days: Option<u32>,
+    /// Days that the voucher of a level package is good, 1 to 3650. Packages that were sold before keep their end.
+    pub(crate) level_package_days: u16,
 }
 
 impl Default for BillingConfig {
@@ -23,6 +25,7 @@ impl Default for BillingConfig {
         Self {
             time_zone: "Asia/Shanghai".to_owned(),
             call_retention_days: None,
+            level_package_days: 31,
         }
     }
 }
@@ -51,6 +54,12 @@ impl BillingConfig {
             return Err(InvalidValue {
                 key: "billing.call_retention_days",
                 message: "must be from 7 to 36500; leave it out to keep calls for ever".to_owned(),
+            });
+        }
+        if !(1..=3650).contains(&self.level_package_days) {
+            return Err(InvalidValue {
+                key: "billing.level_package_days",
+                message: "must be from 1 to 3650".to_owned(),
             });
         }
         Ok(())

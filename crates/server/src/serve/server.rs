@@ -68,6 +68,7 @@ impl Server {
         let master_keys = MasterKeyPlace::find_or_make(&config.data.dir, environment.master_key().as_ref())?;
         let options = PlatformOptions {
             zone,
+            level_package_days: config.billing.level_package_days,
             ..PlatformOptions::new(Arc::new(master_keys))
         };
         let platform = Platform::open_with(storage.clone(), SharedClock::clone(&clock), options).await?;

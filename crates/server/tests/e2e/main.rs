@@ -27,6 +27,7 @@ mod heavy;
 mod images;
 mod key_limits;
 mod keys;
+mod levels;
 mod models;
 mod models_command;
 mod pace;

@@ -213,6 +213,7 @@ async fn balances(world: &World, account: usize, rows: &[Row]) {
         .get(&format!("/accounts/{}", world.accounts[account].id))
         .await;
     let mut total = 0;
+    let mut paid = 0;
     for kind in ["voucher", "gift", "charge"] {
         let credits = world.credits.lock().unwrap().clone();
         let given: i64 = credits
@@ -234,9 +235,14 @@ async fn balances(world: &World, account: usize, rows: &[Row]) {
             "{kind} balance of account {account}"
         );
         assert!(balance >= 0, "{kind} balance of account {account}");
+        paid -= of_kind("call");
         total += balance;
     }
     assert_eq!(nano(body["total_balance"].as_str().expect("a balance")), total);
+    // A month may have turned meanwhile.
+    let spent =
+        ["spent_this_month", "spent_last_month"].map(|month| nano(body[month].as_str().expect("an amount")));
+    assert_eq!(spent.iter().sum::<i64>(), paid, "spending of account {account}");
 }
 
 /// The bill names the calls of the ledger and their sums, of each kind.

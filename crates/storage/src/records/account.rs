@@ -1,8 +1,8 @@
 //! Accounts: the subject that keys, limits and balances belong to.
 
 use jiff::Timestamp;
-use silica_billing::UsageLevel;
-use silica_types::{AccountId, code_enum};
+use silica_billing::{LevelSources, Monthly, UsageLevel};
+use silica_types::{AccountId, Money, code_enum};
 
 code_enum! {
     /// Whether an account may call.
@@ -29,10 +29,26 @@ pub struct Account {
     pub verified: bool,
     /// A level set by the operator; `None` means that usage decides.
     pub level_override: Option<UsageLevel>,
+    /// What its calls took from its buckets, by calendar month. Grows with settled calls only: no
+    /// change of the account stores it.
+    pub spent: Monthly<Money>,
+    /// The highest level that it bought as a package, by the month of the purchase.
+    pub bought: Monthly<UsageLevel>,
     /// When it was made, whole microseconds.
     pub created_at: Timestamp,
     /// When it was last changed, whole microseconds.
     pub updated_at: Timestamp,
+}
+
+impl Account {
+    /// All that its usage level comes from.
+    pub const fn level_sources(&self) -> LevelSources {
+        LevelSources {
+            set: self.level_override,
+            spent: self.spent,
+            bought: self.bought,
+        }
+    }
 }
 
 /// Leaves out the e-mail address and the name, which must not reach a log.
@@ -44,6 +60,8 @@ impl std::fmt::Debug for Account {
             .field("status", &self.status)
             .field("verified", &self.verified)
             .field("level_override", &self.level_override)
+            .field("spent", &self.spent)
+            .field("bought", &self.bought)
             .field("created_at", &self.created_at)
             .field("updated_at", &self.updated_at)
             .finish_non_exhaustive()

@@ -1,25 +1,27 @@
 //! Rows of the ledger, and the place between two of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use silica_billing::{BillingDay, Bucket, BucketKind, CallStatus, PriceVersion, Units};
+use silica_billing::{BillingDay, Bucket, BucketKind, CallStatus, Monthly, PriceVersion, Units};
 use silica_types::{AccountId, ApiKeyId, BucketId, ModelName, Money, TraceId, UsageSource};
 use uuid::Uuid;
 
-/// One row: what a call took from one bucket, what a credit put in, or what a voucher lost at its end.
+/// One row: what a call or the price of a level package took from one bucket, what a credit put in,
+/// or what a voucher lost at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerRow {
     /// The day that it is booked on.
     pub day: BillingDay,
-    /// The id of the call or of the credit; of the bucket for the end of a voucher.
+    /// The id of the call, the credit or the package; of the bucket for the end of a voucher.
     pub event: Uuid,
     /// Counts the rows of one event from zero.
     pub position: u16,
     /// The bucket; `None` for a call that no bucket paid for, such as one of a free model.
     pub bucket: Option<(BucketId, BucketKind)>,
-    /// What the bucket got: negative for calls and ends of vouchers.
+    /// What the bucket got: negative for calls, packages and ends of vouchers.
     pub amount: Money,
     /// What no bucket could pay of a call; zero or more.
     pub shortfall: Money,
@@ -38,6 +40,8 @@ pub enum LedgerCause {
     Credit,
     /// A voucher ended with money in it.
     Expiry,
+    /// A level package was paid for.
+    Package,
 }
 
 /// The call of a row.
@@ -126,6 +130,8 @@ pub struct Applied {
     pub new: usize,
     /// Calls that had been booked before; they changed nothing.
     pub known: usize,
+    /// What the accounts whose calls took money have spent after it, by account.
+    pub spent: BTreeMap<AccountId, Monthly<Money>>,
 }
 
 /// What a batch of settled calls did to one bucket.
@@ -144,14 +150,14 @@ pub struct AppliedBucket {
 pub enum Discrepancy {
     /// A balance is not what came in less what went out.
     #[error(
-        "bucket {bucket} holds {balance} instead of {expected}, which is its credits less what was spent and what ended"
+        "bucket {bucket} holds {balance} instead of {expected}, which is its credits less what was spent, what packages cost and what ended"
     )]
     Balance {
         /// The bucket.
         bucket: BucketId,
         /// What the row says.
         balance: Money,
-        /// What its credits, roll-ups and end say.
+        /// What its credits, roll-ups, packages and end say.
         expected: Money,
     },
     /// A roll-up of a key and a model is not the sum of its calls.

@@ -1,9 +1,11 @@
 //! Accounts.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect,
 };
-use silica_types::AccountId;
+use silica_billing::{Monthly, UsageLevel};
+use silica_types::{AccountId, Money};
 
 use super::convert::Row;
 use super::page::{Changed, Page, changed};
@@ -36,12 +38,16 @@ pub async fn insert(write: &Write, account: &Account) -> Result<(), StorageError
     }
 }
 
-/// Replaces the stored account that has the same id.
+/// Replaces the stored account that has the same id, but for what it spent, which settled calls have
+/// made more since the account was read.
 ///
 /// # Errors
 /// [`StorageError::MissingRow`] when there is none, [`Conflict::EmailTaken`], or [`StorageError::Driver`].
 pub async fn update(write: &Write, account: &Account) -> Result<(), StorageError> {
-    let changed = to_row(account, write.revision()).into_active_model().reset_all();
+    let mut changed = to_row(account, write.revision()).into_active_model().reset_all();
+    changed.spend_month = ActiveValue::NotSet;
+    changed.spend_nano = ActiveValue::NotSet;
+    changed.spend_before_nano = ActiveValue::NotSet;
     let result = Entity::update_many()
         .set(changed)
         .filter(Column::Id.eq(account.id.as_uuid()))
@@ -127,7 +133,19 @@ pub async fn changed_since(
         .collect())
 }
 
+/// What the account of a row spent.
+pub(super) const fn spent(model: &Model) -> Monthly<Money> {
+    Monthly::new(
+        model.spend_month,
+        Money::from_nano(model.spend_nano),
+        Money::from_nano(model.spend_before_nano),
+    )
+}
+
 fn to_row(account: &Account, revision: i64) -> Model {
+    let (spend, spend_before) = account.spent.both(account.spent.month());
+    let (bought, bought_before) = account.bought.both(account.bought.month());
+    let level = |level: UsageLevel| (level != UsageLevel::L0).then(|| level.as_str().to_owned());
     Model {
         id: account.id.as_uuid(),
         email: account.email.clone(),
@@ -135,6 +153,12 @@ fn to_row(account: &Account, revision: i64) -> Model {
         status: account.status.as_str().to_owned(),
         verified: account.verified,
         level_override: account.level_override.map(|level| level.as_str().to_owned()),
+        spend_month: account.spent.month(),
+        spend_nano: spend.nano(),
+        spend_before_nano: spend_before.nano(),
+        bought_month: account.bought.month(),
+        bought_level: level(bought),
+        bought_before: level(bought_before),
         created_at_us: account.created_at.as_microsecond(),
         updated_at_us: account.updated_at.as_microsecond(),
         revision,
@@ -147,12 +171,22 @@ fn from_row(model: Model) -> Result<Account, StorageError> {
         table: TABLE,
         id: &id,
     };
-    let level = model.level_override.as_deref();
+    let level = |column: &'static str, text: &Option<String>| {
+        text.as_deref()
+            .map(|text| row.parse::<UsageLevel>(column, text))
+            .transpose()
+    };
     Ok(Account {
         id,
         status: row.parse("status", &model.status)?,
         verified: model.verified,
-        level_override: level.map(|text| row.parse("level_override", text)).transpose()?,
+        level_override: level("level_override", &model.level_override)?,
+        spent: spent(&model),
+        bought: Monthly::new(
+            model.bought_month,
+            level("bought_level", &model.bought_level)?.unwrap_or_default(),
+            level("bought_before", &model.bought_before)?.unwrap_or_default(),
+        ),
         created_at: row.time("created_at_us", model.created_at_us)?,
         updated_at: row.time("updated_at_us", model.updated_at_us)?,
         email: model.email,

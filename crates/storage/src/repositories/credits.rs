@@ -93,7 +93,7 @@ async fn repeat(write: &Write, credit: &Credit, earlier: Model) -> Result<Credit
 /// Puts the money into the account's bucket of the kind, or into a new one.
 async fn fill(write: &Write, credit: &Credit) -> Result<bucket::Model, StorageError> {
     if credit.kind != BucketKind::Voucher
-        && let Some(mut existing) = own_bucket(write, credit).await?
+        && let Some(mut existing) = own_bucket(write, credit.account, credit.kind).await?
     {
         existing.balance_nano = existing
             .balance_nano
@@ -135,10 +135,16 @@ async fn fill(write: &Write, credit: &Credit) -> Result<bucket::Model, StorageEr
     Ok(new)
 }
 
-async fn own_bucket(write: &Write, credit: &Credit) -> Result<Option<bucket::Model>, StorageError> {
+/// Looks for the one gift or charge bucket of an account and keeps others from changing it until the
+/// change ends.
+pub(super) async fn own_bucket(
+    write: &Write,
+    account: AccountId,
+    kind: BucketKind,
+) -> Result<Option<bucket::Model>, StorageError> {
     bucket::Entity::find()
-        .filter(bucket::Column::AccountId.eq(credit.account.as_uuid()))
-        .filter(bucket::Column::Kind.eq(credit.kind.as_str()))
+        .filter(bucket::Column::AccountId.eq(account.as_uuid()))
+        .filter(bucket::Column::Kind.eq(kind.as_str()))
         .lock(LockType::Update)
         .one(write.connection())
         .await

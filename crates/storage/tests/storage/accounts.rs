@@ -1,7 +1,8 @@
-use silica_billing::UsageLevel;
+use silica_billing::{Monthly, UsageLevel};
 use silica_storage::{AccountStatus, Conflict, StorageError, accounts};
 use silica_testkit::on_each_database;
 
+use super::money::money;
 use super::records::{account, begin, later};
 
 on_each_database! {
@@ -10,6 +11,8 @@ on_each_database! {
         let mut stored = account("ada@example.org");
         stored.level_override = Some(UsageLevel::L5);
         stored.verified = true;
+        stored.spent = Monthly::new(202_502, money("1.5"), money("0.25"));
+        stored.bought = Monthly::new(202_502, UsageLevel::L0, UsageLevel::L4);
         let write = begin(&storage).await;
         accounts::insert(&write, &stored).await.unwrap();
         assert_eq!(accounts::find(&write, stored.id).await.unwrap(), Some(stored.clone()), "seen inside the change");
@@ -60,6 +63,7 @@ on_each_database! {
         stored.status = AccountStatus::Disabled;
         stored.verified = true;
         stored.level_override = Some(UsageLevel::L2);
+        stored.bought = Monthly::new(202_502, UsageLevel::L3, UsageLevel::L0);
         stored.updated_at = later();
         let write = begin(&storage).await;
         accounts::update(&write, &stored).await.unwrap();

@@ -1,7 +1,7 @@
 //! Records to store.
 
 use jiff::Timestamp;
-use silica_billing::Price;
+use silica_billing::{Monthly, Price};
 use silica_storage::{
     Account, AccountStatus, ApiKey, CatalogueModel, Deployment, EngineKind, KeyHash, KeyStatus, ModelStatus,
     ReplicaSpec, RoutingPolicy, Scope, Storage, SubType, Write,
@@ -25,6 +25,8 @@ pub(crate) fn account(email: &str) -> Account {
         status: AccountStatus::Normal,
         verified: false,
         level_override: None,
+        spent: Monthly::default(),
+        bought: Monthly::default(),
         created_at: time(),
         updated_at: time(),
     }

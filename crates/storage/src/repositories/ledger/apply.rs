@@ -8,26 +8,46 @@ use sea_orm::{
     QuerySelect, TransactionTrait,
 };
 use silica_billing::UsageEvent;
-use silica_types::{Money, RequestId};
+use silica_types::{AccountId, Money, RequestId};
 use uuid::Uuid;
 
 use super::booking::{Booking, CallId, book, settled, unique};
-use super::{TABLE, partitions, rows, set_aside};
-use crate::entities::{bucket, bucket_day, ledger_row, usage_day};
+use super::{TABLE, consumption, partitions, rows, set_aside};
+use crate::entities::{account, bucket, bucket_day, ledger_row, usage_day};
 use crate::error::driver;
-use crate::repositories::buckets;
 use crate::repositories::convert::{parts, sizes};
-use crate::transaction::write_options;
-use crate::{Applied, AppliedBucket, Storage, StorageError};
+use crate::repositories::{accounts, buckets};
+use crate::transaction::{take_number, write_options};
+use crate::{Applied, AppliedBucket, Scope, Storage, StorageError};
 
 /// How often a batch is tried that another process is booking at the same time.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 6;
 const FAILED: &str = "book settled calls";
+
+/// What a try to book a batch does beside booking, because the one before has found that it must.
+#[derive(Debug, Clone, Copy, Default)]
+struct Attempt {
+    /// Looks up which calls are known.
+    look_up: bool,
+    /// Takes the number of a change, by which other processes hear of accounts with another level.
+    numbered: bool,
+}
+
+/// What became of a try.
+enum Outcome {
+    Booked(Applied),
+    /// Some calls are known already, which was not looked up; nothing has changed.
+    Known,
+    /// An account's spending earns another level, and no number was taken; nothing has changed. The
+    /// number comes first in the order of locks, so it cannot be taken once that is known.
+    LevelRises,
+}
 
 /// Books settled calls: their rows, what they take from buckets, and the sums, in one transaction.
 ///
 /// Calls that were booked before change nothing. A bucket that no longer holds what a call settled
-/// on it gives what it has, and the rest is booked as shortfall. Takes no number of a change.
+/// on it gives what it has, and the rest is booked as shortfall. Takes the number of a change only when
+/// an account's spending of a month comes to another level.
 ///
 /// Rows that [`super::prune`] has deleted no longer tell that their calls were booked: whoever
 /// keeps settled calls elsewhere must have them booked before days that old are pruned.
@@ -69,12 +89,17 @@ pub async fn apply(storage: &Storage, events: &[UsageEvent]) -> Result<Applied, 
 /// Books calls, each named once, in one transaction.
 async fn book_whole(storage: &Storage, events: &[&UsageEvent]) -> Result<Applied, StorageError> {
     // As a rule no call is known, so the first try does not ask.
-    for attempt in 0..ATTEMPTS {
-        if let Some(applied) = book_batch(storage, events, attempt > 0).await? {
-            return Ok(Applied {
-                known: events.len() - applied.new,
-                ..applied
-            });
+    let mut attempt = Attempt::default();
+    for _ in 0..ATTEMPTS {
+        match book_batch(storage, events, attempt).await? {
+            Outcome::Booked(applied) => {
+                return Ok(Applied {
+                    known: events.len() - applied.new,
+                    ..applied
+                });
+            }
+            Outcome::Known => attempt.look_up = true,
+            Outcome::LevelRises => attempt.numbered = true,
         }
     }
     let source = DbErr::Custom("another process was booking the same calls".to_owned());
@@ -84,32 +109,47 @@ async fn book_whole(storage: &Storage, events: &[&UsageEvent]) -> Result<Applied
     })
 }
 
-/// Books a batch; `None` when some of its calls are known already and that was not looked up.
+/// Tries to book a batch.
 async fn book_batch(
     storage: &Storage,
     events: &[&UsageEvent],
-    look_up: bool,
-) -> Result<Option<Applied>, StorageError> {
+    attempt: Attempt,
+) -> Result<Outcome, StorageError> {
     let transaction = storage
         .writer()
         .begin_with_options(write_options())
         .await
         .map_err(driver(FAILED, TABLE))?;
+    let number = if attempt.numbered {
+        Some(take_number(&transaction, Scope::Accounts).await?)
+    } else {
+        None
+    };
     let settled = settled(events);
     let ids: Vec<Uuid> = settled.keys().copied().collect();
     let mut buckets = buckets::lock(&transaction, &ids).await?;
-    let known = if look_up {
+    let known = if attempt.look_up {
         known(&transaction, events).await?
     } else {
         HashSet::new()
     };
     let mut booking = book(events, &known, &mut buckets);
+    let mut accounts = consumption::lock(&transaction, &booking.paid).await?;
+    let risen = consumption::count(&booking.paid, &mut accounts);
+    if number.is_none() && !risen.is_empty() {
+        transaction.rollback().await.map_err(driver(FAILED, TABLE))?;
+        return Ok(Outcome::LevelRises);
+    }
     if !store(&transaction, &mut booking, &mut buckets).await? {
         transaction.rollback().await.map_err(driver(FAILED, TABLE))?;
-        return Ok(None);
+        return Ok(Outcome::Known);
     }
+    for place in risen {
+        accounts[place].revision = number.unwrap_or(accounts[place].revision);
+    }
+    consumption::store(&transaction, &accounts).await?;
     transaction.commit().await.map_err(driver(FAILED, TABLE))?;
-    Ok(Some(summary(&booking, &settled, &buckets)))
+    Ok(Outcome::Booked(summary(&booking, &settled, &buckets, &accounts)))
 }
 
 /// Writes everything; `false` when a row was there already.
@@ -145,8 +185,17 @@ async fn store(
     Ok(true)
 }
 
-fn summary(booking: &Booking<'_>, settled: &BTreeMap<Uuid, Money>, buckets: &[bucket::Model]) -> Applied {
+fn summary(
+    booking: &Booking<'_>,
+    settled: &BTreeMap<Uuid, Money>,
+    buckets: &[bucket::Model],
+    accounts: &[account::Model],
+) -> Applied {
+    let spent = accounts
+        .iter()
+        .map(|account| (AccountId::from_uuid(account.id), accounts::spent(account)));
     Applied {
+        spent: spent.collect(),
         buckets: standing(&booking.taken, settled, buckets),
         new: booking.calls,
         known: 0,
@@ -196,7 +245,7 @@ async fn known(
                 .all(transaction)
                 .await
                 .map_err(driver(FAILED, TABLE))?;
-            let account = silica_types::AccountId::from_uuid(account);
+            let account = AccountId::from_uuid(account);
             known.extend(found.into_iter().map(|id| (account, RequestId::from_uuid(id))));
         }
     }

@@ -6,6 +6,7 @@ use silica_billing::{BucketKind, UsageEvent};
 use silica_types::{AccountId, Money, RequestId};
 use uuid::Uuid;
 
+use super::consumption::Paid;
 use super::rows::{self, Posting, Values};
 use crate::entities::bucket;
 
@@ -36,6 +37,8 @@ pub(super) struct Booking<'event> {
     pub(super) spending: BTreeMap<(Uuid, i32), i64>,
     /// What was taken, by bucket.
     pub(super) taken: HashMap<Uuid, i64>,
+    /// What was taken, by account and month.
+    pub(super) paid: Paid,
     pub(super) calls: usize,
 }
 
@@ -124,15 +127,21 @@ impl<'event> Booking<'event> {
         count(usage, event);
         // Numbers and flags have a JSON text, always.
         let mut units = serde_json::to_string(&event.units).ok();
+        let mut paid = 0;
         for posting in postings {
             if let Some((bucket, kind)) = posting.bucket {
                 let taken = posting.taken.nano();
                 add(&mut usage[place(kind)], taken);
                 add(self.spending.entry((bucket.as_uuid(), day)).or_default(), taken);
                 add(self.taken.entry(bucket.as_uuid()).or_default(), taken);
+                add(&mut paid, taken);
             }
             add(&mut usage[SHORTFALL], posting.shortfall.nano());
             self.rows.push(rows::call(event, posting, units.take()));
+        }
+        if paid > 0 {
+            let month = (event.account.as_uuid(), event.day.month());
+            add(self.paid.entry(month).or_default(), paid);
         }
         self.calls += 1;
     }

@@ -107,6 +107,11 @@ async fn frequent_questions_use_an_index() {
             "SEARCH c USING INDEX credits_by_bucket (bucket_id=?)",
         ),
         (
+            "balances to verify: packages",
+            raw(verify::BALANCES),
+            "SEARCH p USING INDEX level_packages_by_bucket (charge_bucket_id=?)",
+        ),
+        (
             "rows to verify",
             raw(verify::SUM_OF_ROWS),
             "SEARCH ledger USING PRIMARY KEY (day=? AND (account_id,event_id,position)>(?,?,?) AND (account_id,event_id,position)<(?,?,?))",

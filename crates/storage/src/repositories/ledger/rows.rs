@@ -11,7 +11,7 @@ use super::TABLE;
 use crate::entities::ledger_row::{Column, Entity, Model};
 use crate::error::driver;
 use crate::repositories::convert::Row;
-use crate::{Credit, LedgerCall, LedgerCause, LedgerRow, StorageError};
+use crate::{Credit, LedgerCall, LedgerCause, LedgerRow, LevelPackage, StorageError};
 
 code_enum! {
     /// Why a row stands in the table.
@@ -22,6 +22,8 @@ code_enum! {
         Credit = "credit",
         /// See [`LedgerCause::Expiry`].
         Expiry = "expiry",
+        /// See [`LedgerCause::Package`].
+        Package = "package",
     }
 }
 
@@ -110,6 +112,24 @@ pub(in crate::repositories) async fn insert_expiry(
     insert(connection, row).await
 }
 
+/// Appends the row of what a level package took from the charge balance. Its voucher has the row of a
+/// credit on the same day, which leads readers to that day.
+pub(in crate::repositories) async fn insert_package(
+    connection: &impl ConnectionTrait,
+    package: &LevelPackage,
+    charge: &Bucket,
+) -> Result<(), StorageError> {
+    let row = movement(
+        RowKind::Package,
+        package.id.as_uuid(),
+        package.account,
+        (charge.id, charge.kind),
+        Money::ZERO.saturating_sub(package.price),
+        (package.day, package.created_at),
+    );
+    insert(connection, row).await
+}
+
 /// Makes a row that no call stands behind.
 fn movement(
     kind: RowKind,
@@ -188,6 +208,7 @@ pub(super) fn from_row(model: &Model) -> Result<LedgerRow, StorageError> {
             RowKind::Call => LedgerCause::Call(Box::new(call_of(&row, model)?)),
             RowKind::Credit => LedgerCause::Credit,
             RowKind::Expiry => LedgerCause::Expiry,
+            RowKind::Package => LedgerCause::Package,
         },
     })
 }

@@ -78,6 +78,8 @@ pub(super) fn merge(applied: &mut Applied, later: Applied) {
             }
         }
     }
+    // A later part of the batch has counted on, so its sums are the later ones.
+    applied.spent.extend(later.spent);
     applied.new += later.new;
     applied.known += later.known;
 }

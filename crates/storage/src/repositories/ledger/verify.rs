@@ -31,7 +31,8 @@ const MOST: usize = 1000;
 // One statement sees one state of the database, in SQLite and in PostgreSQL.
 pub(super) const BALANCES: &str = "SELECT b.id, b.balance_nano, b.expired_nano, \
     CAST(COALESCE((SELECT SUM(c.amount_nano) FROM credits c WHERE c.bucket_id = b.id), 0) AS bigint) AS credited, \
-    CAST(COALESCE((SELECT SUM(d.spent_nano) FROM bucket_days d WHERE d.bucket_id = b.id), 0) AS bigint) AS spent \
+    CAST(COALESCE((SELECT SUM(d.spent_nano) FROM bucket_days d WHERE d.bucket_id = b.id), 0) AS bigint) AS spent, \
+    CAST(COALESCE((SELECT SUM(p.price_nano) FROM level_packages p WHERE p.charge_bucket_id = b.id), 0) AS bigint) AS packages \
     FROM buckets b WHERE b.id > $1 AND (b.expired_day IS NULL OR b.expired_day >= $3) ORDER BY b.id LIMIT $2";
 const LAST_DAY: &str = "SELECT MAX(day) AS day FROM usage_days WHERE day < $1";
 const NEXT_ACCOUNTS: &str = "SELECT DISTINCT account_id FROM usage_days WHERE day = $1 AND account_id > $2 ORDER BY account_id LIMIT $3";
@@ -129,7 +130,8 @@ async fn balances(storage: &Storage, ended_from: i32) -> Result<Vec<Discrepancy>
         for row in &rows {
             let bucket: Uuid = get(row, "id")?;
             let number = |column| get::<i64>(row, column).map(i128::from);
-            let expected = number("credited")? - number("spent")? - number("expired_nano")?;
+            let expected =
+                number("credited")? - number("spent")? - number("packages")? - number("expired_nano")?;
             let balance: i64 = get(row, "balance_nano")?;
             if i128::from(balance) != expected || balance < 0 {
                 let limited = expected.clamp(i64::MIN.into(), i64::MAX.into());

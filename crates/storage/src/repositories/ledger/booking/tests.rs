@@ -115,6 +115,7 @@ proptest! {
             prop_assert_eq!(bucket.balance_nano + taken, *before);
         }
         prop_assert_eq!(booking.spending.values().sum::<i64>(), paid);
+        prop_assert_eq!(booking.paid.values().sum::<i64>(), paid, "what is paid counts for a level");
         let sums = |from: usize, to: usize| booking.usage.values().map(|sums| sums[from..to].iter().sum::<i64>()).sum::<i64>();
         prop_assert_eq!(sums(NUMBERS - 4, SHORTFALL), paid);
         prop_assert_eq!(sums(SHORTFALL, NUMBERS), unpaid);
