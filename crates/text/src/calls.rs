@@ -20,6 +20,8 @@ pub(crate) enum CallSyntax {
     DeepSeekBare,
     /// `InternLM`: `<|action_start|><|plugin|>\n{"name": "f", "parameters": {..}}<|action_end|>`.
     InternLm,
+    /// GLM-4: `f\n{..}`, with nothing before it.
+    Glm,
 }
 
 /// The marks of a syntax. Each is a token of its own in some vocabularies and spelled in others.
@@ -61,6 +63,8 @@ impl CallSyntax {
             }
         } else if writes("<|action_start|>") && writes("<|plugin|>") {
             Self::InternLm
+        } else if writes("<|observation|>") && !writes("<tool_call>") {
+            Self::Glm
         } else if !writes("<tool_call>")
             && (writes("<|python_tag|>") || (writes("<|eot_id|>") && writes("\"parameters\": ")))
         {
@@ -72,7 +76,13 @@ impl CallSyntax {
 
     /// Whether calls have no mark, so that only an answer that begins like one is one.
     pub(crate) const fn begins_bare(self) -> bool {
-        matches!(self, Self::Llama)
+        matches!(self, Self::Llama | Self::Glm)
+    }
+
+    /// Whether a call begins with the function's name, and has no other form: what does not go on like one
+    /// is text.
+    pub(crate) const fn begins_with_name(self) -> bool {
+        matches!(self, Self::Glm)
     }
 
     /// Its marks.
@@ -108,6 +118,7 @@ impl CallSyntax {
                 frame: &["<|action_start|>"],
                 ..NO_MARKS
             },
+            Self::Glm => NO_MARKS,
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct TextModel {
     /// The model writes its reasoning between `<think>` and `</think>`.
     thinks: bool,
     /// How it writes tool calls.
-    syntax: CallSyntax,
+    pub(crate) syntax: CallSyntax,
     grammars: Grammars,
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn read_header(syntax: CallSyntax, text: &str) -> Header {
         CallSyntax::MistralArguments => cursor.named("", "[ARGS]"),
         CallSyntax::DeepSeek => cursor.named("function<｜tool▁sep｜>", "\n```json\n"),
         CallSyntax::DeepSeekBare => cursor.named("", "<｜tool▁sep｜>"),
+        CallSyntax::Glm => cursor.named("", "\n"),
     };
     match read {
         Ok(name) if !name.is_empty() => Header::Found {
@@ -68,7 +69,9 @@ pub(crate) fn read_whole(syntax: CallSyntax, text: &str) -> Option<Vec<(String, 
                 .filter(|calls| !calls.is_empty())
         }
         // What their headers do not tell is no call.
-        CallSyntax::MistralArguments | CallSyntax::DeepSeek | CallSyntax::DeepSeekBare => None,
+        CallSyntax::MistralArguments | CallSyntax::DeepSeek | CallSyntax::DeepSeekBare | CallSyntax::Glm => {
+            None
+        }
     }
 }
 
@@ -107,9 +110,11 @@ pub(crate) fn end_of_call(syntax: CallSyntax, text: &str) -> usize {
             fence.map_or(0, |rest| text.len() - rest.len())
         }
         CallSyntax::Hermes | CallSyntax::InternLm => end_of_object(text),
-        CallSyntax::DeepSeekBare | CallSyntax::MistralArguments | CallSyntax::Mistral | CallSyntax::Llama => {
-            0
-        }
+        CallSyntax::DeepSeekBare
+        | CallSyntax::MistralArguments
+        | CallSyntax::Mistral
+        | CallSyntax::Llama
+        | CallSyntax::Glm => 0,
     }
 }
 

@@ -126,7 +126,12 @@ impl ToolParser {
             }
             State::AfterCall => {
                 fragment.trim_leading(WHITE_SPACE);
-                if !fragment.is_empty() {
+                if fragment.is_empty() {
+                    return;
+                }
+                if self.syntax.begins_with_name() {
+                    self.announce(fragment, 0, output);
+                } else {
                     self.enter_text(fragment, output);
                 }
             }
@@ -159,7 +164,7 @@ impl ToolParser {
         };
         match white.text().trim_start_matches(WHITE_SPACE).bytes().next() {
             None => {}
-            Some(b'{') => {
+            Some(first) if self.syntax.begins_with_name() || first == b'{' => {
                 let raw = std::mem::take(white);
                 let call_at = raw.text().len() - raw.text().trim_start_matches(WHITE_SPACE).len();
                 self.announce(raw, call_at, output);
@@ -311,6 +316,10 @@ impl ToolParser {
         };
         match read_header(self.syntax, &raw.text()[*call_at..]) {
             Header::Incomplete => {}
+            Header::Other if self.syntax.begins_with_name() => {
+                let text = std::mem::take(raw);
+                self.enter_text(text, output);
+            }
             Header::Other => *may_stream = false,
             Header::Found { name, arguments_at } => {
                 let arguments = raw.split_off(*call_at + arguments_at);
@@ -372,7 +381,7 @@ fn after_arguments(syntax: CallSyntax) -> State {
         CallSyntax::Llama | CallSyntax::Mistral => State::Ending {
             scanner: ObjectScanner::inside(),
         },
-        CallSyntax::MistralArguments => State::AfterCall,
+        CallSyntax::MistralArguments | CallSyntax::Glm => State::AfterCall,
     }
 }
 

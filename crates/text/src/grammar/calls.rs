@@ -108,6 +108,13 @@ pub(super) fn rules(
                 trigger("<|plugin|>").filter(|_| vocabulary.added_token("<|action_start|>").is_some()),
             )
         }
+        CallSyntax::Glm => {
+            let calls = named(tools, |name, schema| {
+                format!("{} {schema}", literal(&format!("{name}\n")))
+            });
+            let others = more("\"\\n\" call".to_owned());
+            (format!("calls: rest\nrest: call{others}\n{calls}"), None)
+        }
     };
     CallRules { rules, trigger }
 }

@@ -112,8 +112,7 @@ fn strict(grammars: &Grammars, asked: &Asked<'_>) -> Result<Body, EngineError> {
         return Ok(Body::After(trigger, grammar));
     }
     if asked.syntax != CallSyntax::Llama {
-        let reason =
-            "tools: strict must be false: the marks of this model's calls are no tokens of their own";
+        let reason = "tools: strict must be false: calls of this model are not marked by tokens of their own";
         return Err(EngineError::Unconstrainable {
             feature: Feature::StrictTools,
             reason: reason.to_owned(),

@@ -207,6 +207,11 @@ fn written() -> Vec<(CallSyntax, &'static str, Vec<&'static str>)> {
                 "{\"name\": \"f\", \"parameters\": {}}",
             ],
         ),
+        (
+            CallSyntax::Glm,
+            "f\n{\"a\": \"}\"}\ng\n{}",
+            vec!["f", "f\n", "{}", "f g\n{}", "\n\n"],
+        ),
     ]
 }
 
@@ -259,10 +264,23 @@ fn bare_calls_begin_an_answer_and_stand_nowhere_else() {
     }
 }
 
+#[test]
+fn an_answer_that_only_begins_with_a_name_is_passed_on_at_once() {
+    let mut parser = ToolParser::new(CallSyntax::Glm);
+    let mut output = Vec::new();
+    parser.push(Piece::Text(Fragment::from("Hello")), &mut output);
+    assert_eq!(output, [], "it may be a function's name");
+    parser.push(Piece::Text(Fragment::from(", you")), &mut output);
+    assert_eq!(output, [ToolOutput::Text(Fragment::from("Hello, you"))]);
+    for text in ["Hello", "你好\n{}", "f {}", "f\n[1]", "{\"a\": 1}", "f: {}"] {
+        assert_eq!(read(CallSyntax::Glm, [text]), answer(text, &[]), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn the_result_does_not_depend_on_token_borders_in_any_syntax(
-        which in 0_usize..7,
+        which in 0_usize..8,
         picks in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..16),
     ) {

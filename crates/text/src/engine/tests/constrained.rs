@@ -1,12 +1,20 @@
 //! Forms, forced calls and strict tools, with an engine of random weights.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use silica_engine::scripted::RandomTokenEngine;
 
 use super::*;
+use crate::calls::CallSyntax;
+
+/// The demo model's texts before random weights.
+fn random(seed: u64) -> TextEngine<Arc<RandomTokenEngine>> {
+    random_in(&tiny_chat(), seed)
+}
 
 /// The engine's most likely tokens: those of JSON's own signs, and those that end something.
-fn random(seed: u64) -> TextEngine<Arc<RandomTokenEngine>> {
+fn random_in(folder: &Path, seed: u64) -> TextEngine<Arc<RandomTokenEngine>> {
     let tokenizer = tiny_tokenizer();
     let size = u32::try_from(tokenizer.get_vocab_size(true)).unwrap();
     let is_sign = |id: &u32| {
@@ -23,7 +31,7 @@ fn random(seed: u64) -> TextEngine<Arc<RandomTokenEngine>> {
             ["<|im_end|>", "<think>", "</think>", "<tool_call>"].map(mark),
             2000,
         );
-    TextEngine::load(&tiny_chat(), Arc::new(engine), "random").unwrap()
+    TextEngine::load(folder, Arc::new(engine), "random").unwrap()
 }
 
 fn asked(form: AnswerForm) -> ChatRequest {
@@ -186,6 +194,77 @@ async fn a_forced_call_is_made_and_its_arguments_follow_the_schema() {
         whole > 24 && most > 1,
         "{whole} of 48 came to their end, with up to {most} calls"
     );
+}
+
+/// The demo model's folder with a template of another family, as far as its marks go.
+fn folder_of_family(marks: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "config.json",
+        "generation_config.json",
+    ] {
+        std::fs::copy(tiny_chat().join(file), folder.path().join(file)).unwrap();
+    }
+    // A template that names such a token wants it; the other marks are spelled.
+    let file = folder.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let first = tiny_tokenizer().get_vocab_size(true);
+    let is_token = |mark: &&str| mark.starts_with("<|") || mark.starts_with("<｜");
+    let tokens = marks.split(' ').filter(is_token);
+    for (index, mark) in tokens.enumerate() {
+        tokenizer["added_tokens"].as_array_mut().unwrap().push(json!({
+            "id": first + index, "content": mark, "special": true, "normalized": false,
+            "single_word": false, "lstrip": false, "rstrip": false,
+        }));
+    }
+    std::fs::write(file, tokenizer.to_string()).unwrap();
+    let config = folder.path().join("tokenizer_config.json");
+    let mut text: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    let template = "{{ tools | tojson }}{% for message in messages %}{{ message.content }}{% endfor %}";
+    text["chat_template"] = format!("{template}{{# {marks} #}}").into();
+    std::fs::write(config, text.to_string()).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn forced_calls_are_written_as_they_are_read_in_the_syntax_of_each_family() {
+    for (marks, syntax) in [
+        ("<tool_call>", CallSyntax::Hermes),
+        ("<|python_tag|>", CallSyntax::Llama),
+        ("[TOOL_CALLS]", CallSyntax::Mistral),
+        ("[TOOL_CALLS] [ARGS]", CallSyntax::MistralArguments),
+        ("<｜tool▁calls▁begin｜> ```json", CallSyntax::DeepSeek),
+        ("<｜tool▁calls▁begin｜>", CallSyntax::DeepSeekBare),
+        ("<|action_start|> <|plugin|>", CallSyntax::InternLm),
+        ("<|observation|>", CallSyntax::Glm),
+    ] {
+        let folder = folder_of_family(marks);
+        let chat = random_in(folder.path(), 6);
+        assert_eq!(chat.core.model.syntax, syntax);
+        let mut whole = 0;
+        for number in 0..8 {
+            let mut request = asked(AnswerForm::Text);
+            request.tools = tools(false);
+            request.tool_choice = ToolChoice::Required;
+            // Sixteen calls whose marks are spelled take more than there is.
+            request.parallel_calls = number > 4;
+            request.max_tokens = TokenCount(1000);
+            let answer = run(&chat, request).await;
+            if answer.reasons[0].1 == FinishReason::Length {
+                continue;
+            }
+            assert_eq!(answer.reasons, [(0, FinishReason::ToolCalls)], "{syntax:?}");
+            assert_eq!(answer.content[0], "", "{syntax:?}");
+            for (name, arguments) in &answer.calls {
+                let tool = tools(false).into_iter().find(|tool| tool.name == *name).unwrap();
+                assert_follows(&tool.parameters.unwrap(), arguments);
+            }
+            whole += 1;
+        }
+        assert!(whole > 3, "{syntax:?}: {whole} of 8 came to their end");
+    }
 }
 
 #[tokio::test]
