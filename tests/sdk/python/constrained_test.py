@@ -122,3 +122,9 @@ def test_messages_force_a_call(claude, model, choice):
     [block] = answer.content
     assert answer.stop_reason == "tool_use" and block.name == "forecast"
     Place.model_validate(block.input)
+    with claude.messages.stream(
+        model=model, max_tokens=400, messages=HELLO, tools=[tool],
+        tool_choice={**choice, "disable_parallel_tool_use": True}, thinking={"type": "disabled"},
+    ) as stream:
+        [block] = stream.get_final_message().content
+    Place.model_validate(block.input)
