@@ -63,7 +63,6 @@ pub(crate) async fn create_rerank(
     Ok(response)
 }
 
-/// Writes a place, with its document if those are returned.
 /// From a checked request to what the engine is asked.
 pub(crate) fn engine_request(body: RerankRequest, original: WireRequest) -> silica_engine::RerankRequest {
     silica_engine::RerankRequest {
@@ -77,6 +76,7 @@ pub(crate) fn engine_request(body: RerankRequest, original: WireRequest) -> sili
     }
 }
 
+/// Writes a place, with its document if those are returned.
 fn result(place: RankedDocument, returned: &mut [Option<String>]) -> RerankResult {
     let document = usize::try_from(place.index)
         .ok()

@@ -130,7 +130,12 @@ pub fn inspect(folder: &Path) -> Result<FolderSummary, LoadError> {
             weights
         }
         AnyConfig::Decoder(mut config) => {
-            let weights = Weights::in_folder(folder, &config, placement)?;
+            // Only models that write are loaded from a GGUF.
+            let weights = if shape.kind == ModelKind::Chat {
+                Weights::in_folder(folder, &config, placement)?
+            } else {
+                Weights::in_safetensors(folder, placement)?
+            };
             // One that is not for writing has no use for a head.
             config.tied_embeddings |= shape.kind != ModelKind::Chat && !weights.has("lm_head.weight");
             weights.check(&config)?;

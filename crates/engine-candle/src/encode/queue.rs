@@ -16,6 +16,17 @@ pub(super) struct Job {
     pub(super) _waiting: Counted,
 }
 
+/// The most tokens that wait, whatever the number of requests, unless one has them alone: a small body can
+/// become millions of them, as a query is repeated for each document.
+const MOST_WAITING_TOKENS: usize = 1 << 25;
+
+impl Job {
+    fn tokens(&self) -> usize {
+        let sequences = self.request.sequences.iter();
+        sequences.map(|sequence| sequence.tokens.len()).sum()
+    }
+}
+
 /// A bounded queue between callers on any thread and the engine's thread: first come, first served.
 pub(super) struct JobQueue {
     state: Mutex<State>,
@@ -54,7 +65,10 @@ impl JobQueue {
         if state.jobs.len() >= self.capacity {
             self.discard(&mut state, Instant::now());
         }
-        if state.jobs.len() >= self.capacity {
+        let waiting: usize = state.jobs.iter().map(Job::tokens).sum();
+        let is_full = state.jobs.len() >= self.capacity
+            || (waiting > 0 && waiting.saturating_add(job.tokens()) > MOST_WAITING_TOKENS);
+        if is_full {
             return Err(EngineError::QueueFull);
         }
         state.jobs.push_back(job);

@@ -124,6 +124,8 @@ impl<M: SequenceModel> EncodeWorker<M> {
             .collect();
         let queue = &self.queue;
         let goes_on = || {
+            // A pass over a long text takes minutes, and those who wait are told in time.
+            queue.expire(Instant::now());
             let wanted = |(request, _): &Place| !running[*request].is_over();
             !queue.is_closed() && places.iter().any(wanted)
         };

@@ -102,21 +102,24 @@ impl Weights {
 
     /// Reads a vector's values.
     pub(crate) fn values(&self, name: &str, size: usize) -> Result<Vec<f32>, LoadError> {
+        // Before memory is taken for it: the size is the configuration's word alone.
+        let located = self.locate(name, Shape::Vector(size))?;
         let mut values = Vec::with_capacity(size);
-        pack::append_all(&self.locate(name, Shape::Vector(size))?, &mut values)?;
+        pack::append_all(&located, &mut values)?;
         Ok(values)
     }
 
     /// Reads a matrix's values, row by row.
     pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Vec<f32>, LoadError> {
+        let located = self.locate(name, Shape::Matrix(rows, columns))?;
         let mut values = Vec::with_capacity(rows * columns);
-        pack::append_all(&self.locate(name, Shape::Matrix(rows, columns))?, &mut values)?;
+        pack::append_all(&located, &mut values)?;
         Ok(values)
     }
 
     /// As [`Weights::vector`], several as one. `parts` are names and sizes.
     pub(crate) fn vectors(&self, parts: &[(String, usize)]) -> Result<Tensor, LoadError> {
-        let mut values = Vec::with_capacity(parts.iter().map(|(_, size)| size).sum());
+        let mut values = Vec::new();
         for (name, size) in parts {
             let located = self.locate(name, Shape::Vector(*size))?;
             pack::append_all(&located, &mut values)?;

@@ -134,12 +134,13 @@ impl<E: EncodeEngine + 'static> RerankEngine for TextRanker<E> {
     ) -> Result<Box<dyn PreparedWhole<Ranking>>, EngineError> {
         let texts = request.documents.iter().map(String::len).sum::<usize>();
         let (core, asked) = (Arc::clone(&self.core), Arc::clone(&request));
-        // The query is read again for each document of a model that is asked in words.
-        let queries = match core.form {
-            Form::Pair(_) => 1,
-            Form::Question(_) => request.documents.len(),
+        // The query stands beside each document, and before a model that is asked in words the instruction.
+        let instruction = match core.form {
+            Form::Pair(_) => 0,
+            Form::Question(_) => request.instruction.as_ref().map_or(0, String::len),
         };
-        let bytes = texts.saturating_add(request.query.len().saturating_mul(queries));
+        let beside = request.query.len() + instruction + 1;
+        let bytes = texts.saturating_add(beside.saturating_mul(request.documents.len()));
         let building = self.places.run(bytes, move || core.build(&asked));
         Ok(Box::new(PreparedDocuments {
             built: building.await?,

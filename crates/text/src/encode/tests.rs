@@ -196,6 +196,25 @@ async fn special_tokens_that_texts_spell_are_plain_text() {
 }
 
 #[tokio::test]
+async fn special_tokens_are_spelled_out_for_models_that_have_them_among_their_pieces() {
+    let engine = Scripted::new(Says::Score, |_| vec![1.0]);
+    let name = "xlmr-rerank";
+    let tokenizer = tokenizers::Tokenizer::from_file(fixture(name).join("tokenizer.json")).unwrap();
+    let end = tokenizer.token_to_id("</s>").unwrap();
+    let mut counts = Vec::new();
+    for document in ["the cat", "the </s></s> cat <s>", "<pad>"] {
+        ranked(&engine, name, rank("the mat", &[document])).await;
+        let tokens = engine.asked().sequences.remove(0).tokens;
+        counts.push(tokens.iter().filter(|token| **token == end).count());
+        assert!(
+            !tokens.contains(&tokenizer.token_to_id("<pad>").unwrap()),
+            "{document}"
+        );
+    }
+    assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "{counts:?}");
+}
+
+#[tokio::test]
 async fn a_text_may_have_as_many_tokens_as_the_model_takes_and_not_one_more() {
     let engine = Scripted::of(vectors(1, false), 10, |_| vec![1.0]);
     let embedder = TextEmbedder::load(&fixture("bert-cls"), Arc::clone(&engine)).unwrap();

@@ -1,5 +1,7 @@
 //! Texts to token ids, for models that read them whole.
 
+use std::collections::HashSet;
+
 use silica_engine::EngineError;
 use silica_types::TokenCount;
 use tokenizers::Tokenizer;
@@ -18,6 +20,8 @@ const TOKENS_PER_CUT: usize = 32;
 #[derive(Debug)]
 pub(super) struct Tokens {
     tokenizer: Tokenizer,
+    /// The ids of special tokens, which no text may have.
+    special: HashSet<u32>,
     /// The longest sequence of the model.
     limit: TokenCount,
 }
@@ -40,7 +44,16 @@ impl Tokens {
             });
         }
         tokenizer.set_encode_special_tokens(true);
-        Ok(Self { tokenizer, limit })
+        let added = tokenizer.get_added_tokens_decoder();
+        // What stands for the unknown is no secret of the model.
+        let special = added
+            .iter()
+            .filter(|(_, token)| token.special && !matches!(token.content.as_str(), "<unk>" | "[UNK]"));
+        Ok(Self {
+            special: special.map(|(id, _)| *id).collect(),
+            tokenizer,
+            limit,
+        })
     }
 
     /// The tokenizer.
@@ -79,7 +92,32 @@ impl Tokens {
 
     fn plain(&self, text: &str) -> Result<Vec<u32>, EngineError> {
         let encoding = self.tokenizer.encode_fast(text, false);
-        Ok(encoding.map_err(EngineError::Failed)?.get_ids().to_vec())
+        let encoding = encoding.map_err(EngineError::Failed)?;
+        let ids = encoding.get_ids();
+        if ids.iter().any(|id| self.special.contains(id)) {
+            return self.spelled_out(text);
+        }
+        Ok(ids.to_vec())
+    }
+
+    /// The ids of a text that spells special tokens: those are read letter by letter. Unigram models have
+    /// them among their pieces, so that being told to read them as text is not enough.
+    fn spelled_out(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        let encoding = self.tokenizer.encode(text, false);
+        let encoding = encoding.map_err(EngineError::Failed)?;
+        let mut ids = Vec::with_capacity(encoding.len());
+        for (id, (start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            if !self.special.contains(id) {
+                ids.push(*id);
+                continue;
+            }
+            for letter in text.get(*start..*end).unwrap_or_default().chars() {
+                let letter = self.tokenizer.encode_fast(letter.to_string(), false);
+                let letter = letter.map_err(EngineError::Failed)?;
+                ids.extend(letter.get_ids().iter().filter(|id| !self.special.contains(id)));
+            }
+        }
+        Ok(ids)
     }
 
     /// Tokenizing megabytes takes seconds; a text that can never fit is refused long before.
