@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use llguidance::Matcher;
-use llguidance::api::StopReason;
 use silica_engine::{Allowed, ConstraintError, ConstraintSource, Progress, TokenConstraint, TokenMask};
 
 use super::library::Grammar;
@@ -44,6 +43,9 @@ pub(super) struct AnswerConstraint {
     pub(super) closes: Option<u32>,
     pub(super) close_text: Patterns,
     pub(super) body: Body,
+    /// Tokens that may not come in the free part of an answer: those that would begin a call there without
+    /// the grammar.
+    pub(super) barred: Vec<u32>,
 }
 
 struct Running {
@@ -88,7 +90,7 @@ impl Body {
 impl TokenConstraint for Running {
     fn allow(&mut self, mask: &mut TokenMask) -> Result<Allowed, ConstraintError> {
         let breaks = match &mut self.phase {
-            Phase::Free => return Ok(Allowed::All),
+            Phase::Free => return Ok(self.answer.in_free(mask)),
             Phase::Thinking(_) => return Ok(self.answer.in_reasoning(mask)),
             Phase::Within(matcher) => return mark(matcher, mask),
             Phase::Undecided { opens } => {
@@ -99,7 +101,7 @@ impl TokenConstraint for Running {
         };
         // The answer may begin now.
         let Phase::Within(mut matcher) = self.answer.body.begin() else {
-            return Ok(Allowed::All);
+            return Ok(self.answer.in_free(mask));
         };
         if breaks > 0 {
             self.answer.vocabulary.line_breaks().for_each(|id| mask.add(id));
@@ -158,6 +160,17 @@ impl Running {
 }
 
 impl AnswerConstraint {
+    fn in_free(&self, mask: &mut TokenMask) -> Allowed {
+        if self.barred.is_empty() {
+            return Allowed::All;
+        }
+        mask.add_all();
+        for id in &self.barred {
+            mask.remove(*id);
+        }
+        Allowed::Marked
+    }
+
     /// Reasoning is free, but an answer that must have a form does not end with it.
     fn in_reasoning(&self, mask: &mut TokenMask) -> Allowed {
         match self.body {
@@ -208,12 +221,15 @@ fn mark(matcher: &mut Matcher, mask: &mut TokenMask) -> Result<Allowed, Constrai
 
 /// What the library says is not told: it may quote the answer.
 fn cannot_go_on(matcher: &Matcher) -> ConstraintError {
+    // A matcher that has failed knows its own error alone, whose text begins with where it arose.
+    let is_too_much = matcher
+        .get_error()
+        .is_some_and(|error| error.contains("lexer error:") || error.contains("parser error:"));
     ConstraintError(
-        match matcher.stop_reason() {
-            StopReason::LexerTooComplex | StopReason::ParserTooComplex => {
-                "the form that the answer must have takes too much work to follow"
-            }
-            _ => "the model's tokens cannot go on within the form that the answer must have",
+        if is_too_much {
+            "the form that the answer must have takes too much work to follow"
+        } else {
+            "the model's tokens cannot go on within the form that the answer must have"
         }
         .to_owned(),
     )

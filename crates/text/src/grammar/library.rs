@@ -1,6 +1,7 @@
 //! The grammar library, made to know a model's tokens.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use llguidance::api::TopLevelGrammar;
 use llguidance::earley::SlicedBiasComputer;
@@ -17,6 +18,10 @@ const LONGEST_KEPT: usize = 64 * 1024;
 const LONGEST_TOKEN: usize = 512;
 /// States of the lexer that one sequence may make, at 1 to 2 kB each.
 const MOST_LEXER_STATES: usize = 30_000;
+/// The library recurses for each level and each reference of a schema, some 6 kB at a time and with no bound
+/// of its own; a schema has at most some ten thousands of them. Addresses, not memory: what is not reached
+/// is never there.
+const COMPILE_STACK: usize = 512 * 1024 * 1024;
 /// What a reason may tell of itself, in bytes.
 const LONGEST_REASON: usize = 300;
 
@@ -74,11 +79,7 @@ impl Grammars {
         }
         let factory = self.factory.get_or_init(|| self.factory());
         let Factory(factory) = factory.as_ref().map_err(Clone::clone)?;
-        let parser = factory.create_parser(TopLevelGrammar::from_lark(lark.clone()));
-        let matcher = Matcher::new(Ok(parser.map_err(|error| reason(&format!("{error:#}")))?));
-        if let Some(error) = matcher.get_error() {
-            return Err(reason(&error));
-        }
+        let matcher = compile_aside(factory, &lark)?;
         let grammar = Arc::new(Grammar(Mutex::new(matcher)));
         self.keep(lark, &grammar);
         Ok(grammar)
@@ -147,6 +148,28 @@ impl Grammars {
         }
         bytes.to_vec()
     }
+}
+
+/// Compiles on a thread with a stack that no schema fills: an overflow would end the process.
+fn compile_aside(factory: &ParserFactory, lark: &str) -> Result<Matcher, GrammarError> {
+    let compile = || {
+        let parser = factory.create_parser(TopLevelGrammar::from_lark(lark.to_owned()));
+        let matcher = Matcher::new(Ok(parser.map_err(|error| reason(&format!("{error:#}")))?));
+        match matcher.get_error() {
+            Some(error) => Err(reason(&error)),
+            None => Ok(matcher),
+        }
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("silica-grammar".to_owned())
+            .stack_size(COMPILE_STACK);
+        let compiling = thread
+            .spawn_scoped(scope, compile)
+            .map_err(|error| GrammarError(format!("there is no thread to compile it: {error}")))?;
+        let compiled = compiling.join();
+        compiled.unwrap_or_else(|_panic| Err(GrammarError("it cannot be compiled".to_owned())))
+    })
 }
 
 impl Grammar {

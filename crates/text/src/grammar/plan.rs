@@ -35,7 +35,18 @@ pub(crate) fn plan(
     let Some(body) = body(grammars, asked)? else {
         return Ok(None);
     };
+    let barred = match &body {
+        Body::Whole(_) => Vec::new(),
+        Body::After(trigger, _) => {
+            let marks = asked.syntax.marks().open.iter();
+            marks
+                .filter_map(|mark| grammars.vocabulary().added_token(mark))
+                .filter(|id| id != trigger)
+                .collect()
+        }
+    };
     Ok(Some(Arc::new(AnswerConstraint {
+        barred,
         vocabulary: Arc::clone(grammars.vocabulary()),
         stop_tokens: grammars.stop_tokens().to_vec(),
         reasoning: asked.reasoning,
@@ -119,7 +130,7 @@ fn strict(grammars: &Grammars, asked: &Asked<'_>) -> Result<Body, EngineError> {
         });
     }
     // A call is all of the answer; what does not begin like one is text.
-    let text = "TEXT: /[^{](?s:.*)/";
+    let text = r"TEXT: /[ \t\r\n]*[^{ \t\r\n](?s:.*)/";
     let grammar = grammars.compile(format!("start: calls | TEXT\n{text}\n{}", calls.rules));
     grammar.map(Body::Whole).map_err(failed)
 }

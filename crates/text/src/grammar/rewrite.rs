@@ -4,6 +4,8 @@
 //! - `oneOf` whose alternatives exclude each other is `anyOf`; the library does not look through `$ref` to
 //!   see that. Other `oneOf` stay, and are refused by it.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
 const FORMATS: [&str; 10] = [
@@ -35,17 +37,42 @@ const NAMED_SCHEMAS: [&str; 4] = ["properties", "patternProperties", "$defs", "d
 
 /// More alternatives are not compared with each other.
 const MOST_ALTERNATIVES: usize = 64;
-/// References to references are followed so far.
+/// References to references are followed so far, and longer ones are not.
 const MOST_HOPS: usize = 8;
+const LONGEST_REFERENCE: usize = 1024;
+/// More types are not compared with others; there are seven.
+const MOST_TYPES: usize = 8;
+/// Comparisons for one schema: small ones can name large lists again and again.
+const MOST_COMPARISONS: usize = 1_000_000;
+
+/// What is known of a schema while it is rewritten.
+struct Rewriting<'a> {
+    root: &'a Value,
+    /// Comparisons that may still be made.
+    left: Cell<usize>,
+}
+
+impl Rewriting<'_> {
+    /// Whether so many more comparisons may be made. Where not, nothing is known to be apart.
+    fn affords(&self, comparisons: usize) -> bool {
+        let left = self.left.get().checked_sub(comparisons);
+        self.left.set(left.unwrap_or(0));
+        left.is_some()
+    }
+}
 
 /// Rewrites a schema that stands at the root.
 pub(super) fn rewrite(root: &Value) -> Value {
     let mut rewritten = root.clone();
-    walk(&mut rewritten, root);
+    let work = Rewriting {
+        root,
+        left: Cell::new(MOST_COMPARISONS),
+    };
+    walk(&mut rewritten, &work);
     rewritten
 }
 
-fn walk(schema: &mut Value, root: &Value) {
+fn walk(schema: &mut Value, work: &Rewriting<'_>) {
     let Value::Object(members) = schema else {
         return;
     };
@@ -56,7 +83,7 @@ fn walk(schema: &mut Value, root: &Value) {
     let excludes = |alternatives: &Value| {
         alternatives
             .as_array()
-            .is_some_and(|all| exclude_each_other(all, root))
+            .is_some_and(|all| exclude_each_other(all, work))
     };
     if !members.contains_key("anyOf") && members.get("oneOf").is_some_and(excludes) {
         *members = renamed(std::mem::take(members), "oneOf", "anyOf");
@@ -64,14 +91,14 @@ fn walk(schema: &mut Value, root: &Value) {
     for (key, value) in members {
         match value {
             Value::Object(named) if NAMED_SCHEMAS.contains(&key.as_str()) => {
-                named.values_mut().for_each(|schema| walk(schema, root));
+                named.values_mut().for_each(|schema| walk(schema, work));
             }
             Value::Array(list) if SCHEMAS.contains(&key.as_str()) => {
                 for schema in list.iter_mut() {
-                    walk(schema, root);
+                    walk(schema, work);
                 }
             }
-            Value::Object(_) if SCHEMAS.contains(&key.as_str()) => walk(value, root),
+            Value::Object(_) if SCHEMAS.contains(&key.as_str()) => walk(value, work),
             _ => {}
         }
     }
@@ -87,12 +114,12 @@ fn renamed(members: Map<String, Value>, from: &str, to: &str) -> Map<String, Val
 }
 
 /// Whether no value can follow two of these schemas.
-fn exclude_each_other(schemas: &[Value], root: &Value) -> bool {
+fn exclude_each_other(schemas: &[Value], work: &Rewriting<'_>) -> bool {
     if schemas.len() > MOST_ALTERNATIVES {
         return false;
     }
     let resolved: Option<Vec<&Map<String, Value>>> =
-        schemas.iter().map(|schema| resolve(schema, root)).collect();
+        schemas.iter().map(|schema| resolve(schema, work.root)).collect();
     let Some(resolved) = resolved else {
         return false;
     };
@@ -100,25 +127,37 @@ fn exclude_each_other(schemas: &[Value], root: &Value) -> bool {
     resolved
         .iter()
         .enumerate()
-        .all(|(index, one)| others(index).all(|other| are_apart(one, other, root)))
+        .all(|(index, one)| others(index).all(|other| are_apart(one, other, work)))
 }
 
-fn are_apart(one: &Map<String, Value>, other: &Map<String, Value>, root: &Value) -> bool {
+fn are_apart(one: &Map<String, Value>, other: &Map<String, Value>, work: &Rewriting<'_>) -> bool {
+    if !work.affords(1) {
+        return false;
+    }
     if let (Some(left), Some(right)) = (types(one), types(other)) {
         if !left.iter().any(|kind| right.contains(kind)) {
             return true;
         }
         if left == ["object"] && right == ["object"] {
-            return required(one)
-                .filter(|name| required(other).any(|also| also == *name))
-                .any(|name| have_no_common_value(property(one, name, root), property(other, name, root)));
+            let common = |name: &&str| required(other).any(|also| also == *name);
+            let parts = |name| [one, other].map(|schema| property(schema, name, work.root));
+            return work.affords(required(one).len().saturating_mul(required(other).len()))
+                && required(one).filter(common).any(|name| {
+                    let [left, right] = parts(name);
+                    have_no_common_value(left, right, work)
+                });
         }
     }
-    have_no_common_value(Some(one), Some(other))
+    have_no_common_value(Some(one), Some(other), work)
 }
 
-fn have_no_common_value(one: Option<&Map<String, Value>>, other: Option<&Map<String, Value>>) -> bool {
+fn have_no_common_value(
+    one: Option<&Map<String, Value>>,
+    other: Option<&Map<String, Value>>,
+    work: &Rewriting<'_>,
+) -> bool {
     match (one.and_then(values), other.and_then(values)) {
+        (Some(left), Some(right)) if !work.affords(left.len().saturating_mul(right.len())) => false,
         (Some(left), Some(right)) => !left
             .iter()
             .any(|value| right.iter().any(|also| are_equal(value, also))),
@@ -134,6 +173,7 @@ fn are_equal(one: &Value, other: &Value) -> bool {
 /// The types that a schema names; whole numbers are numbers.
 fn types(schema: &Map<String, Value>) -> Option<Vec<&str>> {
     match schema.get("type")? {
+        Value::Array(kinds) if kinds.len() > MOST_TYPES => None,
         Value::Array(kinds) => kinds.iter().map(type_name).collect(),
         kind => Some(vec![type_name(kind)?]),
     }
@@ -146,9 +186,11 @@ fn type_name(kind: &Value) -> Option<&str> {
     }
 }
 
-fn required(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
+/// The names of members that must be there; what is no name is an empty one.
+fn required(schema: &Map<String, Value>) -> impl ExactSizeIterator<Item = &str> {
     let names = schema.get("required").and_then(Value::as_array);
-    names.into_iter().flatten().filter_map(Value::as_str)
+    let names = names.map_or(&[][..], Vec::as_slice);
+    names.iter().map(|name| name.as_str().unwrap_or_default())
 }
 
 fn property<'a>(
@@ -175,6 +217,9 @@ fn resolve<'a>(schema: &'a Value, root: &'a Value) -> Option<&'a Map<String, Val
         let Some(Value::String(reference)) = schema.get("$ref") else {
             return Some(schema);
         };
+        if reference.len() > LONGEST_REFERENCE {
+            return None;
+        }
         schema = root.pointer(reference.strip_prefix('#')?)?.as_object()?;
     }
     None
@@ -199,6 +244,19 @@ mod tests {
             "items": [{}],
         });
         assert_eq!(rewrite(&schema), expected);
+    }
+
+    #[test]
+    fn large_lists_that_are_named_again_and_again_are_compared_a_few_times_only() {
+        let wide = |name: &str| json!({"type": "object", "required": vec![name; 6000]});
+        let each = json!({"oneOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]});
+        let schema = json!({"items": vec![each; 2000], "$defs": {"a": wide("a"), "b": wide("b")}});
+        let work = Rewriting {
+            root: &schema,
+            left: Cell::new(MOST_COMPARISONS),
+        };
+        walk(&mut schema.clone(), &work);
+        assert_eq!(work.left.get(), 0, "what is left is not compared");
     }
 
     #[test]

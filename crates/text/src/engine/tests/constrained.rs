@@ -196,6 +196,25 @@ async fn a_forced_call_is_made_and_its_arguments_follow_the_schema() {
     );
 }
 
+#[test]
+fn references_behind_references_overflow_no_stack() {
+    let chat = random(7);
+    let mut definitions = serde_json::Map::new();
+    for hop in 0..8000 {
+        definitions.insert(
+            format!("a{hop}"),
+            json!({"$ref": format!("#/$defs/a{}", hop + 1)}),
+        );
+    }
+    definitions.insert("a8000".to_owned(), json!({"type": "string"}));
+    let schema = json!({"type": "object", "properties": {"x": {"$ref": "#/$defs/a0"}}, "$defs": definitions});
+    // Compiled or refused: on this thread's two megabytes it would end the process.
+    let _ = chat
+        .core
+        .model
+        .prompt(&asked(AnswerForm::JsonSchema(Arc::new(schema))));
+}
+
 /// The demo model's folder with a template of another family, as far as its marks go.
 fn folder_of_family(marks: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
