@@ -1,15 +1,12 @@
 //! `config.json` of a bidirectional model: read, checked, and turned into plain numbers.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::LoadError;
-use crate::text::config::read_file;
-
-/// The largest size that any dimension may have; far above real models, far below overflow.
-const MAX_DIMENSION: usize = 1 << 24;
+use crate::text::config::{Checker, read_file};
 
 /// A bidirectional family; what differs between them is data in [`EncoderConfig`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,13 +97,7 @@ impl EncoderConfig {
     }
 }
 
-/// Turns the raw file into checked numbers; holds the path for the errors.
-struct Checker {
-    path: PathBuf,
-    raw: RawConfig,
-}
-
-impl Checker {
+impl Checker<RawConfig> {
     fn check(self) -> Result<EncoderConfig, LoadError> {
         let raw = &self.raw;
         let (family, classifies) = self.family()?;
@@ -191,31 +182,6 @@ impl Checker {
             Some("gelu_new" | "gelu_pytorch_tanh") => Ok(Activation::GeluTanh),
             Some("relu") => Ok(Activation::Relu),
             Some(other) => Err(self.unsupported("hidden_act", other.to_owned(), "gelu, gelu_new or relu")),
-        }
-    }
-
-    fn size(&self, field: &'static str, value: usize) -> Result<usize, LoadError> {
-        if (1..=MAX_DIMENSION).contains(&value) {
-            Ok(value)
-        } else {
-            Err(self.invalid(field, format!("({value}) must be between 1 and {MAX_DIMENSION}")))
-        }
-    }
-
-    fn invalid(&self, field: &'static str, problem: String) -> LoadError {
-        LoadError::InvalidConfig {
-            path: self.path.clone(),
-            field,
-            problem,
-        }
-    }
-
-    fn unsupported(&self, field: &'static str, value: String, expected: &'static str) -> LoadError {
-        LoadError::Unsupported {
-            path: self.path.clone(),
-            field,
-            value,
-            expected,
         }
     }
 }

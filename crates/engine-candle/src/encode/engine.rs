@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use silica_engine::{EncodeEngine, EncodeRequest, Encoding, EngineError, Says};
 use silica_types::TokenCount;
@@ -118,12 +117,7 @@ impl EncodeEngine for CandleEncoder {
     fn encode(&self, request: EncodeRequest) -> Result<Encoding, EngineError> {
         self.check(&request)?;
         let (sink, encoding) = Encoding::channel();
-        self.queue.push(Job {
-            request,
-            sink,
-            queued_at: Instant::now(),
-            _waiting: self.meters.waiting(),
-        })?;
+        self.queue.push(Job::new(request, sink, self.meters.waiting()))?;
         Ok(encoding)
     }
 }

@@ -12,8 +12,10 @@ use crate::engine::meters::{Counted, Meters};
 pub(super) struct Job {
     pub(super) request: EncodeRequest,
     pub(super) sink: EncodeSink,
-    pub(super) queued_at: Instant,
-    pub(super) _waiting: Counted,
+    /// Counted once, not at every push of another.
+    tokens: usize,
+    queued_at: Instant,
+    _waiting: Counted,
 }
 
 /// The most tokens that wait, whatever the number of requests, unless one has them alone: a small body can
@@ -21,9 +23,15 @@ pub(super) struct Job {
 const MOST_WAITING_TOKENS: usize = 1 << 25;
 
 impl Job {
-    fn tokens(&self) -> usize {
-        let sequences = self.request.sequences.iter();
-        sequences.map(|sequence| sequence.tokens.len()).sum()
+    pub(super) fn new(request: EncodeRequest, sink: EncodeSink, waiting: Counted) -> Self {
+        let sequences = request.sequences.iter();
+        Self {
+            tokens: sequences.map(|sequence| sequence.tokens.len()).sum(),
+            request,
+            sink,
+            queued_at: Instant::now(),
+            _waiting: waiting,
+        }
     }
 }
 
@@ -65,9 +73,9 @@ impl JobQueue {
         if state.jobs.len() >= self.capacity {
             self.discard(&mut state, Instant::now());
         }
-        let waiting: usize = state.jobs.iter().map(Job::tokens).sum();
+        let waiting: usize = state.jobs.iter().map(|job| job.tokens).sum();
         let is_full = state.jobs.len() >= self.capacity
-            || (waiting > 0 && waiting.saturating_add(job.tokens()) > MOST_WAITING_TOKENS);
+            || (waiting > 0 && waiting.saturating_add(job.tokens) > MOST_WAITING_TOKENS);
         if is_full {
             return Err(EngineError::QueueFull);
         }

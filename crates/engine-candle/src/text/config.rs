@@ -1,19 +1,18 @@
 //! `config.json` of a Hugging Face folder: read, checked, and turned into plain numbers.
 
+mod checker;
 mod raw;
 mod rope;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
+pub(crate) use self::checker::Checker;
 use self::raw::RawConfig;
 pub use self::rope::{RopeConfig, RopeScaling, YarnScaling};
 use crate::LoadError;
-
-/// The largest size that any dimension may have; far above real models, far below overflow.
-const MAX_DIMENSION: usize = 1 << 24;
 
 /// A decoder family; what differs between them is data in [`ModelConfig`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,13 +118,7 @@ pub(crate) fn real(value: usize) -> f64 {
     value as f64
 }
 
-/// Turns the raw file into checked numbers; holds the path for the errors.
-struct Checker {
-    path: PathBuf,
-    raw: RawConfig,
-}
-
-impl Checker {
+impl Checker<RawConfig> {
     fn check(self) -> Result<ModelConfig, LoadError> {
         let family = self.family()?;
         self.refuse_unsupported()?;
@@ -271,31 +264,6 @@ impl Checker {
             reason = "bounded by the clamp"
         )]
         Ok(stretched.clamp(1.0, f64::from(u32::MAX)) as u32)
-    }
-
-    fn size(&self, field: &'static str, value: usize) -> Result<usize, LoadError> {
-        if (1..=MAX_DIMENSION).contains(&value) {
-            Ok(value)
-        } else {
-            Err(self.invalid(field, format!("({value}) must be between 1 and {MAX_DIMENSION}")))
-        }
-    }
-
-    fn invalid(&self, field: &'static str, problem: String) -> LoadError {
-        LoadError::InvalidConfig {
-            path: self.path.clone(),
-            field,
-            problem,
-        }
-    }
-
-    fn unsupported(&self, field: &'static str, value: String, expected: &'static str) -> LoadError {
-        LoadError::Unsupported {
-            path: self.path.clone(),
-            field,
-            value,
-            expected,
-        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn rules(
 ) -> CallRules {
     let mark = |text: &str| match vocabulary.added_token(text) {
         Some(id) => format!("<[{id}]>"),
-        None => literal(text),
+        None => quoted(text),
     };
     let trigger = |text: &str| vocabulary.added_token(text);
     // What may follow the first call: so many times what stands between calls and another one.
@@ -69,7 +69,7 @@ pub(super) fn rules(
         CallSyntax::MistralArguments => {
             let (open, arguments) = (mark("[TOOL_CALLS]"), mark("[ARGS]"));
             let calls = named(tools, |name, schema| {
-                format!("{} {arguments} {schema}", literal(name))
+                format!("{} {arguments} {schema}", quoted(name))
             });
             let rules = format!(
                 "calls: {open} rest\nrest: call{}\n{calls}",
@@ -84,9 +84,9 @@ pub(super) fn rules(
             let is_bare = syntax == CallSyntax::DeepSeekBare;
             let calls = named(tools, |name, schema| {
                 if is_bare {
-                    format!("{open} {} {split} {schema} {close}", literal(name))
+                    format!("{open} {} {split} {schema} {close}", quoted(name))
                 } else {
-                    let fence = literal(&format!("{name}\n```json\n"));
+                    let fence = quoted(&format!("{name}\n```json\n"));
                     format!("{open} \"function\" {split} {fence} {schema} \"\\n```\" {close}")
                 }
             });
@@ -110,7 +110,7 @@ pub(super) fn rules(
         }
         CallSyntax::Glm => {
             let calls = named(tools, |name, schema| {
-                format!("{} {schema}", literal(&format!("{name}\n")))
+                format!("{} {schema}", quoted(&format!("{name}\n")))
             });
             let others = more("\"\\n\" call".to_owned());
             (format!("calls: rest\nrest: call{others}\n{calls}"), None)
@@ -123,7 +123,7 @@ pub(super) fn rules(
 fn each(tools: &[CallTool<'_>], around: impl Fn(&str) -> (String, &'static str)) -> String {
     named(tools, |name, schema| {
         let (before, after) = around(name);
-        format!("{} {schema} {}", literal(&before), literal(after))
+        format!("{} {schema} {}", quoted(&before), quoted(after))
     })
 }
 
@@ -141,11 +141,7 @@ fn named(tools: &[CallTool<'_>], write: impl Fn(&str, &str) -> String) -> String
     format!("{calls}\n{schemas}")
 }
 
-/// A text as the grammar writes it; its strings are those of JSON.
-pub(super) fn literal(text: &str) -> String {
-    quoted(text)
-}
-
+/// A text as a string of JSON, which is how the grammar writes its own too.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

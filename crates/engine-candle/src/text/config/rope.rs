@@ -1,6 +1,6 @@
 //! The rotary part of `config.json`: `rope_theta`, `rope_scaling`, `rope_parameters`.
 
-use super::raw::RawRope;
+use super::raw::{RawConfig, RawRope};
 use super::{Checker, LoadError, real};
 
 /// Rotary position embedding of a model.
@@ -63,7 +63,7 @@ pub struct YarnScaling {
     pub truncate: bool,
 }
 
-impl Checker {
+impl Checker<RawConfig> {
     /// `rope_scaling` wins over `rope_parameters`, as in the reference.
     pub(super) fn rope(&self, head_dim: usize) -> Result<RopeConfig, LoadError> {
         let raw = self
