@@ -30,6 +30,11 @@ postgres_found() {
     command -v initdb >/dev/null 2>&1 && command -v pg_ctl >/dev/null 2>&1
 }
 
+# As crates/testkit/src/own_redis.rs looks for them.
+redis_found() {
+    command -v valkey-server >/dev/null 2>&1 || command -v redis-server >/dev/null 2>&1
+}
+
 venv_found() {
     # Debian ships python3 without ensurepip; `python3 -m venv` then fails half way.
     command -v python3 >/dev/null 2>&1 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1
@@ -43,6 +48,7 @@ need cc gcc
 need c++ g++
 if [ "$purpose" = test ]; then
     postgres_found || packages+=(postgresql)
+    redis_found || packages+=(redis-server)
     venv_found || packages+=(python3-venv)
     need setpriv util-linux
 fi

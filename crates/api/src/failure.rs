@@ -152,7 +152,7 @@ impl From<GatewayError> for Failure {
 
 fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
-        Refusal::Journal(_) | Refusal::Busy => ErrorCode::ModelServiceUnavailable.into(),
+        Refusal::Journal(_) | Refusal::Busy | Refusal::NoCounters => ErrorCode::ModelServiceUnavailable.into(),
         Refusal::ModelNotAllowed => {
             ApiError::with_message(ErrorCode::NotModelOwner, "The key may not call this model.")
         }

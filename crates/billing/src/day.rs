@@ -56,6 +56,12 @@ impl BillingDay {
         u32::try_from(later.duration_since(earlier).as_secs() / 86_400).unwrap_or(0)
     }
 
+    /// Returns a number that grows by one from day to day, over the ends of months too: the days since the
+    /// first of January of the year zero.
+    pub fn ordinal(self) -> u32 {
+        self.days_since(Self(101))
+    }
+
     /// Returns the calendar date; `None` only for a number that never was a day.
     pub fn date(self) -> Option<Date> {
         let year = i16::try_from(self.0 / 10_000).ok()?;
@@ -110,6 +116,14 @@ mod tests {
         assert_eq!(days(20_250_213, 20_240_213), 366);
         assert_eq!(days(20_250_213, 20_250_213), 0);
         assert_eq!(days(20_250_212, 20_250_213), 0);
+    }
+
+    #[test]
+    fn ordinals_grow_by_one_from_day_to_day() {
+        let ordinal = |number| BillingDay::from_number(number).unwrap().ordinal();
+        assert_eq!(ordinal(20_250_301) - ordinal(20_250_228), 1);
+        assert_eq!(ordinal(20_260_101) - ordinal(20_251_231), 1);
+        assert_eq!(ordinal(101), 0);
     }
 
     #[test]

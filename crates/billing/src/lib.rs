@@ -33,4 +33,4 @@ pub use price::{CostOverflow, InvalidPriceAmount, Price, PriceAmount, PriceEntry
 pub use spend::{CapReached, SpendCaps, SpendHold};
 pub use units::Units;
 pub use vision::{ImageSize, InvalidImageSize, UnreadableImage, VisionImage, VisionRule, VisionTokens};
-pub use wallet::{Balances, Hold, Insufficient, Payer, Settlement, Wallets};
+pub use wallet::{Balances, Hold, Insufficient, Outstanding, Payer, Settlement, Wallets};

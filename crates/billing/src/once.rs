@@ -16,6 +16,11 @@ impl Once {
         }
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.is_ended.load(Ordering::Acquire)
+    }
+
     /// Ends it; `true` for the one caller that did.
     pub(crate) fn end(&self) -> bool {
         // The numbers that the ended hold stands for are guarded by a mutex of their own.

@@ -37,11 +37,15 @@ impl<Key: Eq + Hash, Value: Default> Shards<Key, Value> {
         lock(self.shard(key)).get(key).map(Arc::clone)
     }
 
-    /// Returns all entries, one shard after the other.
-    pub(crate) fn all(&self) -> Vec<Arc<Value>> {
+    /// Returns all entries with their keys, one shard after the other.
+    pub(crate) fn all(&self) -> Vec<(Key, Arc<Value>)>
+    where
+        Key: Clone,
+    {
         let mut all = Vec::new();
         for shard in &self.shards {
-            all.extend(lock(shard).values().map(Arc::clone));
+            let shard = lock(shard);
+            all.extend(shard.iter().map(|(key, value)| (key.clone(), Arc::clone(value))));
         }
         all
     }

@@ -15,12 +15,12 @@ use std::fmt;
 use jiff::Timestamp;
 use silica_types::{AccountId, BucketId, Money};
 
-use crate::Bucket;
+use crate::{Bucket, BucketKind, BucketPart};
 use crate::shards::Shards;
 use crate::sync::{Arc, Mutex, lock};
 
 pub use hold::{Hold, Settlement};
-pub use purse::{Balances, Insufficient, Payer};
+pub use purse::{Balances, Insufficient, Outstanding, Payer};
 
 use purse::Purse;
 
@@ -64,7 +64,7 @@ impl Wallets {
     pub fn balances(&self, account: AccountId, now: Timestamp) -> Balances {
         self.accounts
             .find(&account)
-            .map(|purse| lock(&purse).balances(now))
+            .map(|purse| lock(&purse).balances(now, |_| None))
             .unwrap_or_default()
     }
 
@@ -78,10 +78,46 @@ impl Wallets {
     /// database must not write these off yet. Looks at every account; meant for a rare job.
     pub fn engaged_vouchers(&self, now: Timestamp) -> Vec<BucketId> {
         let mut engaged = Vec::new();
-        for purse in self.accounts.all() {
+        for (_, purse) in self.accounts.all() {
             lock(&purse).collect_engaged(now, &mut engaged);
         }
         engaged
+    }
+
+    /// The buckets that may pay for a call of the account now, in the order of spending.
+    pub fn payers(&self, account: AccountId, payer: Payer, now: Timestamp) -> Vec<(BucketId, BucketKind)> {
+        let purse = self.accounts.find(&account);
+        purse.map(|purse| lock(&purse).payer_list(payer, now)).unwrap_or_default()
+    }
+
+    /// Holds what was taken for a call elsewhere: where several nodes share a balance, they agree on the
+    /// parts, and this wallet only keeps the books of its own node. What is held so is there, whatever
+    /// the wallet knows of the balance.
+    pub fn hold_granted(&self, account: AccountId, parts: Vec<BucketPart>, payer: Payer) -> Hold {
+        Hold::granted(self.accounts.entry(account), parts, payer)
+    }
+
+    /// What running calls hold and settled ones have not brought to the database yet, of every bucket that has
+    /// any. Looks at every account.
+    pub fn outstanding(&self) -> Vec<Outstanding> {
+        let mut outstanding = Vec::new();
+        for (account, purse) in self.accounts.all() {
+            lock(&purse).collect_outstanding(account, &mut outstanding);
+        }
+        outstanding
+    }
+
+    /// As [`Wallets::balances`], where it is known otherwise what some buckets have left.
+    pub fn balances_with(
+        &self,
+        account: AccountId,
+        now: Timestamp,
+        left: impl Fn(BucketId) -> Option<Money>,
+    ) -> Balances {
+        self.accounts
+            .find(&account)
+            .map(|purse| lock(&purse).balances(now, left))
+            .unwrap_or_default()
     }
 }
 

@@ -84,7 +84,7 @@ fn settle(hold: &Hold, amount: i64) -> Option<i64> {
 }
 
 fn total(purse: &Arc<Mutex<Purse>>) -> i64 {
-    lock(purse).balances(NOW).total().nano()
+    lock(purse).balances(NOW, |_| None).total().nano()
 }
 
 /// All that is left is free again when no call runs.
@@ -186,6 +186,27 @@ fn a_balance_that_shrinks_while_calls_run_stays_above_zero() {
         shrinking.join().unwrap();
         assert!(paid >= 3, "what is there is paid with");
         assert_eq!(total(&purse), (3 - paid).max(0));
+        nothing_is_held(&purse);
+    });
+}
+
+#[test]
+fn what_others_have_granted_is_paid_beside_a_balance_that_is_behind() {
+    loom::model(|| {
+        let purse = purse(&[charge(1, 1)]);
+        let part = BucketPart {
+            bucket: charge(0, 0).id,
+            kind: BucketKind::Charge,
+            amount: nano(4),
+        };
+        let installing = Arc::clone(&purse);
+        let credit = thread::spawn(move || lock(&installing).install(&charge(6, 2)));
+        let hold = Hold::granted(Arc::clone(&purse), vec![part], Payer::Any);
+        assert!(hold.is_open() && hold.parts().len() == 1);
+        assert_eq!(settle(&hold, 4), Some(4));
+        assert!(!hold.is_open());
+        credit.join().unwrap();
+        assert_eq!(total(&purse), 2);
         nothing_is_held(&purse);
     });
 }

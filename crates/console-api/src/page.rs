@@ -95,8 +95,16 @@ pub(crate) struct List<T> {
 impl<T> List<T> {
     /// Writes a page of the domain.
     pub(crate) fn new<R, C: ToString>(page: Page<R, C>, view: impl Fn(&R) -> T) -> Self {
+        Self::of(Page {
+            rows: page.rows.iter().map(view).collect(),
+            next: page.next,
+        })
+    }
+
+    /// Writes a page of views.
+    pub(crate) fn of<C: ToString>(page: Page<T, C>) -> Self {
         Self {
-            data: page.rows.iter().map(view).collect(),
+            data: page.rows,
             next_cursor: page.next.map(|cursor| cursor.to_string()),
         }
     }

@@ -88,10 +88,13 @@ impl Admitted {
         let Self {
             gateway,
             model,
-            entry: _counted,
+            mut entry,
             mut record,
         } = self;
-        let sized = chat_size(&gateway, &model, request).await;
+        let sized = match entry.count().await {
+            Ok(()) => chat_size(&gateway, &model, request).await,
+            Err(refusal) => Err(refusal.into()),
+        };
         looked_at(&mut record, &sized);
         let prompt = sized?.likely.prompt_tokens;
         Ok(TokenCount(u32::try_from(prompt).unwrap_or(u32::MAX)))
@@ -101,8 +104,11 @@ impl Admitted {
     ///
     /// # Errors
     /// What a chat would be refused with before it runs, but for limits and balance.
-    pub async fn estimate_chat(self, request: ChatRequest) -> Result<Estimate, GatewayError> {
-        let size = chat_size(&self.gateway, &self.model, request).await;
+    pub async fn estimate_chat(mut self, request: ChatRequest) -> Result<Estimate, GatewayError> {
+        let size = match self.entry.count().await {
+            Ok(()) => chat_size(&self.gateway, &self.model, request).await,
+            Err(refusal) => Err(refusal.into()),
+        };
         self.estimated(size)
     }
 
@@ -110,8 +116,11 @@ impl Admitted {
     ///
     /// # Errors
     /// As [`Admitted::estimate_chat`].
-    pub async fn estimate_embed(self, request: EmbedRequest) -> Result<Estimate, GatewayError> {
-        let size = size(&self.gateway, &self.model, &Arc::new(request)).await;
+    pub async fn estimate_embed(mut self, request: EmbedRequest) -> Result<Estimate, GatewayError> {
+        let size = match self.entry.count().await {
+            Ok(()) => size(&self.gateway, &self.model, &Arc::new(request)).await,
+            Err(refusal) => Err(refusal.into()),
+        };
         self.estimated(size)
     }
 
@@ -119,8 +128,11 @@ impl Admitted {
     ///
     /// # Errors
     /// As [`Admitted::estimate_chat`].
-    pub async fn estimate_rerank(self, request: RerankRequest) -> Result<Estimate, GatewayError> {
-        let size = size(&self.gateway, &self.model, &Arc::new(request)).await;
+    pub async fn estimate_rerank(mut self, request: RerankRequest) -> Result<Estimate, GatewayError> {
+        let size = match self.entry.count().await {
+            Ok(()) => size(&self.gateway, &self.model, &Arc::new(request)).await,
+            Err(refusal) => Err(refusal.into()),
+        };
         self.estimated(size)
     }
 

@@ -319,6 +319,7 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
         | GatewayError::Refused(
             Refusal::Journal(_)
             | Refusal::Busy
+            | Refusal::NoCounters
             | Refusal::ModelNotAllowed
             | Refusal::Limit(_)
             | Refusal::SpendCap(_)

@@ -6,6 +6,7 @@
 //! it is down. It knows no HTTP and no engine.
 
 mod catalogue;
+mod cluster;
 mod error;
 mod keys;
 mod metering;
@@ -16,6 +17,7 @@ mod sealing;
 mod validate;
 
 pub use catalogue::{Catalogue, CatalogueModel};
+pub use cluster::{ClusterSettings, OutagePolicy};
 pub use error::{AuthError, PlatformError};
 pub use keys::Profile;
 pub use metering::{
@@ -38,6 +40,7 @@ pub use silica_billing::{
     PriceAmount, PriceEntry, PriceLine, PriceSchedule, PriceVersion, Standing, Units, UsageEvent, UsageLevel,
     Wallets,
 };
+pub use silica_cluster::ClusterOptions;
 pub use silica_journal::{
     Closed as JournalClosed, Commit, Durability as JournalDurability, Journal, JournalError, JournalOptions,
     Salvaged, salvage as salvage_journal,

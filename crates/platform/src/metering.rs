@@ -7,7 +7,9 @@
 mod applier;
 mod calendar;
 mod estimate;
+mod request;
 mod reservation;
+mod stake;
 mod upkeep;
 
 use std::fmt;
@@ -26,6 +28,7 @@ use tokio::time::Instant;
 
 use crate::{Caller, CatalogueModel, Platform, PlatformError};
 use calendar::Calendar;
+use request::Request;
 
 pub use estimate::{Estimate, Priced};
 pub use reservation::{CallFacts, Reservation, Settled};
@@ -64,6 +67,8 @@ struct Shared {
     started: Instant,
     places: Arc<Semaphore>,
     retention_days: Option<u32>,
+    /// Held by whoever applies: a batch must not be shown twice.
+    applying: tokio::sync::Mutex<()>,
 }
 
 /// Why a call is not admitted. Nothing was charged and no engine was asked.
@@ -75,6 +80,9 @@ pub enum Refusal {
     /// As many calls run as may.
     #[error("too many calls are running")]
     Busy,
+    /// What all nodes count together is out of reach, and this node may not go on alone.
+    #[error("limits and balances cannot be asked for")]
+    NoCounters,
     /// The key's own list does not name the model.
     #[error("the key may not call this model")]
     ModelNotAllowed,
@@ -94,8 +102,7 @@ pub struct Entry {
     meter: Meter,
     caller: Caller,
     model: Arc<CatalogueModel>,
-    /// The account on this model first, then the key where it has limits of its own.
-    scopes: Vec<Scope>,
+    request: Request,
     place: OwnedSemaphorePermit,
 }
 
@@ -124,6 +131,7 @@ impl Meter {
             started: Instant::now(),
             places: Arc::new(Semaphore::new(options.max_calls.min(Semaphore::MAX_PERMITS))),
             retention_days: options.retention_days,
+            applying: tokio::sync::Mutex::default(),
         }));
         Box::pin(meter.replay()).await?;
         Box::pin(meter.restore()).await?;
@@ -159,7 +167,8 @@ impl Meter {
     }
 
     /// Counts a request that is about to be served. From here on it counts against the request
-    /// limits, whatever becomes of it.
+    /// limits, whatever becomes of it. Where several nodes count together, it is counted with its
+    /// reservation, in one round trip; or when it ends without one.
     ///
     /// # Errors
     /// [`Refusal`]; a refused request is not counted.
@@ -173,16 +182,12 @@ impl Meter {
         let place = Arc::clone(&shared.places)
             .try_acquire_owned()
             .map_err(|_| Refusal::Busy)?;
-        let scopes = self.scopes(caller, model);
-        shared
-            .counters
-            .begin(&scopes, self.moment(shared.clock.now()))
-            .await?;
+        let request = Request::begin(self, caller, self.scopes(caller, model)).await?;
         Ok(Entry {
             meter: self.clone(),
             caller: caller.clone(),
             model: Arc::clone(model),
-            scopes,
+            request,
             place,
         })
     }
@@ -192,6 +197,11 @@ impl Meter {
         &self.0.journal
     }
 
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.0.platform
+    }
+
+    /// The account on this model first, then the key where it has limits of its own.
     fn scopes(&self, caller: &Caller, model: &CatalogueModel) -> Vec<Scope> {
         let level = self.0.platform.level_of(caller);
         let limits = model
@@ -215,7 +225,7 @@ impl Meter {
         scopes
     }
 
-    fn moment(&self, now: Timestamp) -> Moment {
+    pub(crate) fn moment(&self, now: Timestamp) -> Moment {
         let shared = &*self.0;
         shared.calendar.moment(now, shared.started.elapsed())
     }

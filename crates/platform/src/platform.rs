@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use silica_billing::{BillingDay, KeyLimits, UsageLevel, Wallets};
+use silica_billing::{BillingDay, Bucket, KeyLimits, UsageLevel, Wallets};
 use silica_storage::Storage;
 use silica_types::{AccountId, ApiKeyId, SharedClock};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::{Book, ClusterSettings};
 use crate::keys::{self, AccountState, KeyTable, Lookups};
 use crate::refresh::Unreadable;
 use crate::sealing::{MasterKey, MasterKeySource, MasterKeys, Vault};
@@ -76,6 +77,8 @@ pub struct PlatformOptions {
     pub level_package_days: u16,
     /// Seals upstream keys.
     pub master_keys: Arc<dyn MasterKeySource>,
+    /// How the node counts together with others; `None` on a node that is alone.
+    pub cluster: Option<ClusterSettings>,
 }
 
 impl PlatformOptions {
@@ -85,6 +88,7 @@ impl PlatformOptions {
             zone: TimeZone::fixed(SHANGHAI),
             level_package_days: LEVEL_PACKAGE_DAYS,
             master_keys,
+            cluster: None,
         }
     }
 }
@@ -109,6 +113,10 @@ pub(crate) struct Shared {
     pub(crate) level_package_days: u16,
     pub(crate) keys: KeyTable,
     pub(crate) wallets: Wallets,
+    /// What is counted together with other nodes.
+    pub(crate) book: Option<Book>,
+    /// Wakes the refresh loop: another node has changed something.
+    pub(crate) news: Notify,
     pub(crate) lookups: Lookups,
     catalogue: ArcSwap<Catalogue>,
     catalogue_state: Mutex<CatalogueState>,
@@ -158,6 +166,8 @@ impl Platform {
     ) -> Result<Self, PlatformError> {
         let vault = Vault::new(options.master_keys)?;
         vault.seal_clear_keys(&storage).await?;
+        let wallets = Wallets::new();
+        let book = options.cluster.map(|settings| Book::new(settings, wallets.clone()));
         let shared = Shared {
             storage,
             vault,
@@ -165,7 +175,9 @@ impl Platform {
             zone: options.zone,
             level_package_days: options.level_package_days,
             keys: KeyTable::new(),
-            wallets: Wallets::new(),
+            wallets,
+            book,
+            news: Notify::new(),
             lookups: Lookups::default(),
             catalogue: ArcSwap::default(),
             catalogue_state: Mutex::default(),
@@ -231,6 +243,31 @@ impl Platform {
     /// the database leave it.
     pub fn wallets(&self) -> &Wallets {
         &self.shared.wallets
+    }
+
+    /// Takes over buckets as the database has them.
+    pub(crate) fn show_buckets(&self, buckets: &[Bucket]) {
+        match &self.shared.book {
+            Some(book) => book.take_over(buckets),
+            None => buckets.iter().for_each(|bucket| self.shared.wallets.install(bucket)),
+        }
+    }
+
+    /// As [`Platform::show_buckets`]; returns when every node can spend what has come.
+    pub(crate) async fn show_buckets_now(&self, buckets: &[Bucket]) {
+        match &self.shared.book {
+            Some(book) => book.take_over_now(buckets).await,
+            None => self.show_buckets(buckets),
+        }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.shared.storage
+    }
+
+    /// What is counted together with other nodes; `None` on a node that is alone.
+    pub(crate) fn book(&self) -> Option<&Book> {
+        self.shared.book.as_ref()
     }
 
     /// Returns the current catalogue.

@@ -68,6 +68,7 @@ impl Platform {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
+                () = self.shared.news.notified() => {}
             }
             let outcome = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -95,17 +96,15 @@ impl Platform {
         seen: i64,
         unreadable: Unreadable,
     ) -> Result<(), StorageError> {
-        let wallets = &self.shared.wallets;
         if seen == 0 {
             // Without the vouchers that were closed long ago, which need no place in memory.
-            for bucket in &buckets::all(snapshot).await? {
-                wallets.install(bucket);
-            }
+            self.show_buckets(&buckets::all(snapshot).await?);
             return Ok(());
         }
+        let mut news = Vec::new();
         for change in buckets::changed_since(snapshot, seen).await? {
             match (change, unreadable) {
-                (Ok((_, bucket)), _) => wallets.install(&bucket),
+                (Ok((_, bucket)), _) => news.push(bucket),
                 (Err(row), Unreadable::Fail) => return Err(row.source),
                 // Nothing is spent that its last known state does not have.
                 (Err(row), Unreadable::Disable) => tracing::error!(
@@ -113,6 +112,9 @@ impl Platform {
                     "a changed bucket cannot be read; it stays as it was last known"
                 ),
             }
+        }
+        if !news.is_empty() {
+            self.show_buckets(&news);
         }
         Ok(())
     }

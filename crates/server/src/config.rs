@@ -7,6 +7,7 @@
 mod admin;
 mod billing;
 mod catalogue;
+mod cluster;
 mod cors;
 mod data;
 mod database;
@@ -38,6 +39,7 @@ use crate::{serve, terminal};
 pub(crate) use admin::AdminConfig;
 pub(crate) use billing::BillingConfig;
 pub(crate) use catalogue::CatalogueConfig;
+pub(crate) use cluster::ClusterConfig;
 pub(crate) use cors::CorsConfig;
 pub(crate) use data::DataConfig;
 pub(crate) use database::DatabaseConfig;
@@ -77,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) billing: BillingConfig,
     /// Rate limits.
     pub(crate) limits: LimitsConfig,
+    /// Several servers that count limits and money together.
+    pub(crate) cluster: ClusterConfig,
     /// Models that ship with Silica, what to do when one cannot be loaded, and the store of `silica models`.
     pub(crate) models: ModelsConfig,
     /// Models and deployments from a file, beside those of the operator API.
@@ -112,6 +116,7 @@ impl Config {
         self.journal.validate()?;
         self.billing.validate()?;
         self.limits.validate()?;
+        self.cluster.validate(self.database.is_postgres())?;
         self.models.validate()?;
         self.engine.validate()?;
         self.gateway.validate()?;

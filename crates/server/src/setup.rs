@@ -4,6 +4,7 @@ mod admin_key;
 mod data_folder;
 mod demo_models;
 mod master_key;
+mod node_id;
 mod private_file;
 
 use std::env;
@@ -18,6 +19,7 @@ use silica_types::Secret;
 pub(crate) use admin_key::{KeyPlace, load_or_make};
 pub(crate) use data_folder::{DataFolder, make_private_folder};
 use demo_models::DemoModel;
+pub(crate) use node_id::load_or_make_node_id;
 pub(crate) use master_key::{KeyFileRotation, MasterKeyPlace, parse as parse_master_keys};
 
 use crate::config::{ModelsConfig, OnLoadError};

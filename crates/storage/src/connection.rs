@@ -15,6 +15,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::fs::OpenOptions;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::database_url::Target;
@@ -57,6 +58,7 @@ struct Pools {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
     partitions: Partitions,
+    commits: watch::Sender<i64>,
 }
 
 impl Storage {
@@ -130,6 +132,16 @@ impl Storage {
     pub(crate) fn partitions(&self) -> &Partitions {
         &self.pools.partitions
     }
+
+    /// Watches the changes of this process: the number of the last one that was committed.
+    pub fn commits(&self) -> watch::Receiver<i64> {
+        self.pools.commits.subscribe()
+    }
+
+    /// Where [`Storage::commits`] hears of them.
+    pub(crate) fn committed(&self) -> &watch::Sender<i64> {
+        &self.pools.commits
+    }
 }
 
 impl Source for Storage {
@@ -201,6 +213,7 @@ async fn connect_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         partitions: Partitions::default(),
+        commits: watch::Sender::new(0),
     })
 }
 
@@ -269,5 +282,6 @@ async fn open_postgres(options: PgConnectOptions) -> Result<Pools, sqlx::Error> 
         reader: connection.clone(),
         writer: connection,
         partitions: Partitions::default(),
+        commits: watch::Sender::new(0),
     })
 }

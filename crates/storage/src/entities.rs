@@ -12,6 +12,7 @@ pub(crate) mod deployment_model;
 pub(crate) mod ledger_row;
 pub(crate) mod ledger_state;
 pub(crate) mod level_package;
+pub(crate) mod node;
 pub(crate) mod price;
 pub(crate) mod revision;
 pub(crate) mod usage_day;

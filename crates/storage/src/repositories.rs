@@ -11,6 +11,7 @@ pub mod credits;
 pub mod deployments;
 pub mod ledger;
 pub mod level_packages;
+pub mod nodes;
 mod page;
 pub mod prices;
 pub mod revisions;

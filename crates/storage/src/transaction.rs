@@ -6,6 +6,8 @@ use sea_orm::{
     ExprTrait, IsolationLevel, QueryFilter, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
+use tokio::sync::watch;
+
 use crate::entities::revision;
 use crate::error::driver;
 use crate::revisions::{self, Revisions};
@@ -41,6 +43,7 @@ pub enum Scope {
 pub struct Write {
     transaction: DatabaseTransaction,
     revision: i64,
+    committed: watch::Sender<i64>,
 }
 
 /// An unchanging view of the database, for reads that must fit together.
@@ -63,6 +66,7 @@ impl Storage {
         Ok(Write {
             transaction,
             revision,
+            committed: self.committed().clone(),
         })
     }
 
@@ -101,6 +105,7 @@ impl Write {
             .commit()
             .await
             .map_err(driver("commit a change", "revisions"))?;
+        self.committed.send_replace(self.revision);
         Ok(self.revision)
     }
 

@@ -6,6 +6,7 @@ pub mod database;
 mod hub;
 mod ledger;
 mod own_postgres;
+mod own_redis;
 mod postgres;
 mod server;
 mod upstream;
@@ -15,6 +16,7 @@ pub use chaos::chaos_time;
 pub use hub::{HUB_COMMIT, HubFault, HubRequest, HubServer, ModelHub};
 pub use ledger::ledger_discrepancies;
 pub use own_postgres::OwnPostgres;
+pub use own_redis::OwnRedis;
 pub use server::{Refused, ServerBuilder, Signal, Stopped, TestServer};
 pub use upstream::{
     DeadEnd, FirstFrame, LineEnds, ReasoningField, Upstream, UpstreamCall, UpstreamFault, UpstreamOutcome,

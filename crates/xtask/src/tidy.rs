@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "silica-storage",
         "silica-journal",
+        "silica-cluster",
         "silica-engine",
         "silica-protocol",
     ],
@@ -33,6 +34,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("sea-orm", "silica-storage"),
     ("sea-orm-migration", "silica-storage"),
     ("rusqlite", "silica-journal"),
+    ("fred", "silica-cluster"),
     ("candle-core", "silica-engine-candle"),
     ("tokenizers", "silica-text"),
 ];

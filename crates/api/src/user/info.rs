@@ -9,7 +9,7 @@ use crate::{CallerAuth, Json};
 
 /// Shows the caller's account and what it can spend.
 ///
-/// Answered from memory, so also while the database is down. Vouchers count into `balance`.
+/// Answered from memory (on several nodes from what they count together), so also while the database is down. Vouchers count into `balance`.
 #[utoipa::path(
     get,
     path = "/v1/user/info",
@@ -26,7 +26,7 @@ pub(crate) async fn get_user_info(
     State(platform): State<Platform>,
     CallerAuth(caller): CallerAuth,
 ) -> Json<Envelope<UserInfo>> {
-    let balances = platform.balances(caller.account);
+    let balances = platform.balances_now(caller.account).await;
     let profile = caller.profile();
     Json(Envelope::new(UserInfo {
         id: caller.account.to_string(),

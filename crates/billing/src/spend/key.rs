@@ -48,8 +48,12 @@ impl Spend {
         if let Some(cap) = cap.filter(|cap| !most.is_zero() && spent.saturating_add(most) > *cap) {
             return Err(CapReached { cap, spent });
         }
-        self.reserved = self.reserved.saturating_add(most);
+        self.hold(most);
         Ok(())
+    }
+
+    fn hold(&mut self, most: Money) {
+        self.reserved = self.reserved.saturating_add(most);
     }
 
     fn unreserve(&mut self, amount: Money) {
@@ -89,11 +93,21 @@ impl SpendHold {
     ) -> Result<Self, CapReached> {
         let most = most.max(Money::ZERO);
         lock(&spend).reserve(cap, most, month)?;
-        Ok(Self {
+        Ok(Self::held(spend, most))
+    }
+
+    pub(crate) fn granted(spend: Arc<Mutex<Spend>>, most: Money) -> Self {
+        let most = most.max(Money::ZERO);
+        lock(&spend).hold(most);
+        Self::held(spend, most)
+    }
+
+    fn held(spend: Arc<Mutex<Spend>>, most: Money) -> Self {
+        Self {
             spend,
             most,
             stage: Once::new(),
-        })
+        }
     }
 
     /// Ends the hold: the key has spent `amount` in `month`, the month that the call is billed in

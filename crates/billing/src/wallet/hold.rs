@@ -17,6 +17,8 @@ pub struct Hold {
     purse: Arc<Mutex<Purse>>,
     parts: Vec<BucketPart>,
     payer: Payer,
+    /// Whether the parts are there for certain: other nodes have agreed to them.
+    is_granted: bool,
     stage: Once,
 }
 
@@ -45,8 +47,22 @@ impl Hold {
             purse,
             parts,
             payer,
+            is_granted: false,
             stage: Once::new(),
         })
+    }
+
+    pub(crate) fn granted(purse: Arc<Mutex<Purse>>, parts: Vec<BucketPart>, payer: Payer) -> Self {
+        if !parts.is_empty() {
+            lock(&purse).hold(&parts);
+        }
+        Self {
+            purse,
+            parts,
+            payer,
+            is_granted: true,
+            stage: Once::new(),
+        }
     }
 
     /// Ends the hold by paying `amount`: from what is held, then from what the buckets have free
@@ -64,7 +80,8 @@ impl Hold {
                 shortfall: Money::ZERO,
             });
         }
-        let (parts, shortfall) = lock(&self.purse).settle(&self.parts, amount, self.payer, now);
+        let mut purse = lock(&self.purse);
+        let (parts, shortfall) = purse.settle(&self.parts, self.is_granted, amount, self.payer, now);
         Some(Settlement { parts, shortfall })
     }
 
@@ -73,6 +90,16 @@ impl Hold {
         if self.stage.end() && !self.parts.is_empty() {
             lock(&self.purse).release(&self.parts);
         }
+    }
+
+    /// Whether it was neither settled nor released yet.
+    pub fn is_open(&self) -> bool {
+        self.stage.is_open()
+    }
+
+    /// Returns what was held of which bucket at the begin.
+    pub fn parts(&self) -> &[BucketPart] {
+        &self.parts
     }
 
     /// Returns how much was held at the begin.

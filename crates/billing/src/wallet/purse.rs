@@ -1,7 +1,7 @@
 //! The buckets of one account, behind one lock.
 
 use jiff::Timestamp;
-use silica_types::{BucketId, Money};
+use silica_types::{AccountId, BucketId, Money};
 
 use crate::{Bucket, BucketKind, BucketPart};
 
@@ -49,6 +49,19 @@ impl Balances {
     pub fn total(&self) -> Money {
         self.voucher.saturating_add(self.gift).saturating_add(self.charge)
     }
+}
+
+/// What of a bucket is not in the database yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outstanding {
+    /// Whose bucket.
+    pub account: AccountId,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// Held by running calls.
+    pub reserved: Money,
+    /// Settled.
+    pub pending: Money,
 }
 
 /// One bucket in memory.
@@ -182,10 +195,12 @@ impl Purse {
 
     /// Frees what was held and pays `amount`; returns who pays what, and what nobody could.
     ///
-    /// A held voucher that has ended meanwhile still pays: the call began in time.
+    /// A held voucher that has ended meanwhile still pays: the call began in time. What is held for certain
+    /// pays also when the known balance has less: then that is behind.
     pub(crate) fn settle(
         &mut self,
         held: &[BucketPart],
+        is_certain: bool,
         amount: Money,
         payer: Payer,
         now: Timestamp,
@@ -197,7 +212,8 @@ impl Purse {
                 continue;
             };
             slot.unreserve(part.amount);
-            let amount = slot.pay(missing.min(part.amount), slot.left());
+            let most = if is_certain { part.amount } else { slot.left() };
+            let amount = slot.pay(missing.min(part.amount), most);
             missing = missing.saturating_sub(amount);
             add(&mut paid, slot, amount);
         }
@@ -221,8 +237,32 @@ impl Purse {
         }
     }
 
-    /// What is left, by kind.
-    pub(crate) fn balances(&self, now: Timestamp) -> Balances {
+    /// Holds what others have agreed to; a bucket that is not known any more is left out.
+    pub(crate) fn hold(&mut self, parts: &[BucketPart]) {
+        for part in parts {
+            if let Some(slot) = self.slot(part.bucket) {
+                slot.reserved = slot.reserved.saturating_add(part.amount);
+            }
+        }
+    }
+
+    pub(crate) fn payer_list(&mut self, payer: Payer, now: Timestamp) -> Vec<(BucketId, BucketKind)> {
+        self.forget_spent(now);
+        self.payers(payer, now).map(|slot| (slot.id, slot.kind)).collect()
+    }
+
+    pub(crate) fn collect_outstanding(&self, account: AccountId, outstanding: &mut Vec<Outstanding>) {
+        let engaged = self.slots.iter().filter(|slot| slot.is_engaged());
+        outstanding.extend(engaged.map(|slot| Outstanding {
+            account,
+            bucket: slot.id,
+            reserved: slot.reserved,
+            pending: slot.pending,
+        }));
+    }
+
+    /// What is left, by kind; where `left` knows better, as it says.
+    pub(crate) fn balances(&self, now: Timestamp, left: impl Fn(BucketId) -> Option<Money>) -> Balances {
         let mut balances = Balances::default();
         for slot in self.slots.iter().filter(|slot| !slot.has_ended(now)) {
             let sum = match slot.kind {
@@ -230,7 +270,7 @@ impl Purse {
                 BucketKind::Gift => &mut balances.gift,
                 BucketKind::Charge => &mut balances.charge,
             };
-            *sum = sum.saturating_add(slot.left());
+            *sum = sum.saturating_add(left(slot.id).unwrap_or_else(|| slot.left()));
         }
         balances
     }

@@ -76,8 +76,8 @@ impl<T: std::fmt::Display> Serialize for Text<T> {
 
 impl AccountView {
     /// Shows an account with what it can spend now.
-    pub(super) fn new(platform: &Platform, account: &Account) -> Self {
-        let balances = platform.balances(account.id);
+    pub(super) async fn new(platform: &Platform, account: &Account) -> Self {
+        let balances = platform.balances_now(account.id).await;
         let (spent_this_month, spent_last_month) = platform.spent(account);
         let bought = platform.bought_level(account);
         Self {

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use silica_billing::UsageEvent;
+use silica_cluster::{Installed, MonthSpent};
 use silica_journal::{Entry, JournalError};
-use silica_storage::{Applied, StorageError, ledger};
+use silica_storage::{Applied, StorageError, bills, ledger};
+use silica_types::Money;
 use tokio_util::sync::CancellationToken;
 
 use super::Meter;
 use crate::PlatformError;
+use crate::cluster::Book;
 use crate::error::chain;
 
 /// The most events of one transaction: large enough to share its costs, small enough that
@@ -90,7 +93,13 @@ impl Meter {
         self.apply_all().await.map_err(PlatformError::journal)
     }
 
+    /// Applies everything that is committed by now.
+    pub(crate) async fn apply_now(&self) -> Result<(), PlatformError> {
+        self.apply_all().await.map_err(PlatformError::journal)
+    }
+
     async fn apply_all(&self) -> Result<(), ApplyError> {
+        let _one_at_a_time = self.0.applying.lock().await;
         let journal = &self.0.journal;
         loop {
             let entries = journal.unapplied(BATCH).await?;
@@ -103,7 +112,7 @@ impl Meter {
             let applied = tokio::time::timeout(PATIENCE, applying)
                 .await
                 .map_err(|_| ApplyError::TimedOut)??;
-            self.show(&applied);
+            self.show(&events, &applied).await;
             journal.forget(last);
             if is_last {
                 return Ok(());
@@ -112,14 +121,44 @@ impl Meter {
     }
 
     /// Lets wallets and usage levels follow what the database has booked.
-    fn show(&self, applied: &Applied) {
+    async fn show(&self, events: &[UsageEvent], applied: &Applied) {
         let platform = &self.0.platform;
-        for change in &applied.buckets {
-            platform.wallets().applied(&change.bucket, change.settled);
+        if let Some(book) = platform.book() {
+            self.tell(book, events, applied).await;
+        } else {
+            for change in &applied.buckets {
+                platform.wallets().applied(&change.bucket, change.settled);
+            }
         }
         for (account, spent) in &applied.spent {
             platform.shared.keys.apply_spending(*account, *spent);
         }
+    }
+
+    /// The same for all nodes, with what keys with a cap have spent.
+    async fn tell(&self, book: &Book, events: &[UsageEvent], applied: &Applied) {
+        let paid = events.iter().map(|event| {
+            let paid = event.parts.iter().map(|part| part.amount).sum();
+            (event.key, event.day.month(), paid)
+        });
+        let storage = self.0.platform.storage();
+        let mut months = Vec::new();
+        for due in book.note_paid(paid) {
+            // What cannot be read now stays due.
+            if let Ok(spent) = bills::spend_of_key(storage, due.account, due.key, due.month).await {
+                months.push(MonthSpent {
+                    key: due.key,
+                    month: due.month,
+                    spent,
+                    settled: Money::ZERO,
+                });
+            }
+        }
+        let installed = applied.buckets.iter().map(|change| Installed {
+            bucket: change.bucket.clone(),
+            settled: change.settled,
+        });
+        book.applied(installed.collect(), months);
     }
 }
 

@@ -1,15 +1,15 @@
 //! The worst case, taken before a call runs, and its settlement.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use silica_billing::{
-    CallStatus, Hold, Moment, Need, Payer, Price, PriceVersion, Settlement, SpendHold, Taken, Units,
-    UsageEvent, UsageLevel,
-};
+use silica_billing::{CallStatus, Need, Payer, Price, PriceVersion, Units, UsageEvent, UsageLevel};
 use silica_journal::Commit;
 use silica_types::{AccountId, ModelName, Money, RequestId, TraceId, UsageSource};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::estimate::{amount, price_now};
+use super::stake::{Stake, Wanted};
 use super::{Entry, Meter, Refusal, Standings};
 use crate::Caller;
 
@@ -49,9 +49,7 @@ struct Open {
     model: ModelName,
     facts: CallFacts,
     price: Option<(PriceVersion, Price)>,
-    hold: Hold,
-    cap: SpendHold,
-    limited: Limited,
+    stake: Stake,
     place: OwnedSemaphorePermit,
 }
 
@@ -64,6 +62,15 @@ impl Entry {
     /// The usage level of the caller's account as it is now.
     pub fn level(&self) -> UsageLevel {
         self.meter.0.platform.level_of(&self.caller)
+    }
+
+    /// Counts the request now, where it is counted with its reservation otherwise: for what is answered without
+    /// one.
+    ///
+    /// # Errors
+    /// [`Refusal::Limit`], or [`Refusal::NoCounters`].
+    pub async fn count(&mut self) -> Result<(), Refusal> {
+        self.request.count().await
     }
 
     /// Takes the worst case of a call: its price from the wallet and the key's monthly cap by `most`,
@@ -83,38 +90,26 @@ impl Entry {
             meter,
             caller,
             model,
-            scopes,
+            mut request,
             place,
         } = self;
-        let shared = &*meter.0;
-        let now = shared.clock.now();
-        let moment = meter.moment(now);
+        let now = meter.0.clock.now();
         let price = price_now(&model, now, mode);
-        let amount = amount(price.as_ref().map(|(_, price)| price), &most);
-        let taken = shared.counters.take(&scopes, need(&likely), moment).await?;
-        // From here on given back by its drop, also when the wallet refuses.
-        let limited = Limited {
-            meter: meter.clone(),
-            taken: Some(taken),
+        let scopes = Arc::clone(request.scopes());
+        let wanted = Wanted {
+            caller: &caller,
+            scopes: &scopes,
+            need: need(&likely),
+            amount: amount(price.as_ref().map(|(_, price)| price), &most),
+            payer: if model.charge_only {
+                Payer::ChargeOnly
+            } else {
+                Payer::Any
+            },
+            now,
+            at: meter.moment(now),
         };
-        // Counted for keys without a cap, too: one that is given later in the month finds the sum.
-        let limit = caller.limits.as_deref().and_then(|limits| limits.monthly_spend);
-        let cap = shared
-            .caps
-            .reserve(caller.key, limit, amount, moment.day.month())?;
-        let payer = if model.charge_only {
-            Payer::ChargeOnly
-        } else {
-            Payer::Any
-        };
-        let hold = shared
-            .platform
-            .wallets()
-            .reserve(caller.account, amount, payer, now)?;
-        let standings = match scopes.first() {
-            Some(scope) => shared.counters.standing(scope, moment).await,
-            None => Standings::new(),
-        };
+        let (stake, standings) = Stake::take(&meter, &wanted, &mut request).await?;
         Ok(Reservation {
             standings,
             open: Some(Open {
@@ -123,37 +118,10 @@ impl Entry {
                 caller,
                 facts,
                 price,
-                hold,
-                cap,
-                limited,
+                stake,
                 place,
             }),
         })
-    }
-}
-
-/// Tokens and images that were taken from the limits. Dropped before it is corrected, it gives
-/// them back.
-struct Limited {
-    meter: Meter,
-    taken: Option<Taken>,
-}
-
-impl Limited {
-    /// Replaces what was taken by what was used, once.
-    fn correct(&mut self, used: Need, moment: Moment) {
-        if let Some(taken) = self.taken.take() {
-            self.meter.0.counters.correct(taken, used, moment);
-        }
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        if self.taken.is_some() {
-            let moment = self.meter.moment(self.meter.0.clock.now());
-            self.correct(Need::NOTHING, moment);
-        }
     }
 }
 
@@ -176,7 +144,7 @@ impl Reservation {
 }
 
 impl Open {
-    fn settle(mut self, settled: &Settled) -> (Money, Commit) {
+    fn settle(self, settled: &Settled) -> (Money, Commit) {
         let shared = &*self.meter.0;
         let now = shared.clock.now();
         let moment = self.meter.moment(now);
@@ -186,17 +154,9 @@ impl Open {
             .map_or(Ok(Money::ZERO), |(_, price)| price.cost(&settled.units));
         let amount = cost.unwrap_or_else(|error| {
             tracing::error!(error = %error, request.id = %self.facts.id, "usage beyond any amount; its reservation is charged");
-            self.hold.reserved()
+            self.stake.reserved()
         });
-        self.limited.correct(need(&settled.units), moment);
-        // Open until now, since it lives in here only; else nothing would be paid twice.
-        let paid = self.hold.settle(amount, now).unwrap_or(Settlement {
-            parts: Vec::new(),
-            shortfall: amount,
-        });
-        // What nobody paid is not spent, here as in the sums that a restart begins with.
-        let spent = paid.parts.iter().map(|part| part.amount).sum();
-        self.cap.settle(spent, moment.day.month());
+        let paid = self.stake.settle(amount, need(&settled.units), now, moment);
         let event = UsageEvent {
             id: self.facts.id,
             account: self.caller.account,

@@ -116,8 +116,8 @@ impl Meter {
         let engaged = shared.platform.wallets().engaged_vouchers(now);
         let storage = &shared.platform.shared.storage;
         let closed = buckets::expire(storage, now - VOUCHER_GRACE, &engaged, now, day).await?;
-        for bucket in &closed {
-            shared.platform.wallets().install(bucket);
+        if !closed.is_empty() {
+            shared.platform.show_buckets(&closed);
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Platform {
             room_for_vouchers(&write, account, OPEN_VOUCHERS).await?;
         }
         let revision = write.commit().await?;
-        self.shared.wallets.install(&credited.bucket);
+        self.show_buckets_now(std::slice::from_ref(&credited.bucket)).await;
         tracing::info!(
             account.id = %account, credit.id = %credit.id, credit.bucket = %credit.kind, revision,
             "credit {} booked", credit.id
@@ -62,6 +62,19 @@ impl Platform {
     /// What an account can spend now, from memory: what calls have settled is deducted.
     pub fn balances(&self, account: AccountId) -> Balances {
         self.shared.wallets.balances(account, self.shared.clock.now())
+    }
+
+    /// As [`Platform::balances`], with what calls of all nodes have settled.
+    pub async fn balances_now(&self, account: AccountId) -> Balances {
+        let now = self.shared.clock.now();
+        let left = match &self.shared.book {
+            Some(book) => book.left(account, now).await,
+            None => None,
+        };
+        match left {
+            Some(left) => self.shared.wallets.balances_with(account, now, |bucket| left.get(&bucket).copied()),
+            None => self.balances(account),
+        }
     }
 
     /// Lists at most `limit` rows of an account's ledger after `cursor`, oldest day first.

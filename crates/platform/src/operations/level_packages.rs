@@ -1,12 +1,13 @@
 //! Level packages: an account pays for a usage level in advance.
 
 use jiff::{SignedDuration, Timestamp};
-use silica_billing::{BillingDay, Monthly, Payer, UsageLevel};
+use silica_billing::{BillingDay, Monthly, UsageLevel};
 use silica_storage::{Account, Conflict, LevelPackage, Page, Scope, accounts, level_packages};
-use silica_types::{AccountId, BucketId, CreditId, LevelPackageId, Money};
+use silica_types::{AccountId, BucketId, CreditId, LevelPackageId};
 
 use super::accounts::must_exist as account_must_exist;
 use super::credits::room_for_a_voucher;
+use crate::cluster::PriceHold;
 use crate::validate::{self, invalid};
 use crate::{Platform, PlatformError};
 
@@ -59,24 +60,18 @@ impl Platform {
         }
         room_for_a_voucher(&write, account).await?;
         // Taken from what calls may hold before the database is asked, and given back by its drop.
-        let hold =
-            self.shared
-                .wallets
-                .reserve(account, package.price, Payer::ChargeOnly, package.created_at)?;
+        let hold = PriceHold::take(self, account, package.price, package.created_at).await?;
         let credit = CreditId::new(self.shared.clock.as_ref());
         let buckets = level_packages::insert(&write, &package, credit).await?;
         raise(&mut owner, &package);
         owner.updated_at = package.created_at;
         accounts::update(&write, &owner).await?;
         let revision = write.commit().await?;
-        // From held to taken and on to the new balance, so that no call sees the money in between. A
-        // poll may have read the new balance already; what is taken beside it is given back here, too.
-        let taken = hold.settle(package.price, package.created_at);
-        let taken = taken.map_or(Money::ZERO, |taken| {
-            taken.parts.iter().map(|part| part.amount).sum()
-        });
-        self.shared.wallets.applied(&buckets.charge, taken);
-        self.shared.wallets.install(&buckets.voucher);
+        if self.book().is_some() {
+            self.show_buckets_now(std::slice::from_ref(&buckets.charge)).await;
+        }
+        hold.paid(package.price, &buckets.charge, package.created_at);
+        self.show_buckets_now(std::slice::from_ref(&buckets.voucher)).await;
         self.shared.keys.apply_account(revision, &owner);
         tracing::info!(
             account.id = %account, package.id = %package.id, package.level = %package.level, revision,

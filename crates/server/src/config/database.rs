@@ -29,6 +29,12 @@ impl DatabaseConfig {
         }
     }
 
+    /// Whether it is PostgreSQL, which several servers can share.
+    pub(crate) fn is_postgres(&self) -> bool {
+        let url = self.url.as_ref();
+        url.is_some_and(|ConfiguredUrl(url)| url.sqlite_path().is_none())
+    }
+
     /// Whether there can be something in it: a database of the data folder is made by the first start.
     pub(crate) fn exists(&self, data: &Path) -> bool {
         self.url.is_some() || data.join(FILE).exists()

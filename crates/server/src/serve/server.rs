@@ -69,6 +69,9 @@ impl Server {
         let options = PlatformOptions {
             zone,
             level_package_days: config.billing.level_package_days,
+            cluster: config.cluster.settings(|| {
+                setup::load_or_make_node_id(&config.journal.path(&config.data.dir))
+            })?,
             ..PlatformOptions::new(Arc::new(master_keys))
         };
         let platform = Platform::open_with(storage.clone(), SharedClock::clone(&clock), options).await?;
@@ -107,6 +110,8 @@ impl Server {
         }
         server.background.spawn(meter.clone().apply_loop(stop.clone()));
         server.background.spawn(meter.clone().upkeep_loop(stop.clone()));
+        server.background.spawn(meter.clone().alive_loop(stop.clone()));
+        server.background.spawn(meter.clone().cluster_loop(stop.clone()));
         server.background.spawn(telemetry::upkeep(
             server.metrics.clone(),
             server.stop_background.clone(),
@@ -229,6 +234,9 @@ impl Server {
         self.gateway.close().await;
         if timeout(CLOSE_LIMIT, self.background.wait()).await.is_err() {
             tracing::warn!("background work does not end; leaving it");
+        }
+        if timeout(CLOSE_LIMIT, self.meter.leave_cluster()).await.is_err() {
+            tracing::warn!("the other nodes do not hear that this one leaves; what it holds is free after a while");
         }
         if timeout(CLOSE_LIMIT, self.meter.journal().clone().close())
             .await

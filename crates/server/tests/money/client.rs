@@ -27,7 +27,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Makes the call and sees what comes of it.
-    pub(crate) async fn of(world: &World, call: Call) -> Self {
+    pub(crate) async fn of(world: &World, client: u64, call: Call) -> Self {
         let now = Instant::now();
         let leave = call.leave;
         let mut seen = Self {
@@ -42,16 +42,16 @@ impl Seen {
         match leave {
             Some(Leave::AfterTime(time)) => {
                 // Either way is a way to end.
-                let _ = timeout(time, seen.make(world)).await;
+                let _ = timeout(time, seen.make(world, client)).await;
             }
-            Some(Leave::AfterTokens(_)) | None => seen.make(world).await,
+            Some(Leave::AfterTokens(_)) | None => seen.make(world, client).await,
         }
         seen.ended = Instant::now();
         seen
     }
 
-    async fn make(&mut self, world: &World) {
-        let address = world.address().await;
+    async fn make(&mut self, world: &World, client: u64) {
+        let address = world.address(client).await;
         self.begun = Instant::now();
         let request = world
             .http

@@ -11,6 +11,7 @@
 
 mod audit;
 mod client;
+mod cluster;
 mod ledger;
 mod nano;
 mod plan;
@@ -30,4 +31,12 @@ on_each_database! {
         let (world, _server) = Box::pin(run::run(database, time)).await;
         Box::pin(audit::audit(&world, database)).await;
     }
+}
+
+#[tokio::test]
+async fn every_call_is_paid_once_and_exactly_on_two_servers_whose_redis_dies_too() {
+    let database = silica_testkit::database::postgres().await;
+    let time = chaos_time().unwrap_or(SHORT);
+    let (world, _server, _redis) = Box::pin(cluster::run(&database, time)).await;
+    Box::pin(audit::audit(&world, &database)).await;
 }

@@ -18,7 +18,7 @@ use crate::world::World;
 pub(crate) const CLIENTS: u64 = 32;
 
 /// Where the random numbers of a run begin; a run is as random as its timing anyway.
-const SEED: u64 = 20_261_123;
+pub(crate) const SEED: u64 = 20_261_123;
 
 /// Lets clients call for a while and returns what there is to see, with a server that runs well.
 pub(crate) async fn run(database: &TestDatabase, time: Duration) -> (World, TestServer) {
@@ -32,34 +32,34 @@ pub(crate) async fn run(database: &TestDatabase, time: Duration) -> (World, Test
         kills(&world, database, server, until)
     );
     // A proper end and a start bring everything that was settled to the database.
-    world.move_to(None);
+    world.move_to(0, None);
     let stopped = server.stop().await;
     let server = builder(database).data_of(stopped).start().await;
-    world.move_to(Some(&server));
+    world.move_to(0, Some(&server));
     (world, server)
 }
 
-fn builder(database: &TestDatabase) -> ServerBuilder {
+pub(crate) fn builder(database: &TestDatabase) -> ServerBuilder {
     let no_models = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bench");
     TestServer::of(env!("CARGO_BIN_EXE_silica"))
         .models(&no_models)
         .environment("SILICA__DATABASE__URL", database.url_text())
 }
 
-async fn calls(world: &World, client: u64, until: Instant) {
+pub(crate) async fn calls(world: &World, client: u64, until: Instant) {
     let mut random = StdRng::seed_from_u64(SEED + client);
     let mut number = 0;
     while Instant::now() < until {
         let marker = format!("client{client}-{number}");
         let call = Call::random(&mut random, marker, world.accounts.len());
-        let seen = Seen::of(world, call).await;
+        let seen = Seen::of(world, client, call).await;
         world.seen.lock().unwrap().push(seen);
         number += 1;
     }
 }
 
 /// An operator who helps the poor, and who is as often interrupted as anybody.
-async fn credits(world: &World, until: Instant) {
+pub(crate) async fn credits(world: &World, until: Instant) {
     let mut random = StdRng::seed_from_u64(SEED - 1);
     let mut number = 0;
     while Instant::now() < until {
@@ -81,10 +81,10 @@ async fn kills(world: &World, database: &TestDatabase, server: TestServer, until
     while Instant::now() < until {
         sleep(Duration::from_millis(random.random_range(200..2_500))).await;
         world.kills.lock().unwrap().push(Instant::now());
-        world.move_to(None);
+        world.move_to(0, None);
         let killed = server.kill().await;
         server = builder(database).data_of(killed).start().await;
-        world.move_to(Some(&server));
+        world.move_to(0, Some(&server));
     }
     server
 }

@@ -23,7 +23,8 @@ pub(crate) struct World {
     /// When the server was killed, just before.
     pub(crate) kills: Mutex<Vec<Instant>>,
     admin_key: String,
-    address: watch::Sender<Option<Address>>,
+    /// Of each server.
+    addresses: watch::Sender<Vec<Option<Address>>>,
 }
 
 /// Where a running server is.
@@ -86,7 +87,7 @@ impl World {
             credits: Mutex::default(),
             kills: Mutex::default(),
             admin_key: server.admin_key(),
-            address: watch::Sender::new(Some(address_of(server))),
+            addresses: watch::Sender::new(vec![Some(address_of(server))]),
         };
         world.put_models().await;
         for position in 0..PURSES.len() {
@@ -102,16 +103,23 @@ impl World {
         world
     }
 
-    /// Tells the clients where the server is; `None` while there is none.
-    pub(crate) fn move_to(&self, server: Option<&TestServer>) {
-        self.address.send_replace(server.map(address_of));
+    /// Tells the clients where a server is; `None` while there is none.
+    pub(crate) fn move_to(&self, place: usize, server: Option<&TestServer>) {
+        self.addresses.send_modify(|addresses| {
+            addresses.resize(addresses.len().max(place + 1), None);
+            addresses[place] = server.map(address_of);
+        });
     }
 
-    /// Waits for a server and returns its address.
-    pub(crate) async fn address(&self) -> Address {
-        let mut address = self.address.subscribe();
-        let there = address.wait_for(Option::is_some).await.expect("the world stands");
-        there.clone().expect("an address")
+    /// Waits for the server of a client and returns its address; they share all that there are.
+    pub(crate) async fn address(&self, client: u64) -> Address {
+        let mut addresses = self.addresses.subscribe();
+        let of_client = |addresses: &[Option<Address>]| {
+            let place = usize::try_from(client).expect("a client") % addresses.len();
+            addresses[place].clone()
+        };
+        let there = addresses.wait_for(|addresses| of_client(addresses).is_some()).await;
+        of_client(&there.expect("the world stands")).expect("an address")
     }
 
     /// Asks the operator's endpoint; `None` when the server went away meanwhile.
@@ -122,7 +130,7 @@ impl World {
         body: Option<&Value>,
         idempotency: &str,
     ) -> Option<(u16, Value)> {
-        let url = format!("{}/admin/v1{path}", self.address().await.admin);
+        let url = format!("{}/admin/v1{path}", self.address(0).await.admin);
         let request = self.http.request(method, url).bearer_auth(&self.admin_key);
         let request = match body {
             Some(body) => request.json(body).header("idempotency-key", idempotency),

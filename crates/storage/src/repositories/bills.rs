@@ -103,6 +103,34 @@ pub async fn spend_of_keys(source: &impl Source, month: i32) -> Result<Vec<(ApiK
         .collect())
 }
 
+/// Sums up what one key has paid from buckets in a month (`yyyymm`).
+///
+/// # Errors
+/// [`StorageError::Driver`] or [`StorageError::InvalidData`].
+pub async fn spend_of_key(
+    source: &impl Source,
+    account: AccountId,
+    key: ApiKeyId,
+    month: i32,
+) -> Result<Money, StorageError> {
+    let mut query = Query::select().from(Entity).take();
+    for column in PAID {
+        query.expr_as(sum(column), column);
+    }
+    query
+        .and_where(Expr::col(Column::AccountId).eq(account.as_uuid()))
+        .and_where(Expr::col(Column::Day).between(month * 100, month * 100 + 99))
+        .and_where(Expr::col(Column::KeyId).eq(key.as_uuid()));
+    let mut spent = Money::ZERO;
+    for row in all(source, &query).await? {
+        for column in PAID {
+            let paid: Option<i64> = get(&row, column)?;
+            spent = spent.saturating_add(Money::from_nano(paid.unwrap_or_default()));
+        }
+    }
+    Ok(spent)
+}
+
 /// Sums up what every account used of every model in a day, for day limits.
 ///
 /// # Errors

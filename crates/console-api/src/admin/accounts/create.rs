@@ -51,5 +51,5 @@ pub(crate) async fn create_account(
         .create_account(new)
         .await
         .map_err(failure::platform)?;
-    Ok(Json(AccountView::new(&state.platform, &account)))
+    Ok(Json(AccountView::new(&state.platform, &account).await))
 }

@@ -36,8 +36,6 @@ pub(crate) async fn get_account(
             id: id.to_string(),
         })
     });
-    Ok(Json(AccountView::new(
-        &state.platform,
-        &found.map_err(failure::platform)?,
-    )))
+    let account = found.map_err(failure::platform)?;
+    Ok(Json(AccountView::new(&state.platform, &account).await))
 }

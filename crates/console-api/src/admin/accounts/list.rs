@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use silica_api::{Failure, Json};
+use silica_platform::Page;
 use silica_protocol::ErrorBody;
 
 use super::AccountView;
@@ -36,7 +37,13 @@ pub(crate) async fn list_accounts(
         .accounts(query.cursor()?, query.limit)
         .await
         .map_err(failure::platform)?;
-    Ok(Json(List::new(page, |account| {
-        AccountView::new(&state.platform, account)
-    })))
+    let mut views = Vec::with_capacity(page.rows.len());
+    for account in &page.rows {
+        views.push(AccountView::new(&state.platform, account).await);
+    }
+    let page = Page {
+        rows: views,
+        next: page.next,
+    };
+    Ok(Json(List::of(page)))
 }

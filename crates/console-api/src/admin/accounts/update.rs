@@ -69,5 +69,5 @@ pub(crate) async fn update_account(
         .update_account(id, changes)
         .await
         .map_err(failure::platform)?;
-    Ok(Json(AccountView::new(&state.platform, &account)))
+    Ok(Json(AccountView::new(&state.platform, &account).await))
 }

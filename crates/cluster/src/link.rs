@@ -1,0 +1,188 @@
+//! One connection to one life of a Redis.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::interfaces::{
+    ClientLike as _, EventInterface as _, KeysInterface as _, LuaInterface as _, PubsubInterface as _,
+};
+use fred::types::config::{Config, UnresponsiveConfig};
+use fred::types::{Builder, InfoKind, RespVersion, Value};
+use futures::FutureExt as _;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::names::Names;
+use crate::script::Script;
+use crate::{ClusterError, ClusterOptions};
+
+/// How long a connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Commands that may wait for the connection at once; more fail at once.
+const WAITING: usize = 65_536;
+
+/// A connection. Once lost it stays lost: the server behind a new one may be another, or one that has
+/// forgotten things. Cheap to clone; the clones are one.
+#[derive(Clone)]
+pub struct Link(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    names: Names,
+    /// The life of the server that this is connected to.
+    run: String,
+    /// The checksums of [`Script::ALL`].
+    scripts: Vec<String>,
+    lost: watch::Receiver<bool>,
+}
+
+impl Link {
+    /// Connects and gives the server the scripts.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when the address is none or no server answers there in time.
+    pub async fn connect(options: &ClusterOptions) -> Result<Self, ClusterError> {
+        let client = client(options)?;
+        // Boxed, here and below: the client's futures are deep, and would be part of those of every call.
+        let connecting = timeout(CONNECT_LIMIT, client.init().boxed()).await;
+        let task = connecting
+            .map_err(|_| ClusterError::ConnectTimeout)?
+            .map_err(ClusterError::Connect)?;
+        let (lose, lost) = watch::channel(false);
+        tokio::spawn(async move {
+            let _ended = task.await;
+            lose.send_replace(true);
+        });
+        let run = run_id(&client).await?;
+        let mut scripts = Vec::with_capacity(Script::ALL.len());
+        for script in Script::ALL {
+            let loaded = client.script_load(script.text()).boxed().await;
+            scripts.push(loaded.map_err(ClusterError::command(script.action()))?);
+        }
+        let names = Names::new(&options.namespace);
+        Ok(Self(Arc::new(Inner {
+            client,
+            names,
+            run,
+            scripts,
+            lost,
+        })))
+    }
+
+    /// Resolves when the connection is lost.
+    pub async fn lost(&self) {
+        let mut lost = self.0.lost.clone();
+        // The sender lives as long as the connection.
+        let _gone = lost.wait_for(|lost| *lost).await;
+    }
+
+    /// Tells every node that the database has news.
+    ///
+    /// # Errors
+    /// [`ClusterError::Command`].
+    pub async fn announce_change(&self) -> Result<(), ClusterError> {
+        let told = self.0.client.publish::<i64, _, _>(self.names().changes(), "");
+        told.boxed().await.map(drop).map_err(ClusterError::command("an announcement"))
+    }
+
+    /// Calls `heard` for every announcement of any node, until the connection is lost.
+    ///
+    /// # Errors
+    /// [`ClusterError::Command`] when the server lets nobody listen.
+    pub async fn hear_changes(&self, heard: impl Fn() + Send) -> Result<(), ClusterError> {
+        let mut messages = self.0.client.message_rx();
+        let subscribed = self.0.client.subscribe(self.names().changes()).boxed().await;
+        subscribed.map_err(ClusterError::command("a subscription"))?;
+        loop {
+            tokio::select! {
+                () = self.lost() => return Ok(()),
+                message = messages.recv() => match message {
+                    // Too many to read are as good as one.
+                    Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => heard(),
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Ends the connection.
+    pub async fn close(&self) {
+        // It ends anyway when this is dropped.
+        let _gone = self.0.client.quit().boxed().await;
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    pub(crate) fn run(&self) -> &str {
+        &self.0.run
+    }
+
+    /// Runs a script.
+    pub(crate) async fn call(
+        &self,
+        script: Script,
+        keys: Vec<String>,
+        arguments: Vec<String>,
+    ) -> Result<Value, ClusterError> {
+        let hash = self.0.scripts[script as usize].clone();
+        let called = self.0.client.evalsha(hash, keys, arguments).boxed().await;
+        called.map_err(ClusterError::command(script.action()))
+    }
+
+    pub(crate) async fn get(&self, key: String) -> Result<Option<String>, ClusterError> {
+        let found = self.0.client.get(key).boxed().await;
+        found.map_err(ClusterError::command("a look at the epoch"))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+}
+
+/// Builds a client that connects once and sends each command once: one that was sent twice would count
+/// twice.
+fn client(options: &ClusterOptions) -> Result<Client, ClusterError> {
+    let mut config = Config::from_url(options.url.expose()).map_err(ClusterError::Url)?;
+    config.fail_fast = true;
+    // Announcements and answers on one connection.
+    config.version = RespVersion::RESP3;
+    let command = options.timeout;
+    Builder::from_config(config)
+        .with_performance_config(|performance| performance.default_command_timeout = command)
+        .with_connection_config(|connection| {
+            connection.connection_timeout = CONNECT_LIMIT;
+            connection.internal_command_timeout = CONNECT_LIMIT;
+            connection.max_command_attempts = 1;
+            connection.max_command_buffer_len = WAITING;
+            connection.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(command.saturating_mul(2)),
+                interval: command,
+            };
+            connection.tcp.nodelay = Some(true);
+        })
+        .build()
+        .map_err(ClusterError::Url)
+}
+
+/// The id that a server takes anew at each start.
+async fn run_id(client: &Client) -> Result<String, ClusterError> {
+    const ACTION: &str = "a question for its run id";
+    let info: String = client
+        .info(Some(InfoKind::Server))
+        .boxed()
+        .await
+        .map_err(ClusterError::command(ACTION))?;
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    let id = id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+    id.ok_or(ClusterError::Answer { action: ACTION })
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Link").finish_non_exhaustive()
+    }
+}

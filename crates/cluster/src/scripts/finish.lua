@@ -1,0 +1,43 @@
+-- Ends one call: gives back what it held, notes what it has paid, corrects its windows.
+-- KEYS: opening, members, register of what is held, register of what is settled, wallet, spending of
+-- the key, then the subjects.
+-- ARGV: epoch, member, now, day, ms until midnight, account, key, month of the payment, what the key's cap
+-- held or '-', what the key paid, number of held parts, (bucket, amount)..., number of paid parts,
+-- (bucket, amount)..., then (subject, metric, limit, slot, amount, used)...
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then return 0 end
+local clock = clock_of(ARGV[3], ARGV[4], ARGV[5])
+local account, key, month = ARGV[6], ARGV[7], ARGV[8]
+if ARGV[9] ~= '-' then
+  subtract(KEYS[6], 'r', ARGV[9])
+  note(KEYS[3], 'k/' .. key, negative(ARGV[9]))
+  if ARGV[10] ~= '0' then
+    add(KEYS[6], month .. ':u', ARGV[10])
+    add(KEYS[6], month .. ':p', ARGV[10])
+    note(KEYS[4], 'k/' .. key .. '/' .. month, ARGV[10])
+  end
+end
+local at = 11
+for i = 1, tonumber(ARGV[at]) do
+  local bucket, amount = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
+  subtract(KEYS[5], bucket .. ':u', amount)
+  note(KEYS[3], 'w/' .. account .. '/' .. bucket, negative(amount))
+end
+at = at + 2 * tonumber(ARGV[at]) + 1
+for i = 1, tonumber(ARGV[at]) do
+  local bucket, amount = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
+  add(KEYS[5], bucket .. ':u', amount)
+  add(KEYS[5], bucket .. ':p', amount)
+  note(KEYS[4], 'w/' .. account .. '/' .. bucket, amount)
+end
+at = at + 2 * tonumber(ARGV[at]) + 1
+while at < #ARGV do
+  local subject, m, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local limits = {}
+  limits[m] = limit
+  local counters = open(KEYS[6 + subject], limits, clock)
+  correct(counters[m], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]))
+  save(counters, clock)
+  at = at + 6
+end
+return 1
