@@ -34,6 +34,9 @@ pub(crate) use purchase::PriceHold;
 use outage::Outage;
 use state::{Stage, State};
 
+/// 1 while this process counts together with the others.
+const MEMBER: &str = "silica_cluster_member";
+
 /// How a node takes part in a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterSettings {
@@ -73,6 +76,7 @@ struct Inner {
 impl Book {
     pub(crate) fn new(settings: ClusterSettings, wallets: Wallets) -> Self {
         let outage = Outage::new(settings.outage.clone());
+        metrics::gauge!(MEMBER).set(0.0);
         Self(Arc::new(Inner {
             settings,
             wallets,
@@ -98,6 +102,7 @@ impl Book {
     /// does not matter what of it was done.
     pub(crate) fn lose(&self, member: &Member) {
         if self.0.state.leave(member) {
+            metrics::gauge!(MEMBER).set(0.0);
             self.0.lost.notify_one();
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,7 +25,7 @@ const PORTS: usize = 5;
 pub struct OwnRedis {
     port: u16,
     folder: TempDir,
-    process: Option<Child>,
+    process: Mutex<Option<Child>>,
 }
 
 impl OwnRedis {
@@ -42,10 +43,10 @@ impl OwnRedis {
             let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
             let port = free.local_addr().expect("its address").port();
             drop(free);
-            let mut server = Self {
+            let server = Self {
                 port,
                 folder: tempfile::tempdir().expect("a folder"),
-                process: None,
+                process: Mutex::default(),
             };
             server.spawn();
             if server.answers().await {
@@ -65,8 +66,8 @@ impl OwnRedis {
     /// # Panics
     /// When it runs no more.
     #[expect(clippy::expect_used, reason = "a test that kills nothing has failed")]
-    pub fn kill(&mut self) {
-        let mut process = self.process.take().expect("a running server");
+    pub fn kill(&self) {
+        let mut process = self.process().take().expect("a running server");
         process.kill().expect("the server can be killed");
         let _ended = process.wait();
     }
@@ -75,7 +76,7 @@ impl OwnRedis {
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn restart(&mut self) {
+    pub async fn restart(&self) {
         self.spawn();
         assert!(self.answers().await, "Redis starts again");
     }
@@ -112,7 +113,7 @@ impl OwnRedis {
     }
 
     #[expect(clippy::panic, reason = "a test without its Redis has failed")]
-    fn spawn(&mut self) {
+    fn spawn(&self) {
         let port = self.port.to_string();
         let settings = ["--port", &port, "--bind", "127.0.0.1", "--appendonly", "no", "--save", ""];
         for program in PROGRAMS {
@@ -125,21 +126,21 @@ impl OwnRedis {
                 .stderr(Stdio::null())
                 .spawn();
             if let Ok(child) = child {
-                self.process = Some(child);
+                *self.process() = Some(child);
                 return;
             }
         }
         panic!("no valkey-server or redis-server in PATH; install one with: apt-get install redis-server");
     }
 
-    async fn answers(&mut self) -> bool {
+    async fn answers(&self) -> bool {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if self.ask(&["PING"]).await.is_ok_and(|answer| answer.starts_with("+PONG")) {
                 // Another process on the port would answer too.
-                return self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
+                return self.runs();
             }
-            if self.process.as_mut().is_some_and(|process| !matches!(process.try_wait(), Ok(None))) {
+            if !self.runs() {
                 return false;
             }
             sleep(LOOK_AGAIN).await;
@@ -147,8 +148,17 @@ impl OwnRedis {
         false
     }
 
+    fn runs(&self) -> bool {
+        let mut process = self.process();
+        process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)))
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, signal: Signal) {
-        let id = self.process.as_ref().and_then(|process| i32::try_from(process.id()).ok());
+        let id = self.process().as_ref().and_then(|process| i32::try_from(process.id()).ok());
         if let Some(pid) = id.and_then(Pid::from_raw) {
             let _gone = kill_process(pid, signal);
         }
@@ -157,7 +167,7 @@ impl OwnRedis {
 
 impl Drop for OwnRedis {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
+        if let Some(mut process) = self.process().take() {
             let _gone = process.kill();
             let _ended = process.wait();
         }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::keys::DueMonth;
 use super::state::Stage;
-use super::{Book, Told};
+use super::{Book, MEMBER, Told};
 use crate::error::chain;
 use crate::metering::Meter;
 use crate::{Platform, PlatformError};
@@ -202,6 +202,7 @@ impl Book {
             }
         };
         self.0.outage.end();
+        metrics::gauge!(MEMBER).set(1.0);
         for told in kept {
             self.send(Arc::clone(member), told);
         }

@@ -12,6 +12,7 @@ mod bench;
 mod bills;
 mod cancel;
 mod catalogue_file;
+mod cluster;
 mod constrained;
 mod credits;
 mod dialects;

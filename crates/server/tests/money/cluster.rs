@@ -83,7 +83,7 @@ pub(crate) async fn run(database: &TestDatabase, time: Duration) -> (World, Test
 async fn kills(world: &World, cluster: &mut Cluster<'_>, until: Instant) {
     let mut random = StdRng::seed_from_u64(SEED - 3);
     while Instant::now() < until {
-        sleep(Duration::from_millis(random.random_range(500..2_000))).await;
+        sleep(Duration::from_millis(random.random_range(800..2_500))).await;
         match random.random_range(0..3) {
             0 => {
                 let away = Duration::from_millis(random.random_range(0..500));
