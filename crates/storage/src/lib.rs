@@ -2,8 +2,9 @@
 //!
 //! Owns the schema and the SQL; everything else sees [`Storage`], the records and the functions of
 //! [`accounts`], [`api_keys`], [`catalogue`], [`deployments`] and [`revisions`], and for money
-//! [`prices`], [`credits`], [`level_packages`], [`buckets`], [`ledger`] and [`bills`]. It makes no ids, reads no clock and
-//! checks no rule of the domain: it stores what it is given.
+//! [`prices`], [`credits`], [`level_packages`], [`buckets`], [`ledger`] and [`bills`]; [`transfer`] moves all
+//! of it to another database. It makes no ids, reads no clock and checks no rule of the domain: it stores
+//! what it is given.
 //!
 //! # Change numbers
 //! Every [`Write`] takes the next number of the one-row table `revisions` and stores it in the
@@ -31,6 +32,6 @@ pub use records::{
 };
 pub use repositories::{
     Changed, Page, UnreadableRow, accounts, api_keys, bills, buckets, catalogue, catalogue_file, credits,
-    deployments, ledger, level_packages, prices, revisions,
+    deployments, ledger, level_packages, prices, revisions, transfer,
 };
 pub use transaction::{Executor, Scope, Snapshot, Source, Write};

@@ -14,5 +14,6 @@ pub mod level_packages;
 mod page;
 pub mod prices;
 pub mod revisions;
+pub mod transfer;
 
 pub use page::{Changed, Page, UnreadableRow};
