@@ -49,5 +49,5 @@ pub use silica_storage::{
     Account, AccountStatus, ApiKey, BillTotals, CatalogueFile, Conflict, Credit, Credited, DatabaseUrl,
     Deployment, EngineKind, KeyStatus, LedgerCall, LedgerCause, LedgerCursor, LedgerRow, LevelPackage,
     ModelFeature, ModelStatus, ModelType, Page, Quantization, ReplicaSpec, RoutingPolicy, Storage,
-    StorageError, SubType,
+    StorageError, SubType, transfer,
 };

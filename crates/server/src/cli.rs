@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchCommand;
 use crate::config::Overrides;
+use crate::migrate::MigrateArguments;
 use crate::models::ModelsArguments;
 
 /// An open, self-hosted model platform in one binary.
@@ -30,6 +31,20 @@ pub(crate) enum Command {
     Secrets(SecretsArguments),
     /// Add models to the data folder (from a hub, a folder or a file), list, show, serve and remove them.
     Models(ModelsArguments),
+    /// Move the state of an installation to another database, such as from SQLite to PostgreSQL.
+    ///
+    /// Everything that the database holds moves as it is: accounts, keys, models, prices, balances, the
+    /// ledger. Ids, amounts and times do not change, so clients, keys and bills go on as before. No server
+    /// may run on the database meanwhile, and none may have settled calls left in its usage journal.
+    ///
+    /// The target must be empty, or hold exactly the rows of the source, which is then said and nothing
+    /// is done; everything else is refused. All rows are written in one transaction, read back and
+    /// compared with the source before it is committed: a move that was cut, however suddenly, leaves the
+    /// target as it was, and the same command runs again.
+    ///
+    /// Upstream keys move sealed: keep the master key (`master-key` in the data folder, or
+    /// `SILICA_MASTER_KEY`), without which they are lost.
+    Migrate(MigrateArguments),
     /// Measure a running server or an embedded engine.
     Bench(BenchArguments),
 }

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod journal;
 mod logging;
+mod migrate;
 mod models;
 mod otlp;
 mod secrets;
@@ -43,6 +44,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Journal(arguments) => journal::run(&arguments.command),
         Command::Secrets(arguments) => secrets::run(&arguments.command, &environment),
         Command::Models(arguments) => models::run(&arguments.command, &environment),
+        Command::Migrate(arguments) => migrate::run(&arguments, &environment),
         Command::Bench(arguments) => bench::run(arguments.command, &environment),
     }
 }

@@ -10,8 +10,8 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions, Connection};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxPostgresConnector,
-    SqlxSqliteConnector, Statement, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
+    SqlxPostgresConnector, SqlxSqliteConnector, Statement, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::fs::OpenOptions;
@@ -45,6 +45,8 @@ const POSTGRES_LIMITS: [(&str, &str); 3] = [
 ];
 /// A migration may rewrite a large table, and another process waits for it as long.
 const MIGRATION_LIMITS: &str = "SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = '10min'";
+/// The name under which PostgreSQL lists the connections of servers.
+pub(crate) const SERVER: &str = "silica";
 
 /// An open database. Cheap to clone: clones share the connections.
 #[derive(Clone)]
@@ -67,22 +69,29 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Driver`] when the database cannot be reached or a migration fails.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StorageError> {
+        let storage = Self::connect(url, SERVER).await?;
+        storage.update_schema().await?;
+        Ok(storage)
+    }
+
+    /// Opens the database, makes a SQLite file that does not exist, and leaves the schema as it is.
+    /// PostgreSQL lists the connections under `name`.
+    pub(crate) async fn connect(url: &DatabaseUrl, name: &str) -> Result<Self, StorageError> {
         let pools = match url.target() {
             Target::Sqlite(path) => open_sqlite(path).await,
-            Target::Postgres { options, .. } => open_postgres(options.as_ref().clone()).await,
+            Target::Postgres { options, .. } => open_postgres(options.as_ref().clone(), name).await,
         };
-        let pools = pools.map_err(|source| StorageError::Driver {
-            action: "open the database",
-            source: DbErr::Conn(RuntimeErr::SqlxError(Arc::new(source))),
-        })?;
-        let storage = Self {
+        let pools = pools.map_err(failed_to_open)?;
+        Ok(Self {
             pools: Arc::new(pools),
-        };
-        storage
-            .migrate()
+        })
+    }
+
+    /// Brings the schema up to date.
+    pub(crate) async fn update_schema(&self) -> Result<(), StorageError> {
+        self.migrate()
             .await
-            .map_err(driver("bring the schema up to date", "seaql_migrations"))?;
-        Ok(storage)
+            .map_err(driver("bring the schema up to date", "seaql_migrations"))
     }
 
     /// Closes every connection; later calls fail with [`StorageError::Driver`].
@@ -105,6 +114,14 @@ impl Storage {
 
     /// Applies the missing migrations, all or none, while no other process does the same.
     async fn migrate(&self) -> Result<(), DbErr> {
+        let transaction = self.begin_schema_change().await?;
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await
+    }
+
+    /// Begins a transaction that may change the schema, while no other process does the same: one that
+    /// opens the database meanwhile waits for its end.
+    pub(crate) async fn begin_schema_change(&self) -> Result<DatabaseTransaction, DbErr> {
         let transaction = self.writer().begin_with_options(write_options()).await?;
         if transaction.get_database_backend() == DbBackend::Postgres {
             transaction.execute_unprepared(MIGRATION_LIMITS).await?;
@@ -117,8 +134,7 @@ impl Storage {
                 ))
                 .await?;
         }
-        Migrator::up(&transaction, None).await?;
-        transaction.commit().await
+        Ok(transaction)
     }
 
     pub(crate) fn writer(&self) -> &DatabaseConnection {
@@ -156,6 +172,14 @@ impl fmt::Debug for Storage {
     }
 }
 
+/// Says that a database could not be opened.
+pub(crate) fn failed_to_open(source: sqlx::Error) -> StorageError {
+    StorageError::Driver {
+        action: "open the database",
+        source: DbErr::Conn(RuntimeErr::SqlxError(Arc::new(source))),
+    }
+}
+
 /// Opens the file, again and again for a while when others are opening it: SQLite refuses the
 /// switch of a new file to WAL at once while another connection makes it, whatever the busy timeout.
 async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
@@ -172,7 +196,7 @@ async fn open_sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
 }
 
 /// Whether SQLite answered `SQLITE_BUSY`, the low byte of its result code (5), or a variant of it.
-fn is_busy(error: &sqlx::Error) -> bool {
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     const BUSY: u32 = 5;
     error
         .as_database_error()
@@ -257,14 +281,14 @@ async fn tighten(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-async fn open_postgres(options: PgConnectOptions) -> Result<Pools, sqlx::Error> {
+async fn open_postgres(options: PgConnectOptions, name: &str) -> Result<Pools, sqlx::Error> {
     let given = options.get_options().unwrap_or_default().to_owned();
     let limits = POSTGRES_LIMITS
         .into_iter()
         .filter(|(name, _)| !given.contains(name));
     // Statements are not logged: their values hold e-mail addresses and key hashes.
     let options = options
-        .application_name("silica")
+        .application_name(name)
         .options(limits)
         .disable_statement_logging();
     // The pool tries a server that refuses again and again, and says "timed out" in the end; one

@@ -2,7 +2,8 @@
 //!
 //! Owns the schema and the SQL; everything else sees [`Storage`], the records and the functions of
 //! [`accounts`], [`api_keys`], [`catalogue`], [`deployments`] and [`revisions`], and for money
-//! [`prices`], [`credits`], [`level_packages`], [`buckets`], [`ledger`] and [`bills`]; [`nodes`] knows who is alive. It makes no ids, reads no clock and
+//! [`prices`], [`credits`], [`level_packages`], [`buckets`], [`ledger`] and [`bills`]; [`nodes`] knows which servers
+//! of a cluster are alive, and [`transfer`] moves all to another database. It makes no ids, reads no clock and
 //! checks no rule of the domain: it stores what it is given.
 //!
 //! # Change numbers
@@ -31,6 +32,6 @@ pub use records::{
 };
 pub use repositories::{
     Changed, Page, UnreadableRow, accounts, api_keys, bills, buckets, catalogue, catalogue_file, credits,
-    deployments, ledger, level_packages, nodes, prices, revisions,
+    deployments, ledger, level_packages, nodes, prices, revisions, transfer,
 };
 pub use transaction::{Executor, Scope, Snapshot, Source, Write};

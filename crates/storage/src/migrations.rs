@@ -1,5 +1,6 @@
 //! The schema, version by version. A released migration is never edited, and each must be safe
-//! while the binary before it still runs: expand first, contract in a later release.
+//! while the binary before it still runs: expand first, contract in a later release. A new table also belongs into
+//! the list of `repositories/transfer/tables.rs`, or moves to another database would forget it.
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 

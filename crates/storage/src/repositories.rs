@@ -15,5 +15,6 @@ pub mod nodes;
 mod page;
 pub mod prices;
 pub mod revisions;
+pub mod transfer;
 
 pub use page::{Changed, Page, UnreadableRow};

@@ -114,6 +114,12 @@ impl Write {
     }
 }
 
+impl Snapshot {
+    pub(crate) fn connection(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+}
+
 impl Source for Write {
     fn executor(&self) -> Executor<'_> {
         Executor((&self.transaction).into())

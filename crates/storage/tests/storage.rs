@@ -17,6 +17,7 @@ mod storage {
     mod records;
     mod revisions;
     mod schema;
+    mod transfer;
     mod upkeep;
     mod writers;
 }

@@ -22,6 +22,7 @@ pub struct TestDatabase {
 #[derive(Debug)]
 pub struct EmptyDatabase {
     url: DatabaseUrl,
+    text: String,
     _place: Place,
 }
 
@@ -59,8 +60,10 @@ pub async fn postgres() -> TestDatabase {
 #[expect(clippy::expect_used, reason = "a test without its database has failed")]
 pub fn empty_sqlite() -> EmptyDatabase {
     let folder = tempfile::tempdir().expect("a temporary folder for SQLite");
+    let text = format!("sqlite:{}", folder.path().join("silica.db").display());
     EmptyDatabase {
-        url: DatabaseUrl::sqlite(folder.path().join("silica.db")),
+        url: text.parse().expect("a valid database url"),
+        text,
         _place: Place::Folder(folder),
     }
 }
@@ -74,6 +77,7 @@ pub async fn empty_postgres() -> EmptyDatabase {
     let database = TestPostgres::create().await;
     EmptyDatabase {
         url: database.url().parse().expect("a valid database url"),
+        text: database.url().to_owned(),
         _place: Place::Postgres(database),
     }
 }
@@ -100,6 +104,20 @@ impl EmptyDatabase {
     /// Returns the url, for `Storage::open`, which makes the tables.
     pub const fn url(&self) -> &DatabaseUrl {
         &self.url
+    }
+
+    /// Returns the url as text with its password, for a child process or a driver of the test's own.
+    pub fn url_text(&self) -> &str {
+        &self.text
+    }
+
+    /// Opens the database, which makes the tables unless somebody has.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[expect(clippy::expect_used, reason = "a test without its database has failed")]
+    pub async fn open(&self) -> Storage {
+        Storage::open(&self.url).await.expect("the test database opens")
     }
 }
 

@@ -24,20 +24,31 @@ impl DataFolder {
     /// # Errors
     /// When it cannot be made, is not writable, or another server uses it.
     pub(crate) fn claim(folder: &Path) -> anyhow::Result<Self> {
+        match Self::try_claim(folder)? {
+            Some(claimed) => Ok(claimed),
+            None => bail!(
+                "another server uses the data folder {}; give this one another (data.dir)",
+                folder.display()
+            ),
+        }
+    }
+
+    /// As [`DataFolder::claim`]; `None` when another process uses the folder.
+    ///
+    /// # Errors
+    /// When it cannot be made or is not writable.
+    pub(crate) fn try_claim(folder: &Path) -> anyhow::Result<Option<Self>> {
         let context = || format!("cannot use the data folder {}", folder.display());
         let lock = make_private_folder(folder)
             .and_then(|()| open_lock(folder))
             .with_context(context)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
-                "another server uses the data folder {}; give this one another (data.dir)",
-                folder.display()
-            ),
+            Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error).with_context(context),
         }
         probe(folder).with_context(context)?;
-        Ok(Self { _lock: lock })
+        Ok(Some(Self { _lock: lock }))
     }
 }
 

@@ -29,6 +29,7 @@ mod images;
 mod key_limits;
 mod keys;
 mod levels;
+mod migrate;
 mod models;
 mod models_command;
 mod pace;

@@ -20,7 +20,10 @@ mod verify;
 pub use apply::apply;
 pub use list::list;
 pub(crate) use partitions::Partitions;
+pub(super) use partitions::make_in as make_partitions_in;
+pub(super) use prune::first_kept;
 pub use prune::prune;
+pub(super) use verify::verify_in;
 pub use verify::{verify, verify_day};
 
 pub(super) const TABLE: &str = "ledger";

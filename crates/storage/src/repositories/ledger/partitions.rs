@@ -99,25 +99,34 @@ pub(super) async fn ensure(
 
 async fn make(storage: &Storage, days: &BTreeSet<BillingDay>) -> Result<(), DbErr> {
     let transaction = begin(storage, LOCK_LIMIT).await?;
-    let existing = list(&transaction).await?;
+    make_in(&transaction, days).await?;
+    transaction.commit().await
+}
+
+/// Makes those partitions of the days that are missing.
+pub(in crate::repositories) async fn make_in(
+    transaction: &DatabaseTransaction,
+    days: &BTreeSet<BillingDay>,
+) -> Result<(), DbErr> {
+    let existing = list(transaction).await?;
     let mut days = days.difference(&existing).peekable();
     if days.peek().is_none() {
-        return transaction.commit().await;
+        return Ok(());
     }
     // All at once: locks that grow step by step are how two processes wait for each other for ever.
     transaction
         .execute_unprepared("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
         .await?;
-    hold_table(&transaction).await?;
+    hold_table(transaction).await?;
     for day in days {
         let day = day.number();
         run(
-            &transaction,
+            transaction,
             "INSERT INTO ledger_held SELECT * FROM ledger_rest WHERE day = $1",
             day,
         )
         .await?;
-        run(&transaction, "DELETE FROM ledger_rest WHERE day = $1", day).await?;
+        run(transaction, "DELETE FROM ledger_rest WHERE day = $1", day).await?;
         let partition = Table::create()
             .table(name(day))
             .partition_of(TABLE)
@@ -125,8 +134,7 @@ async fn make(storage: &Storage, days: &BTreeSet<BillingDay>) -> Result<(), DbEr
             .take();
         transaction.execute(&partition).await?;
     }
-    give_back(&transaction).await?;
-    transaction.commit().await
+    give_back(transaction).await
 }
 
 /// Begins a change of partitions; `limit` is a statement that bounds how long it waits for locks.

@@ -42,7 +42,7 @@ pub async fn prune(storage: &Storage, first_kept: BillingDay) -> Result<(), Stor
 }
 
 /// Returns the first day that has the rows of all its calls.
-pub(super) async fn first_kept(source: &impl Source) -> Result<i32, StorageError> {
+pub(in crate::repositories) async fn first_kept(source: &impl Source) -> Result<i32, StorageError> {
     let row = ledger_state::Entity::find_by_id(STATE)
         .one(&source.executor().0)
         .await

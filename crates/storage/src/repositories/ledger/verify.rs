@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::TABLE;
 use super::prune::first_kept;
 use crate::error::driver;
-use crate::{Discrepancy, Snapshot, Source, Storage, StorageError};
+use crate::{Discrepancy, Source, Storage, StorageError};
 
 const FAILED: &str = "verify the ledger";
 /// Buckets of one statement, each with the credits and the days of its whole life.
@@ -59,10 +59,37 @@ const SPENDING_SUMS: &str = "SELECT d.bucket_id, d.spent_nano FROM buckets b JOI
 /// # Errors
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
 pub async fn verify(storage: &Storage) -> Result<Vec<Discrepancy>, StorageError> {
+    let days = last_days(storage).await?;
+    let mut found = balances(storage, recent(&days)).await?;
+    for day in days {
+        found.extend(verify_day(storage, day).await?);
+    }
+    found.truncate(MOST);
+    Ok(found)
+}
+
+/// As [`verify`], in one transaction of the caller's.
+pub(in crate::repositories) async fn verify_in(
+    source: &impl Source,
+) -> Result<Vec<Discrepancy>, StorageError> {
+    let days = last_days(source).await?;
+    let mut found = balances(source, recent(&days)).await?;
+    for day in days {
+        let mut after = Some(Uuid::nil());
+        while let Some(account) = after.filter(|_| found.len() < MOST) {
+            after = next_accounts(source, day, account, &mut found).await?;
+        }
+    }
+    found.truncate(MOST);
+    Ok(found)
+}
+
+/// The last days that have calls, the latest first.
+async fn last_days(source: &impl Source) -> Result<Vec<BillingDay>, StorageError> {
     let mut days = Vec::new();
     let mut before = i32::MAX;
     for _ in 0..DAYS {
-        let rows = query(storage, LAST_DAY, [before.into()]).await?;
+        let rows = query(source, LAST_DAY, [before.into()]).await?;
         let day: Option<i32> = rows.first().map(|row| get(row, "day")).transpose()?.flatten();
         let Some(day) = day.and_then(|day| BillingDay::from_number(day).ok()) else {
             break;
@@ -70,12 +97,12 @@ pub async fn verify(storage: &Storage) -> Result<Vec<Discrepancy>, StorageError>
         before = day.number();
         days.push(day);
     }
-    let mut found = balances(storage, days.first().map_or(0, |day| day.number() - MONTH)).await?;
-    for day in days {
-        found.extend(verify_day(storage, day).await?);
-    }
-    found.truncate(MOST);
-    Ok(found)
+    Ok(days)
+}
+
+/// The day from which on vouchers that ended are compared.
+fn recent(days: &[BillingDay]) -> i32 {
+    days.first().map_or(0, |day| day.number() - MONTH)
 }
 
 /// Compares the sums of one day with the rows of its calls; finds nothing on a day whose rows were
@@ -85,40 +112,48 @@ pub async fn verify(storage: &Storage) -> Result<Vec<Discrepancy>, StorageError>
 /// [`StorageError::Driver`] or [`StorageError::InvalidData`].
 pub async fn verify_day(storage: &Storage, day: BillingDay) -> Result<Vec<Discrepancy>, StorageError> {
     let mut found = Vec::new();
-    let mut after = Uuid::nil();
-    while found.len() < MOST {
+    let mut after = Some(Uuid::nil());
+    while let Some(account) = after.filter(|_| found.len() < MOST) {
         let snapshot = storage.snapshot().await?;
-        if day.number() < first_kept(&snapshot).await? {
-            break;
-        }
-        let next = query(
-            &snapshot,
-            NEXT_ACCOUNTS,
-            [day.number().into(), after.into(), ACCOUNTS.into()],
-        )
-        .await?;
-        let is_last = i32::try_from(next.len()).is_ok_and(|count| count < ACCOUNTS);
-        let to: Uuid = match next.last() {
-            // The last stretch is open, so that rows without any sum are seen, too.
-            Some(row) if !is_last => get(row, "account_id")?,
-            _ => Uuid::max(),
-        };
-        stretch(&snapshot, day, after..to, &mut found).await?;
-        if is_last {
-            break;
-        }
-        after = to;
+        after = next_accounts(&snapshot, day, account, &mut found).await?;
     }
     found.truncate(MOST);
     Ok(found)
 }
 
-async fn balances(storage: &Storage, ended_from: i32) -> Result<Vec<Discrepancy>, StorageError> {
+/// Compares the sums of the next accounts after `after`; returns the last of them, `None` when there
+/// are no more.
+async fn next_accounts(
+    source: &impl Source,
+    day: BillingDay,
+    after: Uuid,
+    found: &mut Vec<Discrepancy>,
+) -> Result<Option<Uuid>, StorageError> {
+    if day.number() < first_kept(source).await? {
+        return Ok(None);
+    }
+    let next = query(
+        source,
+        NEXT_ACCOUNTS,
+        [day.number().into(), after.into(), ACCOUNTS.into()],
+    )
+    .await?;
+    let is_last = i32::try_from(next.len()).is_ok_and(|count| count < ACCOUNTS);
+    let to: Uuid = match next.last() {
+        // The last stretch is open, so that rows without any sum are seen, too.
+        Some(row) if !is_last => get(row, "account_id")?,
+        _ => Uuid::max(),
+    };
+    stretch(source, day, after..to, found).await?;
+    Ok((!is_last).then_some(to))
+}
+
+async fn balances(source: &impl Source, ended_from: i32) -> Result<Vec<Discrepancy>, StorageError> {
     let mut found = Vec::new();
     let mut after = Uuid::nil();
     loop {
         let rows = query(
-            storage,
+            source,
             BALANCES,
             [after.into(), BUCKETS.into(), ended_from.into()],
         )
@@ -166,33 +201,33 @@ struct Sums {
     spending: BTreeMap<Uuid, [i64; 2]>,
 }
 
-/// Compares the sums of the accounts after `accounts.start` up to `accounts.end`, as the snapshot
+/// Compares the sums of the accounts after `accounts.start` up to `accounts.end`, as the source
 /// shows them.
 async fn stretch(
-    snapshot: &Snapshot,
+    source: &impl Source,
     day: BillingDay,
     accounts: Range<Uuid>,
     found: &mut Vec<Discrepancy>,
 ) -> Result<(), StorageError> {
     let mut sums = Sums::default();
     let range: [Value; 3] = [day.number().into(), accounts.start.into(), accounts.end.into()];
-    for row in query(snapshot, USAGE_SUMS, range.clone()).await? {
+    for row in query(source, USAGE_SUMS, range.clone()).await? {
         let numbers = &mut sums.usage.entry(usage_key(&row)?).or_default()[0];
         for (number, column) in numbers.iter_mut().zip(COMPARED) {
             *number = get(&row, column)?;
         }
     }
     let recent = Value::from(day.number() - MONTH);
-    for row in query(snapshot, SPENDING_SUMS, range.into_iter().chain([recent])).await? {
+    for row in query(source, SPENDING_SUMS, range.into_iter().chain([recent])).await? {
         sums.spending.entry(get(&row, "bucket_id")?).or_default()[0] = get(&row, "spent_nano")?;
     }
     // An account may have more rows than one statement can read in its time.
     let end = (accounts.end, Uuid::max(), i32::MAX);
     let mut after = (accounts.start, Uuid::max(), i32::MAX);
     loop {
-        let border = border(snapshot, day, after, end).await?;
+        let border = border(source, day, after, end).await?;
         let part = part(day, after, border.unwrap_or(end));
-        for row in query(snapshot, SUM_OF_ROWS, part).await? {
+        for row in query(source, SUM_OF_ROWS, part).await? {
             sums.add(&row)?;
         }
         match border {
@@ -217,14 +252,14 @@ fn part(day: BillingDay, after: Place, to: Place) -> Vec<Value> {
 
 /// Finds the last row of the part that begins after `after`; `None` for the last part.
 async fn border(
-    snapshot: &Snapshot,
+    source: &impl Source,
     day: BillingDay,
     after: Place,
     end: Place,
 ) -> Result<Option<Place>, StorageError> {
     let mut values = part(day, after, end);
     values.push((ROWS - 1).into());
-    let rows = query(snapshot, NEXT_ROWS, values).await?;
+    let rows = query(source, NEXT_ROWS, values).await?;
     let place = |row: &QueryResult| {
         Ok((
             get(row, "account_id")?,
