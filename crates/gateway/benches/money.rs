@@ -5,10 +5,14 @@
 //! cargo bench -p silica-gateway --bench money
 //! ```
 //!
-//! Two rounds of the same calls against an engine that answers at once: straight to the engine, and
+//! The same calls against an engine that answers at once: straight to the engine, and
 //! through the gateway with a priced model, all seven limits, a key with limits of its own, a
 //! wallet of two buckets, the journal and an SQLite database. The difference is the price of
 //! everything in between, routing and the account of the call included.
+//!
+//! A second table has the same gateway as one of several nodes, which counts in a Redis of its own on
+//! this machine, beside one that is alone: CPU time of both processes, and the time of a call that nothing
+//! else runs beside.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,7 +22,7 @@
 )]
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
@@ -28,16 +32,19 @@ use silica_engine::{
 };
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
-    BucketKind, Caller, DatabaseUrl, Deployment, KeyLimits, LimitMetrics, Limits, Meter, NewAccount,
-    NewCredit, NewDeployment, NewKey, NewModel, NewReplica, Platform, Price, ReplicaSpec, Storage, SubType,
+    BucketKind, Caller, ClusterOptions, ClusterSettings, DatabaseUrl, Deployment, KeyLimits, LimitMetrics, Limits,
+    MasterKey, MasterKeys, Meter, NewAccount, NewCredit, NewDeployment, NewKey, NewModel, NewReplica, OutagePolicy,
+    Platform, PlatformOptions, Price, ReplicaSpec, Storage, SubType,
 };
-use silica_types::{ModelName, Money, SharedClock, SystemClock, TokenCount, TraceId, UsageSource};
+use silica_testkit::OwnRedis;
+use silica_types::{ModelName, Money, Secret, SharedClock, SystemClock, TokenCount, TraceId, UsageSource};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const CALLS: usize = 100_000;
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 3;
+const SINGLE_CALLS: usize = 5_000;
 const MODEL: &str = "bench/model";
 
 /// Answers three events at once.
@@ -139,18 +146,25 @@ struct House {
 }
 
 impl House {
-    async fn build() -> Self {
+    async fn build(redis: Option<&OwnRedis>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
         let url = DatabaseUrl::sqlite(folder.path().join("silica.db"));
         let storage = Storage::open(&url).await.unwrap();
-        let platform = Platform::open(storage, SharedClock::clone(&clock)).await.unwrap();
+        let master_keys = MasterKeys::from(MasterKey::random().unwrap());
+        let options = PlatformOptions {
+            cluster: redis.map(cluster),
+            ..PlatformOptions::new(Arc::new(master_keys))
+        };
+        let platform = Platform::open_with(storage, SharedClock::clone(&clock), options).await.unwrap();
         let meter = Meter::open_local(&platform, folder.path()).await.unwrap();
         let gateway = Gateway::new(platform.clone(), meter.clone(), Arc::new(Loader), clock);
         let caller = furnish(&platform).await;
         gateway.reconcile().await.unwrap();
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
         background.spawn(meter.clone().apply_loop(stop.clone()));
+        background.spawn(meter.clone().cluster_loop(stop.clone()));
+        platform.joined().await;
         Self {
             gateway,
             meter,
@@ -185,7 +199,23 @@ impl House {
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;
+        self.meter.leave_cluster().await;
         self.meter.journal().clone().close().await;
+    }
+}
+
+/// How the node takes part, alone in its cluster.
+fn cluster(redis: &OwnRedis) -> ClusterSettings {
+    ClusterSettings {
+        options: ClusterOptions {
+            url: Secret::new(redis.url()),
+            namespace: "bench".to_owned(),
+            node: uuid::Uuid::now_v7(),
+            timeout: Duration::from_secs(5),
+            member_timeout: Duration::from_secs(60),
+            forget_after: Duration::from_secs(60),
+        },
+        outage: OutagePolicy::Refuse,
     }
 }
 
@@ -279,6 +309,62 @@ fn main() {
     for round in 1..=ROUNDS {
         runtime.block_on(run(round));
     }
+    println!(
+        "\n| round | counts | node, us/call | Redis, us/call | calls/s | one at a time: p50, us | p99, us |\n|---|---|---|---|---|---|---|"
+    );
+    let redis = runtime.block_on(OwnRedis::start());
+    for round in 1..=ROUNDS {
+        runtime.block_on(compare(round, "alone", None));
+        runtime.block_on(compare(round, "in Redis", Some(&redis)));
+    }
+}
+
+/// One node under load, and then with one call at a time.
+async fn compare(round: usize, name: &str, redis: Option<&OwnRedis>) {
+    let house = Arc::new(House::build(redis).await);
+    let (begun, beside, wall) = (cpu_us(), redis.map_or(0, OwnRedis::cpu_us), Instant::now());
+    load(&house).await;
+    let rate = CALLS as f64 / wall.elapsed().as_secs_f64();
+    house.settled().await;
+    let (node, beside) = (cpu_us() - begun, redis.map_or(0, OwnRedis::cpu_us) - beside);
+    let mut times = Vec::with_capacity(SINGLE_CALLS);
+    for _ in 0..SINGLE_CALLS {
+        let begun = Instant::now();
+        house.call().await;
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    let at = |part: usize| times[SINGLE_CALLS * part / 100].as_secs_f64() * 1e6;
+    println!(
+        "| {round} | {name} | {:.1} | {:.1} | {rate:.0} | {:.0} | {:.0} |",
+        per_call(node),
+        per_call(beside),
+        at(50),
+        at(99)
+    );
+    house.settled().await;
+    if let Ok(house) = Arc::try_unwrap(house) {
+        house.close().await;
+    }
+}
+
+fn per_call(us: i64) -> f64 {
+    us as f64 / CALLS as f64
+}
+
+/// All calls, of all clients.
+async fn load(house: &Arc<House>) {
+    let tracker = TaskTracker::new();
+    for _ in 0..CLIENTS {
+        let house = Arc::clone(house);
+        tracker.spawn(async move {
+            for _ in 0..CALLS / CLIENTS {
+                house.call().await;
+            }
+        });
+    }
+    tracker.close();
+    tracker.wait().await;
 }
 
 async fn run(round: usize) {
@@ -295,23 +381,12 @@ async fn run(round: usize) {
     tracker.wait().await;
     let straight = cpu_us() - begun;
 
-    let house = Arc::new(House::build().await);
+    let house = Arc::new(House::build(None).await);
     let (begun, wall) = (cpu_us(), Instant::now());
-    let tracker = TaskTracker::new();
-    for _ in 0..CLIENTS {
-        let house = Arc::clone(&house);
-        tracker.spawn(async move {
-            for _ in 0..CALLS / CLIENTS {
-                house.call().await;
-            }
-        });
-    }
-    tracker.close();
-    tracker.wait().await;
+    load(&house).await;
     let rate = CALLS as f64 / wall.elapsed().as_secs_f64();
     house.settled().await;
     let gateway = cpu_us() - begun;
-    let per_call = |us: i64| us as f64 / CALLS as f64;
     println!(
         "| {round} | {:.2} | {:.2} | {:.2} | {rate:.0} |",
         per_call(straight),

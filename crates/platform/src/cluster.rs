@@ -18,6 +18,7 @@ mod state;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use silica_billing::{Bucket, Wallets};
 use silica_cluster::{ClusterOptions, Epoch, Finish, Installed, Member, MonthSpent};
@@ -34,6 +35,8 @@ pub(crate) use purchase::PriceHold;
 use outage::Outage;
 use state::{Stage, State};
 
+/// The pause between two looks whether this node has joined.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// 1 while this process counts together with the others.
 const MEMBER: &str = "silica_cluster_member";
 
@@ -91,6 +94,13 @@ impl Book {
     /// The membership, while there is one.
     pub(crate) fn member(&self) -> Option<Arc<Member>> {
         self.0.state.member()
+    }
+
+    /// Waits until this node counts together with the others.
+    pub(crate) async fn joined(&self) {
+        while self.member().is_none() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// The rules for the time without Redis.

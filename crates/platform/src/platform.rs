@@ -261,6 +261,13 @@ impl Platform {
         }
     }
 
+    /// Waits until this node counts together with the others; a node that is alone does not wait.
+    pub async fn joined(&self) {
+        if let Some(book) = &self.shared.book {
+            book.joined().await;
+        }
+    }
+
     pub(crate) fn storage(&self) -> &Storage {
         &self.shared.storage
     }

@@ -36,6 +36,8 @@ use signals::Signals;
 
 /// How long a signal waits for the set-up of a first start.
 const SET_UP_GRACE: Duration = Duration::from_secs(5);
+/// How long the start waits for a place among the servers that count together.
+const JOIN_GRACE: Duration = Duration::from_secs(5);
 /// How long operators' requests may go on after the public API has ended.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 /// How long work on blocking threads (a model that is still loading) may hold up the end.
@@ -154,6 +156,11 @@ impl Running {
                     return tokio::time::timeout(SET_UP_GRACE, set_up).await.context("the set-up was cut")?;
                 }
             }
+        }
+        tokio::select! {
+            // Without the others it serves as configured, and its log tells why.
+            _joined = tokio::time::timeout(JOIN_GRACE, server.platform.joined()) => {}
+            () = signals.next() => return Ok(()),
         }
         server.readiness.enter(Phase::Ready);
         tracing::info!("ready on {}", self.public_url);

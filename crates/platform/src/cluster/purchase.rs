@@ -42,36 +42,33 @@ impl PriceHold {
             day: BillingDay::of(now, &platform.shared.zone),
             until_midnight: Duration::ZERO,
         };
-        let mut alone_since = None;
-        if let Some(book) = platform.book() {
-            let asked = Asked {
-                account,
-                key: ApiKeyId::PLAYGROUND,
-                scopes: &[],
-                need: Need::NOTHING,
-                amount: price,
-                cap: None,
-                payer: Payer::ChargeOnly,
-                now,
-                at,
-            };
-            match book.admit(platform.storage(), &asked).await {
-                Admission::Granted(granted) => {
-                    let book = book.clone();
-                    let shared = Some(Shared { book, at, alone_since });
-                    let hold = granted.hold;
-                    return Ok(Self { hold, account, wallets, shared });
-                }
-                Admission::Balance(available) => return Err(Insufficient { needed: price, available }),
-                // Neither a limit nor a cap was asked for.
-                Admission::Away | Admission::Limit(_) | Admission::Cap(_) => {
-                    alone_since = Some(book.change(|_, generation| (generation, None)));
-                }
+        let alone = || wallets.reserve(account, price, Payer::ChargeOnly, now);
+        let Some(book) = platform.book().cloned() else {
+            let hold = alone()?;
+            let shared = None;
+            return Ok(Self { hold, account, wallets, shared });
+        };
+        let asked = Asked {
+            account,
+            key: ApiKeyId::PLAYGROUND,
+            scopes: &[],
+            need: Need::NOTHING,
+            amount: price,
+            cap: None,
+            payer: Payer::ChargeOnly,
+            now,
+            at,
+        };
+        let (hold, alone_since) = match book.admit(platform.storage(), &asked).await {
+            Admission::Granted(granted) => (granted.hold, None),
+            Admission::Balance(available) => return Err(Insufficient { needed: price, available }),
+            // Neither a limit nor a cap was asked for.
+            Admission::Away | Admission::Limit(_) | Admission::Cap(_) => {
+                let (hold, generation) = book.change(|_, generation| ((alone(), generation), None));
+                (hold?, Some(generation))
             }
-        }
-        let hold = wallets.reserve(account, price, Payer::ChargeOnly, now)?;
-        let book = platform.book().cloned();
-        let shared = book.map(|book| Shared { book, at, alone_since });
+        };
+        let shared = Some(Shared { book, at, alone_since });
         Ok(Self { hold, account, wallets, shared })
     }
 

@@ -72,7 +72,7 @@ impl Stake {
         request: &mut Request,
     ) -> Result<(Self, Standings), Refusal> {
         let Some(book) = meter.platform().book() else {
-            return Self::take_here(meter, wanted, wanted.scopes, None).await;
+            return Self::take_here(meter, wanted).await;
         };
         let cap = wanted.caller.limits.as_deref().and_then(|limits| limits.monthly_spend);
         let asked = Asked {
@@ -141,50 +141,42 @@ impl Stake {
         let account = wanted.caller.account;
         let allowance = book.outage().hold(account, wanted.amount).ok_or(Refusal::NoCounters)?;
         let scopes = book.outage().share(wanted.scopes);
-        let generation = book.change(|keys, generation| {
-            if cap.is_some() {
+        let limited = Limited::take(meter, wanted, &scopes).await?;
+        // In one step for whoever writes down a claim: it has this call or not.
+        let (held, generation) = book.change(|keys, generation| {
+            let held = hold_here(meter, wanted);
+            if held.is_ok() && cap.is_some() {
                 keys.hold(wanted.caller.key, wanted.amount);
             }
-            (generation, None)
+            ((held, generation), None)
         });
         let shared = Shared {
             cap: cap.map(|_| wanted.amount),
             alone_since: Some(generation),
             allowance: Some(allowance),
         };
-        let taken = Self::take_here(meter, wanted, &scopes, Some(shared)).await;
-        if taken.is_err() && cap.is_some() {
-            book.change(|keys, _| (keys.release(wanted.caller.key, wanted.amount), None));
-        }
-        taken
+        Ok(Self::here(meter, wanted, &scopes, limited, held?, Some(shared)).await)
     }
 
     /// Takes from what this process counts.
-    async fn take_here(
+    async fn take_here(meter: &Meter, wanted: &Wanted<'_>) -> Result<(Self, Standings), Refusal> {
+        let limited = Limited::take(meter, wanted, wanted.scopes).await?;
+        let held = hold_here(meter, wanted)?;
+        Ok(Self::here(meter, wanted, wanted.scopes, limited, held, None).await)
+    }
+
+    async fn here(
         meter: &Meter,
         wanted: &Wanted<'_>,
         scopes: &[Scope],
+        limited: Limited<'_>,
+        (cap, hold): (SpendHold, Hold),
         shared: Option<Shared>,
-    ) -> Result<(Self, Standings), Refusal> {
-        let own = &*meter.0;
-        let caller = wanted.caller;
-        let limited = Limited {
-            meter,
-            taken: Some(own.counters.take(scopes, wanted.need, wanted.at).await?),
-        };
-        // Counted for keys without a cap, too: one that is given later in the month finds the sum.
-        let limit = caller.limits.as_deref().and_then(|limits| limits.monthly_spend);
-        let month = wanted.at.day.month();
-        let cap = own.caps.reserve(caller.key, limit, wanted.amount, month)?;
-        let wallets = own.platform.wallets();
-        let hold = wallets.reserve(caller.account, wanted.amount, wanted.payer, wanted.now)?;
-        let standings = match scopes.first() {
-            Some(scope) => own.counters.standing(scope, wanted.at).await,
-            None => Standings::new(),
-        };
+    ) -> (Self, Standings) {
+        // First, so that it is given back when this is dropped on its way.
         let stake = Self {
             meter: meter.clone(),
-            caller: caller.clone(),
+            caller: wanted.caller.clone(),
             open: Some(Open {
                 hold,
                 cap,
@@ -192,7 +184,11 @@ impl Stake {
                 shared,
             }),
         };
-        Ok((stake, standings))
+        let standings = match scopes.first() {
+            Some(scope) => meter.0.counters.standing(scope, wanted.at).await,
+            None => Standings::new(),
+        };
+        (stake, standings)
     }
 
     /// How much of the wallet is held.
@@ -291,6 +287,18 @@ fn corrected(parts: Vec<TakenPart>, used: Need) -> Vec<Correction> {
     corrections.filter(|correction| correction.used != correction.taken.amount).collect()
 }
 
+/// Holds the worst case of a call in the key's month and in the wallet.
+fn hold_here(meter: &Meter, wanted: &Wanted<'_>) -> Result<(SpendHold, Hold), Refusal> {
+    let (own, caller) = (&*meter.0, wanted.caller);
+    // Counted for keys without a cap, too: one that is given later in the month finds the sum.
+    let limit = caller.limits.as_deref().and_then(|limits| limits.monthly_spend);
+    let month = wanted.at.day.month();
+    let cap = own.caps.reserve(caller.key, limit, wanted.amount, month)?;
+    let wallets = own.platform.wallets();
+    let hold = wallets.reserve(caller.account, wanted.amount, wanted.payer, wanted.now)?;
+    Ok((cap, hold))
+}
+
 /// Ends what this process holds.
 fn close(hold: &Hold, cap: &SpendHold, end: &End) -> Option<Settlement> {
     let Some(amount) = end.amount else {
@@ -326,7 +334,15 @@ struct Limited<'a> {
     taken: Option<Taken>,
 }
 
-impl Limited<'_> {
+impl<'a> Limited<'a> {
+    async fn take(meter: &'a Meter, wanted: &Wanted<'_>, scopes: &[Scope]) -> Result<Self, Refusal> {
+        let taken = meter.0.counters.take(scopes, wanted.need, wanted.at).await?;
+        Ok(Self {
+            meter,
+            taken: Some(taken),
+        })
+    }
+
     fn keep(mut self) -> Taken {
         self.taken.take().unwrap_or_default()
     }
