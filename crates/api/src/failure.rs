@@ -110,7 +110,7 @@ impl From<PlatformError> for Failure {
                 ApiError::with_message(ErrorCode::Conflict, text)
             }
             PlatformError::Insufficient(_) => ApiError::with_message(ErrorCode::BalanceNotEnough, text),
-            PlatformError::Storage(_) | PlatformError::TooSlow => {
+            PlatformError::Storage(_) | PlatformError::TooSlow | PlatformError::Apart => {
                 tracing::warn!(error = %error_chain(&error), "an account cannot be looked at");
                 ErrorCode::ModelServiceUnavailable.into()
             }
@@ -152,7 +152,9 @@ impl From<GatewayError> for Failure {
 
 fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
-        Refusal::Journal(_) | Refusal::Busy | Refusal::NoCounters => ErrorCode::ModelServiceUnavailable.into(),
+        Refusal::Journal(_) | Refusal::Busy | Refusal::NoCounters => {
+            ErrorCode::ModelServiceUnavailable.into()
+        }
         Refusal::ModelNotAllowed => {
             ApiError::with_message(ErrorCode::NotModelOwner, "The key may not call this model.")
         }

@@ -15,9 +15,9 @@ use std::fmt;
 use jiff::Timestamp;
 use silica_types::{AccountId, BucketId, Money};
 
-use crate::{Bucket, BucketKind, BucketPart};
 use crate::shards::Shards;
 use crate::sync::{Arc, Mutex, lock};
+use crate::{Bucket, BucketKind, BucketPart};
 
 pub use hold::{Hold, Settlement};
 pub use purse::{Balances, Insufficient, Outstanding, Payer};
@@ -87,7 +87,9 @@ impl Wallets {
     /// The buckets that may pay for a call of the account now, in the order of spending.
     pub fn payers(&self, account: AccountId, payer: Payer, now: Timestamp) -> Vec<(BucketId, BucketKind)> {
         let purse = self.accounts.find(&account);
-        purse.map(|purse| lock(&purse).payer_list(payer, now)).unwrap_or_default()
+        purse
+            .map(|purse| lock(&purse).payer_list(payer, now))
+            .unwrap_or_default()
     }
 
     /// Holds what was taken for a call elsewhere: where several nodes share a balance, they agree on the

@@ -10,8 +10,8 @@ use rand::RngExt as _;
 use crate::script::Script;
 use crate::{ClusterError, Link};
 
-/// How long a proposed epoch waits for all nodes.
-const PROPOSAL_LIFE: Duration = Duration::from_mins(10);
+/// How long a proposed epoch lasts when nobody that prepares it asks for it any more.
+const PROPOSAL_LIFE: Duration = Duration::from_mins(1);
 /// Keys that are deleted at once.
 const SWEEP: u32 = 500;
 
@@ -43,7 +43,8 @@ impl Link {
         Ok(value.and_then(|value| self.epoch_of(value)))
     }
 
-    /// The epoch that is being prepared on this server; begins one when there is none.
+    /// The epoch that is being prepared on this server; begins one when there is none. Whoever prepares it asks
+    /// again and again, which keeps it.
     ///
     /// # Errors
     /// [`ClusterError`].
@@ -80,7 +81,9 @@ impl Link {
     pub async fn sweep(&self, kept: &Epoch) -> Result<(), ClusterError> {
         let standing = [self.names().opening(), self.names().proposal()];
         let mut found = Vec::new();
-        let scan = self.client().scan_buffered(self.names().all_epochs(), Some(SWEEP), None);
+        let scan = self
+            .client()
+            .scan_buffered(self.names().all_epochs(), Some(SWEEP), None);
         let mut scan = scan.boxed();
         while let Some(key) = scan.try_next().await.map_err(ClusterError::command("a sweep"))? {
             let name = key.as_str_lossy().into_owned();

@@ -21,6 +21,12 @@ pub enum ClusterError {
         #[source]
         source: fred::error::Error,
     },
+    /// The server is none that can be counted in.
+    #[error("the Redis at cluster.redis_url {problem}")]
+    Unsuitable {
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
     /// Its answer has another form than the scripts give.
     #[error("Redis answers {action} in another form")]
     Answer {

@@ -10,8 +10,7 @@
 //!   and the wallet in one round trip, [`Member::finish`] gives back the difference.
 //!
 //! The rules of windows are those of `silica_billing::MemoryCounters`, in Lua (`scripts/windows.lua`);
-//! a test runs both side by side. All keys carry one hash tag, so a Redis Cluster keeps them on one
-//! node.
+//! a test runs both side by side. A Redis Cluster is refused: its servers would each have a run id.
 
 mod epoch;
 mod error;

@@ -55,11 +55,22 @@ impl Link {
             let _ended = task.await;
             lose.send_replace(true);
         });
-        let run = run_id(&client).await?;
+        let run = match suitable_run(&client).await {
+            Ok(run) => run,
+            Err(error) => {
+                let _gone = client.quit().boxed().await;
+                return Err(error);
+            }
+        };
         let mut scripts = Vec::with_capacity(Script::ALL.len());
         for script in Script::ALL {
-            let loaded = client.script_load(script.text()).boxed().await;
-            scripts.push(loaded.map_err(ClusterError::command(script.action()))?);
+            match client.script_load(script.text()).boxed().await {
+                Ok(hash) => scripts.push(hash),
+                Err(source) => {
+                    let _gone = client.quit().boxed().await;
+                    return Err(ClusterError::command(script.action())(source));
+                }
+            }
         }
         let names = Names::new(&options.namespace);
         Ok(Self(Arc::new(Inner {
@@ -84,7 +95,10 @@ impl Link {
     /// [`ClusterError::Command`].
     pub async fn announce_change(&self) -> Result<(), ClusterError> {
         let told = self.0.client.publish::<i64, _, _>(self.names().changes(), "");
-        told.boxed().await.map(drop).map_err(ClusterError::command("an announcement"))
+        told.boxed()
+            .await
+            .map(drop)
+            .map_err(ClusterError::command("an announcement"))
     }
 
     /// Calls `heard` for every announcement of any node, until the connection is lost.
@@ -168,17 +182,55 @@ fn client(options: &ClusterOptions) -> Result<Client, ClusterError> {
         .map_err(ClusterError::Url)
 }
 
-/// The id that a server takes anew at each start.
-async fn run_id(client: &Client) -> Result<String, ClusterError> {
+/// The id that a server takes anew at each start, when it is one that keeps what it is given.
+async fn suitable_run(client: &Client) -> Result<String, ClusterError> {
     const ACTION: &str = "a question for its run id";
-    let info: String = client
-        .info(Some(InfoKind::Server))
-        .boxed()
-        .await
-        .map_err(ClusterError::command(ACTION))?;
-    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    let id = id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
-    id.ok_or(ClusterError::Answer { action: ACTION })
+    let ask = async |kind| -> Result<String, ClusterError> {
+        let info = client.info(Some(kind)).boxed().await;
+        info.map_err(ClusterError::command(ACTION))
+    };
+    let (server, memory) = (ask(InfoKind::Server).await?, ask(InfoKind::Memory).await?);
+    if field(&server, "redis_mode") == Some("cluster") {
+        return Err(ClusterError::Unsuitable {
+            problem: "is part of a Redis Cluster; use one server, or one with replicas",
+        });
+    }
+    match field(&memory, "maxmemory_policy") {
+        Some(policy) if policy.starts_with("allkeys") => {
+            return Err(ClusterError::Unsuitable {
+                problem: "may drop what it was given; set maxmemory-policy to noeviction",
+            });
+        }
+        Some(policy) if policy.starts_with("volatile") => {
+            tracing::warn!(
+                policy,
+                "Redis may drop limits when its memory is full; set maxmemory-policy to noeviction"
+            );
+        }
+        _ => {}
+    }
+    let run = field(&server, "run_id").map(str::to_owned);
+    run.ok_or(ClusterError::Answer { action: ACTION })
+}
+
+/// A field of what `INFO` answers.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let values = info
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    values.map(str::trim).find(|value| !value.is_empty())
+}
+
+impl Drop for Inner {
+    /// The client does not end by itself.
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let client = self.client.clone();
+            runtime.spawn(async move {
+                let _gone = client.quit().boxed().await;
+            });
+        }
+    }
 }
 
 impl fmt::Debug for Link {

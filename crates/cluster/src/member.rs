@@ -121,7 +121,9 @@ impl Member {
             names::simple(member.node),
             fresh.len().to_string(),
         ];
-        fresh.iter().for_each(|bucket| push_bucket(&mut arguments, bucket));
+        fresh
+            .iter()
+            .for_each(|bucket| push_bucket(&mut arguments, bucket));
         arguments.push(claims.len().to_string());
         for claim in claims {
             arguments.push(names::account(claim.account));
@@ -146,7 +148,9 @@ impl Member {
     pub async fn install(link: &Link, epoch: &Epoch, buckets: &[Bucket]) -> Result<(), ClusterError> {
         for buckets in buckets.chunks(ROWS) {
             let mut arguments = vec![epoch.prefix.clone()];
-            buckets.iter().for_each(|bucket| push_bucket(&mut arguments, bucket));
+            buckets
+                .iter()
+                .for_each(|bucket| push_bucket(&mut arguments, bucket));
             link.call(Script::Install, Vec::new(), arguments).await?;
         }
         Ok(())
@@ -224,7 +228,11 @@ impl Member {
             options.forget_after.as_millis().to_string(),
         ];
         let answer = self.link.call(Script::Beat, Vec::new(), arguments).await?;
-        let numbers: Vec<u64> = answer.into_array().iter().filter_map(fred::types::Value::as_u64).collect();
+        let numbers: Vec<u64> = answer
+            .into_array()
+            .iter()
+            .filter_map(fred::types::Value::as_u64)
+            .collect();
         match numbers[..] {
             [alive, given_up, forgotten] => Ok(Beat {
                 alive,
@@ -296,7 +304,10 @@ impl Member {
             names::simple(self.id),
             names::simple(self.node),
         ];
-        self.link.call(Script::Leave, Vec::new(), arguments).await.map(drop)
+        self.link
+            .call(Script::Leave, Vec::new(), arguments)
+            .await
+            .map(drop)
     }
 
     /// Its id; every joining has another.
@@ -372,6 +383,9 @@ fn push_bucket(arguments: &mut Vec<String>, bucket: &Bucket) {
 
 impl fmt::Debug for Member {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Member").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Member")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }

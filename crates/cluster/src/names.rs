@@ -4,7 +4,7 @@ use silica_billing::Subject;
 use silica_types::{AccountId, ApiKeyId};
 use uuid::Uuid;
 
-/// The names that outlive epochs. The braces keep all of a cluster's keys in one slot.
+/// The names that outlive epochs.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     tag: String,

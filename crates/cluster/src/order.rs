@@ -106,7 +106,11 @@ impl Member {
         keys.extend(order.scopes.iter().map(|scope| self.subject(&scope.subject)));
         let mut arguments = self.head(order.at);
         arguments.extend([account, key, order.at.day.month().to_string()]);
-        arguments.push(order.cap.map_or_else(|| NONE.to_owned(), |cap| cap.nano().to_string()));
+        arguments.push(
+            order
+                .cap
+                .map_or_else(|| NONE.to_owned(), |cap| cap.nano().to_string()),
+        );
         arguments.push(order.amount.nano().max(0).to_string());
         arguments.push(order.need.tokens.to_string());
         arguments.push(order.need.images.to_string());

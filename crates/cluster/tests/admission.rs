@@ -8,8 +8,8 @@ use silica_billing::{
     BillingDay, Bucket, BucketKind, BucketPart, LimitSet, Metric, Moment, Need, Scope, Subject,
 };
 use silica_cluster::{
-    Claim, ClusterOptions, Correction, DayUse, Epoch, Finish, Installed, KeyClaim, Link, Member, Order, Unknown,
-    Verdict,
+    Claim, ClusterOptions, Correction, DayUse, Epoch, Finish, Installed, KeyClaim, Link, Member, Order,
+    Unknown, Verdict,
 };
 use silica_testkit::OwnRedis;
 use silica_types::{AccountId, ApiKeyId, BucketId, ModelName, Money, Secret, SystemClock};
@@ -94,7 +94,9 @@ impl Client {
     }
 
     async fn installed(&self, member: &Member) {
-        Member::install(member.link(), member.epoch(), std::slice::from_ref(&self.bucket)).await.unwrap();
+        Member::install(member.link(), member.epoch(), std::slice::from_ref(&self.bucket))
+            .await
+            .unwrap();
     }
 
     /// The end of a call that held and pays so much.
@@ -164,7 +166,9 @@ async fn eight_clients_of_each_of_two_nodes_get_exactly_the_limit_of_each_metric
                 for _ in 0..10 {
                     match member.admit(order).await.unwrap() {
                         Verdict::Granted(_) => granted += 1,
-                        Verdict::Limit(refusal) => assert_eq!((refusal.metric, refusal.limit), (*metric, limit)),
+                        Verdict::Limit(refusal) => {
+                            assert_eq!((refusal.metric, refusal.limit), (*metric, limit))
+                        }
                         other => panic!("{other:?}"),
                     }
                 }
@@ -212,7 +216,13 @@ async fn vouchers_are_spent_in_the_order_that_is_asked_for_and_nothing_when_they
         balance: nano(4),
         ..client.bucket.clone()
     };
-    Member::install(member.link(), member.epoch(), &[client.bucket.clone(), voucher.clone()]).await.unwrap();
+    Member::install(
+        member.link(),
+        member.epoch(),
+        &[client.bucket.clone(), voucher.clone()],
+    )
+    .await
+    .unwrap();
     let buckets = [voucher.id, client.bucket.id];
     let order = |amount| Order {
         account: client.account,
@@ -224,7 +234,10 @@ async fn vouchers_are_spent_in_the_order_that_is_asked_for_and_nothing_when_they
         need: Need::NOTHING,
         at: at(),
     };
-    assert_eq!(member.admit(&order(15)).await.unwrap(), Verdict::Balance(nano(14)));
+    assert_eq!(
+        member.admit(&order(15)).await.unwrap(),
+        Verdict::Balance(nano(14))
+    );
     let Verdict::Granted(grant) = member.admit(&order(9)).await.unwrap() else {
         panic!("14 are there");
     };
@@ -244,7 +257,10 @@ async fn balances_of_more_than_lua_can_count_are_exact() {
     let left = member.left(client.account, &[client.bucket.id]).await.unwrap();
     assert_eq!(left[&client.bucket.id], nano(i64::MAX - 3));
     // More than nine million CNY for one call.
-    assert_eq!(client.asks(&member, 1 << 53, None).await, Verdict::Balance(Money::ZERO));
+    assert_eq!(
+        client.asks(&member, 1 << 53, None).await,
+        Verdict::Balance(Money::ZERO)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,9 +271,15 @@ async fn a_cap_holds_on_both_nodes_and_is_asked_for_when_it_is_new() {
     client.installed(&nodes[0]).await;
     let unknown = Verdict::Unknown(Unknown::Month);
     assert_eq!(client.asks(&nodes[0], 7, Some(100)).await, unknown);
-    nodes[0].install_month(client.key, 202_502, nano(30)).await.unwrap();
+    nodes[0]
+        .install_month(client.key, 202_502, nano(30))
+        .await
+        .unwrap();
     // An older reading changes nothing.
-    nodes[1].install_month(client.key, 202_502, nano(20)).await.unwrap();
+    nodes[1]
+        .install_month(client.key, 202_502, nano(20))
+        .await
+        .unwrap();
     let calls = (0..2 * CLIENTS).map(|number| client.asks(&nodes[number % 2], 7, Some(100)));
     let verdicts = join_all(calls).await;
     assert_eq!(verdicts.iter().filter(|verdict| is_granted(verdict)).count(), 10);
@@ -287,7 +309,13 @@ async fn a_member_that_is_gone_gives_back_what_it_held_and_not_what_it_settled()
     assert_eq!(client.free(&other).await, 50);
     // Whoever beats is alive, whatever the timeout.
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let beat = other.beat(&ClusterOptions { member_timeout: Duration::from_millis(1), ..other_options.clone() }).await.unwrap();
+    let beat = other
+        .beat(&ClusterOptions {
+            member_timeout: Duration::from_millis(1),
+            ..other_options.clone()
+        })
+        .await
+        .unwrap();
     assert_eq!((beat.alive, beat.given_up), (1, 1));
     assert_eq!(client.free(&other).await, 80);
     // What it does now is not heard.
@@ -302,7 +330,9 @@ async fn a_member_that_is_gone_gives_back_what_it_held_and_not_what_it_settled()
         ..client.bucket.clone()
     };
     let link = Link::connect(&dead_options).await.unwrap();
-    let back = Member::join(&link, dead.epoch(), &dead_options, &[applied], &[], &[]).await.unwrap();
+    let back = Member::join(&link, dead.epoch(), &dead_options, &[applied], &[], &[])
+        .await
+        .unwrap();
     assert_eq!(client.free(&back).await, 80);
 }
 
@@ -358,7 +388,10 @@ async fn a_claim_says_what_a_node_holds_and_replaces_what_it_held_before() {
     let before = node(&options).await;
     let client = Client::with(100);
     client.installed(&before).await;
-    before.install_month(client.key, 202_502, Money::ZERO).await.unwrap();
+    before
+        .install_month(client.key, 202_502, Money::ZERO)
+        .await
+        .unwrap();
     assert!(is_granted(&client.asks(&before, 50, Some(60)).await));
     let claims = [Claim {
         account: client.account,
@@ -367,11 +400,21 @@ async fn a_claim_says_what_a_node_holds_and_replaces_what_it_held_before() {
         settled: nano(3),
     }];
     let keys = [
-        KeyClaim { key: client.key, month: None, amount: nano(5) },
-        KeyClaim { key: client.key, month: Some(202_502), amount: nano(3) },
+        KeyClaim {
+            key: client.key,
+            month: None,
+            amount: nano(5),
+        },
+        KeyClaim {
+            key: client.key,
+            month: Some(202_502),
+            amount: nano(3),
+        },
     ];
     let link = Link::connect(&options).await.unwrap();
-    let after = Member::join(&link, before.epoch(), &options, &[], &claims, &keys).await.unwrap();
+    let after = Member::join(&link, before.epoch(), &options, &[], &claims, &keys)
+        .await
+        .unwrap();
     assert_eq!(client.free(&after).await, 92);
     assert_eq!(client.asks(&after, 60, Some(60)).await, Verdict::Cap(nano(8)));
     assert_eq!(client.asks(&before, 1, None).await, Verdict::Closed);
@@ -402,14 +445,31 @@ async fn redis_that_was_started_again_begins_another_epoch_whatever_it_has_kept(
     redis.restart().await;
     assert!(redis.command(&["DBSIZE"]).await.starts_with(':'));
     let link = Link::connect(&options).await.unwrap();
-    assert_eq!(link.open_epoch().await.unwrap(), None, "old data counts for nothing");
+    assert_eq!(
+        link.open_epoch().await.unwrap(),
+        None,
+        "old data counts for nothing"
+    );
     let epoch: Epoch = link.propose_epoch().await.unwrap();
-    assert_eq!(link.propose_epoch().await.unwrap(), epoch, "all prepare the same one");
-    let member = Member::join(&link, &epoch, &options, &[], &[], &[]).await.unwrap();
-    assert_eq!(client.asks(&member, 1, None).await, Verdict::Closed, "not before it is open");
+    assert_eq!(
+        link.propose_epoch().await.unwrap(),
+        epoch,
+        "all prepare the same one"
+    );
+    let member = Member::join(&link, &epoch, &options, &[], &[], &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        client.asks(&member, 1, None).await,
+        Verdict::Closed,
+        "not before it is open"
+    );
     assert!(link.open(&epoch).await.unwrap());
     assert!(!link.open(&epoch).await.unwrap());
-    assert_eq!(client.asks(&member, 1, None).await, Verdict::Unknown(Unknown::Bucket));
+    assert_eq!(
+        client.asks(&member, 1, None).await,
+        Verdict::Unknown(Unknown::Bucket)
+    );
     link.sweep(&epoch).await.unwrap();
     let keys = redis.command(&["KEYS", "*"]).await;
     assert!(!keys.contains(":w:"), "the old epoch's wallets are gone: {keys}");
@@ -423,7 +483,9 @@ async fn a_request_that_is_refused_later_stays_counted_and_takes_nothing_else() 
     client.installed(&member).await;
     let scope = Scope {
         subject: Subject::Key(client.key),
-        limits: LimitSet::NONE.with(Metric::Rpm, Some(3)).with(Metric::Tpm, Some(100)),
+        limits: LimitSet::NONE
+            .with(Metric::Rpm, Some(3))
+            .with(Metric::Tpm, Some(100)),
     };
     let order = |amount| Order {
         account: client.account,
@@ -432,21 +494,34 @@ async fn a_request_that_is_refused_later_stays_counted_and_takes_nothing_else() 
         amount: nano(amount),
         cap: None,
         scopes: std::slice::from_ref(&scope),
-        need: Need { tokens: 60, images: 0 },
+        need: Need {
+            tokens: 60,
+            images: 0,
+        },
         at: at(),
     };
-    assert_eq!(member.admit(&order(11)).await.unwrap(), Verdict::Balance(nano(10)));
+    assert_eq!(
+        member.admit(&order(11)).await.unwrap(),
+        Verdict::Balance(nano(10))
+    );
     let Verdict::Granted(grant) = member.admit(&order(10)).await.unwrap() else {
         panic!("the first took no tokens");
     };
-    let left: Vec<_> = grant.standings.iter().map(|one| (one.metric, one.remaining)).collect();
+    let left: Vec<_> = grant
+        .standings
+        .iter()
+        .map(|one| (one.metric, one.remaining))
+        .collect();
     assert_eq!(left, [(Metric::Rpm, 1), (Metric::Tpm, 40)]);
     assert!(is_granted(&member.count(&order(0)).await.unwrap()));
     let Verdict::Limit(refusal) = member.count(&order(0)).await.unwrap() else {
         panic!("three were counted");
     };
     assert_eq!(refusal.metric, Metric::Rpm);
-    let corrections = grant.taken.into_iter().map(|taken| Correction { taken, used: 10 });
+    let corrections = grant
+        .taken
+        .into_iter()
+        .map(|taken| Correction { taken, used: 10 });
     let end = Finish {
         corrections: corrections.collect(),
         ..client.end(10, 0)
@@ -473,7 +548,9 @@ async fn days_come_back_from_the_database_and_the_higher_count_stays() {
     member.install_days(&[day(5, 90)], at()).await.unwrap();
     let scope = Scope {
         subject: subject.clone(),
-        limits: LimitSet::NONE.with(Metric::Rpd, Some(10)).with(Metric::Tpd, Some(100)),
+        limits: LimitSet::NONE
+            .with(Metric::Rpd, Some(10))
+            .with(Metric::Tpd, Some(100)),
     };
     let order = Order {
         account: client.account,
@@ -488,6 +565,10 @@ async fn days_come_back_from_the_database_and_the_higher_count_stays() {
     let Verdict::Granted(grant) = member.admit(&order).await.unwrap() else {
         panic!("eight of ten");
     };
-    let left: Vec<_> = grant.standings.iter().map(|one| (one.metric, one.remaining)).collect();
+    let left: Vec<_> = grant
+        .standings
+        .iter()
+        .map(|one| (one.metric, one.remaining))
+        .collect();
     assert_eq!(left, [(Metric::Rpd, 1), (Metric::Tpd, 6)]);
 }

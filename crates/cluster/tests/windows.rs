@@ -58,7 +58,8 @@ struct Pair {
 impl Pair {
     fn at(&self) -> Moment {
         let passed = self.now - START;
-        let date = jiff::civil::date(2025, 2, 13) + jiff::Span::new().days(i64::try_from(passed / DAY).unwrap());
+        let date =
+            jiff::civil::date(2025, 2, 13) + jiff::Span::new().days(i64::try_from(passed / DAY).unwrap());
         Moment {
             monotonic: Duration::from_millis(self.now),
             day: BillingDay::from_date(date),
@@ -85,12 +86,18 @@ impl Pair {
         match (self.member.admit(&order).await.unwrap(), expected) {
             (Verdict::Granted(grant), Ok(taken)) => {
                 let amounts = |parts: &[silica_billing::TakenPart]| -> Vec<_> {
-                    parts.iter().map(|part| (part.subject.clone(), part.metric, part.limit, part.amount)).collect()
+                    parts
+                        .iter()
+                        .map(|part| (part.subject.clone(), part.metric, part.limit, part.amount))
+                        .collect()
                 };
                 assert_eq!(amounts(&grant.taken), amounts(&taken.parts));
                 let standing = self.memory.standing(&self.scopes[0], at).await;
                 let left = |standing: &[silica_billing::Standing]| -> Vec<_> {
-                    standing.iter().map(|one| (one.metric, one.limit, one.remaining)).collect()
+                    standing
+                        .iter()
+                        .map(|one| (one.metric, one.limit, one.remaining))
+                        .collect()
                 };
                 assert_eq!(left(&grant.standings), left(&standing));
                 for (there, here) in grant.standings.iter().zip(&standing) {

@@ -26,7 +26,7 @@ pub(crate) fn platform(error: PlatformError) -> Failure {
         | PlatformError::Managed { .. } => ApiError::with_message(ErrorCode::Conflict, text),
         PlatformError::Insufficient(_) => ApiError::with_message(ErrorCode::BalanceNotEnough, text),
         PlatformError::Storage(source) => storage(&source),
-        PlatformError::TooSlow => unavailable(),
+        PlatformError::TooSlow | PlatformError::Apart => unavailable(),
         PlatformError::Journal(source) => {
             tracing::error!(error = %error_chain(&*source), "the usage journal cannot be used");
             ErrorCode::Internal.into()

@@ -32,9 +32,9 @@ use silica_engine::{
 };
 use silica_gateway::{Delivery, EngineLoader, Gateway, LoadError};
 use silica_platform::{
-    BucketKind, Caller, ClusterOptions, ClusterSettings, DatabaseUrl, Deployment, KeyLimits, LimitMetrics, Limits,
-    MasterKey, MasterKeys, Meter, NewAccount, NewCredit, NewDeployment, NewKey, NewModel, NewReplica, OutagePolicy,
-    Platform, PlatformOptions, Price, ReplicaSpec, Storage, SubType,
+    BucketKind, Caller, ClusterOptions, ClusterSettings, DatabaseUrl, Deployment, KeyLimits, LimitMetrics,
+    Limits, MasterKey, MasterKeys, Meter, NewAccount, NewCredit, NewDeployment, NewKey, NewModel, NewReplica,
+    OutagePolicy, Platform, PlatformOptions, Price, ReplicaSpec, Storage, SubType,
 };
 use silica_testkit::OwnRedis;
 use silica_types::{ModelName, Money, Secret, SharedClock, SystemClock, TokenCount, TraceId, UsageSource};
@@ -156,7 +156,9 @@ impl House {
             cluster: redis.map(cluster),
             ..PlatformOptions::new(Arc::new(master_keys))
         };
-        let platform = Platform::open_with(storage, SharedClock::clone(&clock), options).await.unwrap();
+        let platform = Platform::open_with(storage, SharedClock::clone(&clock), options)
+            .await
+            .unwrap();
         let meter = Meter::open_local(&platform, folder.path()).await.unwrap();
         let gateway = Gateway::new(platform.clone(), meter.clone(), Arc::new(Loader), clock);
         let caller = furnish(&platform).await;

@@ -16,14 +16,15 @@ mod purchase;
 mod state;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use silica_billing::{Bucket, Wallets};
 use silica_cluster::{ClusterOptions, Epoch, Finish, Installed, Member, MonthSpent};
 use silica_types::Money;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use admission::{Admission, Asked, Granted};
@@ -35,6 +36,8 @@ pub(crate) use purchase::PriceHold;
 use outage::Outage;
 use state::{Stage, State};
 
+/// Ends that are kept while a node joins.
+const KEPT: usize = 8_192;
 /// The pause between two looks whether this node has joined.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// 1 while this process counts together with the others.
@@ -74,6 +77,8 @@ struct Inner {
     lost: Notify,
     tellings: TaskTracker,
     has_left: AtomicBool,
+    /// Since when the database has taken signs of life without a failure.
+    heard: Mutex<Option<tokio::time::Instant>>,
 }
 
 impl Book {
@@ -88,6 +93,7 @@ impl Book {
             lost: Notify::new(),
             tellings: TaskTracker::new(),
             has_left: AtomicBool::new(false),
+            heard: Mutex::default(),
         }))
     }
 
@@ -160,16 +166,21 @@ impl Book {
         self.lose(member);
     }
 
-    /// Does something that nobody waits for; [`Book::leave`] does.
-    pub(crate) fn later(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.0.tellings.spawn(work);
+    /// Does something to its end, whether somebody waits for it or not; [`Book::leave`] does.
+    pub(crate) fn later<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.0.tellings.spawn(work)
     }
 
     fn tell(&self, stage: &mut Stage, told: Told) {
         match stage {
             // The claim of the next joining has it.
             Stage::Away => {}
-            Stage::Joining(kept) => kept.push(told),
+            Stage::Joining(kept) if kept.len() < KEPT => kept.push(told),
+            // A new claim has it all.
+            Stage::Joining(_) => *stage = Stage::Away,
             Stage::Ready(member) => self.send(Arc::clone(member), told),
         }
     }

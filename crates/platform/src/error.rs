@@ -54,6 +54,9 @@ pub enum PlatformError {
     /// The usage journal cannot be opened, or what the last run left in it cannot be applied.
     #[error("the usage journal cannot be used")]
     Journal(#[source] Box<dyn Error + Send + Sync>),
+    /// What all nodes count together is out of reach, so nothing can be bought from it.
+    #[error("balances cannot be asked for now")]
+    Apart,
     /// The database takes too long for somebody who waits.
     #[error("the database does not answer in time")]
     TooSlow,

@@ -167,7 +167,9 @@ impl Platform {
         let vault = Vault::new(options.master_keys)?;
         vault.seal_clear_keys(&storage).await?;
         let wallets = Wallets::new();
-        let book = options.cluster.map(|settings| Book::new(settings, wallets.clone()));
+        let book = options
+            .cluster
+            .map(|settings| Book::new(settings, wallets.clone()));
         let shared = Shared {
             storage,
             vault,
@@ -249,7 +251,9 @@ impl Platform {
     pub(crate) fn show_buckets(&self, buckets: &[Bucket]) {
         match &self.shared.book {
             Some(book) => book.take_over(buckets),
-            None => buckets.iter().for_each(|bucket| self.shared.wallets.install(bucket)),
+            None => buckets
+                .iter()
+                .for_each(|bucket| self.shared.wallets.install(bucket)),
         }
     }
 

@@ -19,8 +19,9 @@ use lines::{Lines, WritingLines};
 /// # Errors
 /// When the level is not understood, logging was started before, or no thread can be started.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<WritingLines> {
-    // The migration library tells of every start; whoever wants that names it in the level.
-    let directives = format!("sea_orm_migration=warn,{}", config.level);
+    // The migration library tells of every start, and that of Redis of what we tell ourselves; whoever wants that
+    // names it in the level.
+    let directives = format!("sea_orm_migration=warn,fred=error,{}", config.level);
     let filter = EnvFilter::builder().parse(directives).context("log.level")?;
     let (lines, writing) = Lines::start(io::stderr()).context("cannot start the thread that logs")?;
     let lines = fmt()

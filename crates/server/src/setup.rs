@@ -19,8 +19,8 @@ use silica_types::Secret;
 pub(crate) use admin_key::{KeyPlace, load_or_make};
 pub(crate) use data_folder::{DataFolder, make_private_folder};
 use demo_models::DemoModel;
-pub(crate) use node_id::load_or_make_node_id;
 pub(crate) use master_key::{KeyFileRotation, MasterKeyPlace, parse as parse_master_keys};
+pub(crate) use node_id::load_or_make_node_id;
 
 use crate::config::{ModelsConfig, OnLoadError};
 

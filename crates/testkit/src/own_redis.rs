@@ -101,7 +101,11 @@ impl OwnRedis {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("its account of time");
         // After the name in brackets: user and system time are the 12th and 13th.
         let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
-        let ticks = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<i64>().ok());
+        let ticks = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .filter_map(|ticks| ticks.parse::<i64>().ok());
         ticks.sum::<i64>() * 10_000
     }
 
@@ -129,7 +133,16 @@ impl OwnRedis {
     #[expect(clippy::panic, reason = "a test without its Redis has failed")]
     fn spawn(&self) {
         let port = self.port.to_string();
-        let settings = ["--port", &port, "--bind", "127.0.0.1", "--appendonly", "no", "--save", ""];
+        let settings = [
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--appendonly",
+            "no",
+            "--save",
+            "",
+        ];
         for program in PROGRAMS {
             let child = Command::new(program)
                 .args(settings)
@@ -150,7 +163,11 @@ impl OwnRedis {
     async fn answers(&self) -> bool {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
-            if self.ask(&["PING"]).await.is_ok_and(|answer| answer.starts_with("+PONG")) {
+            if self
+                .ask(&["PING"])
+                .await
+                .is_ok_and(|answer| answer.starts_with("+PONG"))
+            {
                 // Another process on the port would answer too.
                 return self.runs();
             }
@@ -164,7 +181,9 @@ impl OwnRedis {
 
     fn runs(&self) -> bool {
         let mut process = self.process();
-        process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)))
+        process
+            .as_mut()
+            .is_some_and(|process| matches!(process.try_wait(), Ok(None)))
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Child>> {
@@ -172,7 +191,10 @@ impl OwnRedis {
     }
 
     fn send(&self, signal: Signal) {
-        let id = self.process().as_ref().and_then(|process| i32::try_from(process.id()).ok());
+        let id = self
+            .process()
+            .as_ref()
+            .and_then(|process| i32::try_from(process.id()).ok());
         if let Some(pid) = id.and_then(Pid::from_raw) {
             let _gone = kill_process(pid, signal);
         }

@@ -42,6 +42,29 @@ local function refused(of_requests)
   end
 end
 
+-- What Redis has to be told first is asked for before anything is counted.
+local spent, missing, available, parts = 0, amount, 0, {}
+if not counts_only and amount > 0 then
+  if cap ~= '-' then
+    local known = redis.call('HMGET', KEYS[5], month .. ':b', month .. ':u', 'r')
+    if not known[1] then return leave({'unknown', 'key'}) end
+    spent = tonumber(known[1]) + tonumber(known[2] or 0) + tonumber(known[3] or 0)
+  end
+  local fields = {}
+  for i, bucket in ipairs(buckets) do
+    fields[2 * i - 1], fields[2 * i] = bucket .. ':b', bucket .. ':u'
+  end
+  local values = #fields > 0 and redis.call('HMGET', KEYS[4], unpack(fields)) or {}
+  for i = 1, #buckets do
+    if not values[2 * i - 1] then return leave({'unknown', 'bucket'}) end
+    local free = math.max(0, tonumber(values[2 * i - 1]) - tonumber(values[2 * i] or 0))
+    local part = math.min(free, missing)
+    available = available + free
+    missing = missing - part
+    if part > 0 then parts[#parts + 1] = {i, part} end
+  end
+end
+
 local answer = refused(true)
 if answer then return leave(answer) end
 for _, counters in ipairs(subjects) do
@@ -53,31 +76,8 @@ if counts_only then return leave({'counted'}) end
 answer = refused(false)
 if answer then return leave(answer) end
 
-if cap ~= '-' and amount > 0 then
-  local known = redis.call('HMGET', KEYS[5], month .. ':b', month .. ':u', 'r')
-  if not known[1] then return leave({'unknown', 'key'}) end
-  local spent = tonumber(known[1]) + tonumber(known[2] or 0) + tonumber(known[3] or 0)
-  if spent + amount > tonumber(cap) then return leave({'cap', int(spent)}) end
-end
-
-local parts = {}
-if amount > 0 then
-  local fields = {}
-  for i, bucket in ipairs(buckets) do
-    fields[2 * i - 1], fields[2 * i] = bucket .. ':b', bucket .. ':u'
-  end
-  local values = #fields > 0 and redis.call('HMGET', KEYS[4], unpack(fields)) or {}
-  local missing, available = amount, 0
-  for i = 1, #buckets do
-    if not values[2 * i - 1] then return leave({'unknown', 'bucket'}) end
-    local free = math.max(0, tonumber(values[2 * i - 1]) - tonumber(values[2 * i] or 0))
-    local part = math.min(free, missing)
-    available = available + free
-    missing = missing - part
-    if part > 0 then parts[#parts + 1] = {i, part} end
-  end
-  if missing > 0 then return leave({'balance', int(available)}) end
-end
+if cap ~= '-' and amount > 0 and spent + amount > tonumber(cap) then return leave({'cap', int(spent)}) end
+if missing > 0 then return leave({'balance', int(available)}) end
 
 local reply = {'ok', #parts}
 for _, part in ipairs(parts) do

@@ -65,6 +65,8 @@ local function clear_pending(prefix, node)
     local key = prefix .. kind .. ':' .. of
     subtract(key, part .. ':u', pending[i + 1])
     subtract(key, part .. ':p', pending[i + 1])
+    -- A part of it may be in the database's sum by now, which has to be read again.
+    if kind == 'k' then redis.call('HDEL', key, part .. ':b') end
   end
   redis.call('DEL', register)
 end

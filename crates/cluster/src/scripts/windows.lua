@@ -124,8 +124,10 @@ local function save(counters, clock)
   end
   if not key then return end
   redis.call('HSET', key, unpack(fields))
-  -- A year at most: a debt beyond that is a broken engine's.
-  redis.call('PEXPIRE', key, int(math.min(ttl, 366 * DAY)))
+  -- A year at most: a debt beyond that is a broken engine's. Never shorter than before: these may be some of
+  -- the key's metrics only.
+  ttl = math.min(ttl, 366 * DAY)
+  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, int(ttl)) end
 end
 
 -- The slot that must become current for `amount` (1 to the total) to be let go.

@@ -97,8 +97,15 @@ impl KeyTab {
         applied
     }
 
+    /// What is to be claimed. What the database has by now is settled no more: whoever claims lets its sums be
+    /// read again.
     pub(crate) fn claims(&self) -> Vec<KeyClaim> {
-        let tabs = self.lock();
+        let mut tabs = self.lock();
+        tabs.settled.retain(|_, settled| {
+            let applied = std::mem::take(&mut settled.applied);
+            settled.pending = settled.pending.saturating_sub(applied);
+            !settled.pending.is_zero()
+        });
         let held = tabs.held.iter().map(|(key, amount)| KeyClaim {
             key: *key,
             month: None,

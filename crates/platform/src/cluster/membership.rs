@@ -1,12 +1,14 @@
 //! How a node comes into an epoch, stays in it, and prepares one with the others.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use silica_billing::{BillingDay, Moment, Subject};
-use silica_cluster::{Claim, ClusterError, DayUse, Epoch, Installed, Link, Member, MonthSpent};
+use silica_cluster::{
+    Claim, ClusterError, ClusterOptions, DayUse, Epoch, Installed, Link, Member, MonthSpent,
+};
 use silica_storage::{Storage, StorageError, bills, buckets, nodes};
 use silica_types::{ApiKeyId, Money};
 use tokio_util::sync::CancellationToken;
@@ -99,8 +101,7 @@ impl Meter {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            // The applier says that the database is down.
-            let _again = nodes::seen(self.platform().storage(), options.node).await;
+            book.give_sign(self.platform().storage()).await;
         }
     }
 
@@ -118,7 +119,7 @@ impl Meter {
     /// Joins the epoch that is open, or prepares one with the others.
     async fn join(&self, book: &Book) -> Result<Arc<Member>, JoinError> {
         let (options, storage) = (&book.0.settings.options, self.platform().storage());
-        nodes::seen(storage, options.node).await?;
+        book.give_sign(storage).await;
         let link = Link::connect(options).await?;
         let open = link.open_epoch().await?;
         let epoch = match &open {
@@ -135,8 +136,11 @@ impl Meter {
         }
         let beat = member.beat(options).await?;
         book.0.outage.set_nodes(beat.alive);
-        book.enter(&member);
-        Ok(member)
+        if beat.alive > 0 && book.enter(&member) {
+            Ok(member)
+        } else {
+            Err(JoinError::Overtaken)
+        }
     }
 
     /// Waits until every node that is alive has joined, and opens the epoch.
@@ -145,25 +149,38 @@ impl Meter {
         let mut complain = tokio::time::Instant::now() + COMPLAIN_EVERY;
         loop {
             if let Some(open) = member.link().open_epoch().await? {
-                return if open == *member.epoch() { Ok(()) } else { Err(JoinError::Overtaken) };
+                return if open == *member.epoch() {
+                    Ok(())
+                } else {
+                    Err(JoinError::Overtaken)
+                };
+            }
+            // The others may have given this one up, and what is prepared may be another one by now.
+            let is_alive = member.beat(options).await?.alive > 0;
+            if !is_alive || !book.is_joining() || member.link().propose_epoch().await? != *member.epoch() {
+                return Err(JoinError::Overtaken);
             }
             let joined = member.nodes().await?;
-            let alive: HashSet<Uuid> = nodes::alive(storage, options.member_timeout).await?.into_iter().collect();
+            let within = book.waits_for(options);
+            let alive: HashSet<Uuid> = nodes::alive(storage, within).await?.into_iter().collect();
             let missing: Vec<_> = alive.difference(&joined).collect();
             if missing.is_empty() && joined.contains(&options.node) {
                 let at = self.moment_now();
                 member.install_days(&days(storage, at.day).await?, at).await?;
                 if member.link().open(member.epoch()).await? {
-                    tracing::info!("a new epoch is open: amounts are those of the database less what nodes hold");
+                    tracing::info!(
+                        "a new epoch is open: amounts are those of the database less what nodes hold"
+                    );
                     member.link().sweep(member.epoch()).await?;
                 }
-                continue;
             }
             if tokio::time::Instant::now() >= complain {
-                tracing::warn!(?missing, "waiting for nodes that are alive and have not reached Redis");
+                tracing::warn!(
+                    ?missing,
+                    "waiting for nodes that are alive and have not reached Redis"
+                );
                 complain += COMPLAIN_EVERY;
             }
-            member.beat(options).await?;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
@@ -174,6 +191,26 @@ impl Meter {
 }
 
 impl Book {
+    /// Says in the database that this node is alive, and hears how many are.
+    async fn give_sign(&self, storage: &Storage) {
+        let options = &self.0.settings.options;
+        let heard = match nodes::seen(storage, options.node).await {
+            Ok(()) => nodes::alive(storage, options.member_timeout).await,
+            Err(error) => Err(error),
+        };
+        let mut since = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard {
+            Ok(alive) => {
+                since.get_or_insert_with(tokio::time::Instant::now);
+                if self.member().is_none() {
+                    self.0.outage.set_nodes(alive.len() as u64);
+                }
+            }
+            // The applier says that the database is down.
+            Err(_) => *since = None,
+        }
+    }
+
     /// Writes down what this node holds and has settled, and claims it. What ends from then on is kept, and told
     /// by [`Book::enter`].
     async fn claim(&self, link: &Link, epoch: &Epoch) -> Result<Member, ClusterError> {
@@ -187,24 +224,52 @@ impl Book {
                 held: outstanding.reserved,
                 settled: outstanding.pending,
             });
-            (state.take_changed(), claims.collect::<Vec<_>>(), state.keys.claims())
+            (
+                state.take_changed(),
+                claims.collect::<Vec<_>>(),
+                state.keys.claims(),
+            )
         };
         Member::join(link, epoch, &self.0.settings.options, &fresh, &claims, &keys).await
     }
 
-    /// Counts in Redis from now on, and tells it what was kept.
-    fn enter(&self, member: &Arc<Member>) {
+    /// Whether the claim that was written down is still good: too much may have ended since to keep it all.
+    fn is_joining(&self) -> bool {
+        matches!(self.0.state.lock().stage, Stage::Joining(_))
+    }
+
+    /// Counts in Redis from now on, and tells it what was kept; `false` when the claim is good no more.
+    fn enter(&self, member: &Arc<Member>) -> bool {
         let kept = {
             let mut state = self.0.state.lock();
             match std::mem::replace(&mut state.stage, Stage::Ready(Arc::clone(member))) {
                 Stage::Joining(kept) => kept,
-                Stage::Away | Stage::Ready(_) => Vec::new(),
+                other => {
+                    state.stage = other;
+                    return false;
+                }
             }
         };
         self.0.outage.end();
         metrics::gauge!(MEMBER).set(1.0);
         for told in kept {
             self.send(Arc::clone(member), told);
+        }
+        true
+    }
+
+    /// How long ago a node may have given its last sign of life for an epoch to wait for it. When the database has just
+    /// come back, nobody could give one: whoever has not left in order gets the time to do so.
+    fn waits_for(&self, options: &ClusterOptions) -> Duration {
+        let is_settled = self
+            .0
+            .heard
+            .lock()
+            .is_ok_and(|heard| heard.is_some_and(|since| since.elapsed() >= options.member_timeout));
+        if is_settled {
+            options.member_timeout
+        } else {
+            options.forget_after
         }
     }
 
@@ -239,7 +304,8 @@ impl Book {
                     self.0.outage.set_nodes(beat.alive);
                     if beat.given_up > 0 || beat.forgotten > 0 {
                         tracing::warn!(
-                            given_up = beat.given_up, forgotten = beat.forgotten,
+                            given_up = beat.given_up,
+                            forgotten = beat.forgotten,
                             "nodes are silent; what their calls held is free again"
                         );
                     }
@@ -308,11 +374,7 @@ impl Book {
     }
 
     /// Takes over what the applier has brought into the database.
-    pub(crate) fn applied(
-        &self,
-        buckets: Vec<Installed>,
-        months: Vec<MonthSpent>,
-    ) {
+    pub(crate) fn applied(&self, buckets: Vec<Installed>, months: Vec<MonthSpent>) {
         let mut state = self.0.state.lock();
         for installed in &buckets {
             self.0.wallets.applied(&installed.bucket, installed.settled);

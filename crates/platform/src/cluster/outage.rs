@@ -25,15 +25,22 @@ pub enum OutagePolicy {
 pub(crate) struct Outage {
     policy: OutagePolicy,
     nodes: AtomicU64,
-    spent: Arc<Spent>,
+    spent: Arc<Mutex<Spent>>,
 }
 
-type Spent = Mutex<HashMap<AccountId, Money>>;
+/// What accounts have spent in one outage.
+#[derive(Debug, Default)]
+struct Spent {
+    /// The number of the outage.
+    period: u64,
+    accounts: HashMap<AccountId, Money>,
+}
 
 /// A part of an account's allowance. Dropped, it is given back.
 #[derive(Debug)]
 pub(crate) struct AllowanceHold {
-    spent: Arc<Spent>,
+    spent: Arc<Mutex<Spent>>,
+    period: u64,
     account: AccountId,
     amount: Money,
 }
@@ -59,7 +66,9 @@ impl Outage {
 
     /// Begins anew: Redis is back.
     pub(super) fn end(&self) {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.period += 1;
+        spent.accounts.clear();
     }
 
     /// This node's share of limits: at least one of everything that is not forbidden.
@@ -84,16 +93,17 @@ impl Outage {
             return None;
         };
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = spent.get(&account).copied().unwrap_or_default();
+        let known = spent.accounts.get(&account).copied().unwrap_or_default();
         let wanted = known.saturating_add(amount);
         if !amount.is_zero() {
             if wanted > allowance {
                 return None;
             }
-            spent.insert(account, wanted);
+            spent.accounts.insert(account, wanted);
         }
         Some(AllowanceHold {
             spent: Arc::clone(&self.spent),
+            period: spent.period,
             account,
             amount,
         })
@@ -114,8 +124,9 @@ impl Drop for AllowanceHold {
             return;
         }
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        // Absent when Redis has come back meanwhile.
-        if let Some(known) = spent.get_mut(&self.account) {
+        // Redis may have come back meanwhile, and gone again.
+        let is_its = spent.period == self.period;
+        if let Some(known) = spent.accounts.get_mut(&self.account).filter(|_| is_its) {
             *known = known.saturating_sub(self.amount).max(Money::ZERO);
         }
     }
@@ -123,7 +134,10 @@ impl Drop for AllowanceHold {
 
 impl fmt::Debug for Outage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Outage").field("policy", &self.policy).finish_non_exhaustive()
+        formatter
+            .debug_struct("Outage")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,7 +8,7 @@ use silica_cluster::Finish;
 use silica_types::{AccountId, ApiKeyId, Money};
 
 use super::{Admission, Asked, Book, Told};
-use crate::Platform;
+use crate::{Platform, PlatformError};
 
 /// Taken from what calls may hold. Dropped, it is given back.
 pub(crate) struct PriceHold {
@@ -21,32 +21,50 @@ pub(crate) struct PriceHold {
 struct Shared {
     book: Book,
     at: Moment,
-    /// The generation that it began in, when it began without Redis.
-    alone_since: Option<u64>,
 }
 
 impl PriceHold {
     /// Holds `price` of the charge balance.
     ///
     /// # Errors
-    /// [`Insufficient`]; nothing is held then.
+    /// [`PlatformError::Insufficient`], or [`PlatformError::Apart`] where other nodes spend from the same balance and
+    /// cannot be asked; nothing is held then.
     pub(crate) async fn take(
         platform: &Platform,
         account: AccountId,
         price: Money,
         now: Timestamp,
-    ) -> Result<Self, Insufficient> {
+    ) -> Result<Self, PlatformError> {
+        let Some(book) = platform.book() else {
+            return Self::ask(platform, account, price, now).await;
+        };
+        let platform = platform.clone();
+        // To the end, also when the operator leaves meanwhile: what comes then is given back.
+        let asking = book.later(async move { Self::ask(&platform, account, price, now).await });
+        asking.await.map_err(|_panicked| PlatformError::Apart)?
+    }
+
+    async fn ask(
+        platform: &Platform,
+        account: AccountId,
+        price: Money,
+        now: Timestamp,
+    ) -> Result<Self, PlatformError> {
         let wallets = platform.wallets().clone();
         let at = Moment {
             monotonic: Duration::ZERO,
             day: BillingDay::of(now, &platform.shared.zone),
             until_midnight: Duration::ZERO,
         };
-        let alone = || wallets.reserve(account, price, Payer::ChargeOnly, now);
         let Some(book) = platform.book().cloned() else {
-            let hold = alone()?;
+            let hold = wallets.reserve(account, price, Payer::ChargeOnly, now)?;
             let shared = None;
-            return Ok(Self { hold, account, wallets, shared });
+            return Ok(Self {
+                hold,
+                account,
+                wallets,
+                shared,
+            });
         };
         let asked = Asked {
             account,
@@ -59,17 +77,24 @@ impl PriceHold {
             now,
             at,
         };
-        let (hold, alone_since) = match book.admit(platform.storage(), &asked).await {
-            Admission::Granted(granted) => (granted.hold, None),
-            Admission::Balance(available) => return Err(Insufficient { needed: price, available }),
-            // Neither a limit nor a cap was asked for.
-            Admission::Away | Admission::Limit(_) | Admission::Cap(_) => {
-                let (hold, generation) = book.change(|_, generation| ((alone(), generation), None));
-                (hold?, Some(generation))
+        let hold = match book.admit(platform.storage(), &asked).await {
+            Admission::Granted(granted) => granted.hold,
+            Admission::Balance(available) => {
+                return Err(PlatformError::Insufficient(Insufficient {
+                    needed: price,
+                    available,
+                }));
             }
+            // Neither a limit nor a cap was asked for.
+            Admission::Away | Admission::Limit(_) | Admission::Cap(_) => return Err(PlatformError::Apart),
         };
-        let shared = Some(Shared { book, at, alone_since });
-        Ok(Self { hold, account, wallets, shared })
+        let shared = Some(Shared { book, at });
+        Ok(Self {
+            hold,
+            account,
+            wallets,
+            shared,
+        })
     }
 
     /// Goes from held to taken and on to the new balance, so that no call sees the money in between. Where several
@@ -77,20 +102,23 @@ impl PriceHold {
     pub(crate) fn paid(self, price: Money, charge: &Bucket, now: Timestamp) {
         self.end(|hold, wallets| {
             let taken = hold.settle(price, now);
-            let taken = taken.iter().flat_map(|taken| &taken.parts).map(|part| part.amount).sum();
+            let taken = taken
+                .iter()
+                .flat_map(|taken| &taken.parts)
+                .map(|part| part.amount)
+                .sum();
             // A poll may have read the new balance already; what is taken beside it is given back here.
             wallets.applied(charge, taken);
         });
     }
 
     fn end(&self, close: impl FnOnce(&Hold, &Wallets)) {
-        let Some(Shared { book, at, alone_since }) = &self.shared else {
+        let Some(Shared { book, at }) = &self.shared else {
             return close(&self.hold, &self.wallets);
         };
-        book.change(|_, generation| {
+        book.change(|_, _| {
             close(&self.hold, &self.wallets);
-            let is_held = alone_since.is_none_or(|since| since < generation);
-            let told = is_held.then(|| Told::Finished {
+            let told = Some(Told::Finished {
                 finish: Box::new(Finish {
                     account: self.account,
                     key: ApiKeyId::PLAYGROUND,

@@ -39,9 +39,9 @@ impl Request {
         &self.scopes
     }
 
-    /// Notes that the reservation has counted it.
-    pub(super) fn is_with_reservation(&mut self) {
-        self.is_counted = true;
+    /// Notes that the reservation counts it; says whether it was counted before.
+    pub(super) fn is_with_reservation(&mut self) -> bool {
+        std::mem::replace(&mut self.is_counted, true)
     }
 
     /// Counts it now, unless that was done.
@@ -62,7 +62,7 @@ impl Request {
     }
 
     /// Counts it in this process.
-    async fn count_alone(&self, book: Option<&Book>) -> Result<(), Refusal> {
+    pub(super) async fn count_alone(&self, book: Option<&Book>) -> Result<(), Refusal> {
         let shared = &*self.meter.0;
         let moment = self.meter.moment(shared.clock.now());
         let Some(book) = book else {
@@ -104,7 +104,7 @@ impl Drop for Request {
             return;
         };
         // It has failed already; whether its limit was reached changes nothing.
-        book.clone().later(async move {
+        let _nobody_waits = book.clone().later(async move {
             let _counted = ask(&meter, &book, &caller, &scopes).await;
         });
     }

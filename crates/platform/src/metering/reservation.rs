@@ -95,10 +95,9 @@ impl Entry {
         } = self;
         let now = meter.0.clock.now();
         let price = price_now(&model, now, mode);
-        let scopes = Arc::clone(request.scopes());
         let wanted = Wanted {
-            caller: &caller,
-            scopes: &scopes,
+            caller: caller.clone(),
+            scopes: Arc::clone(request.scopes()),
             need: need(&likely),
             amount: amount(price.as_ref().map(|(_, price)| price), &most),
             payer: if model.charge_only {

@@ -1,5 +1,7 @@
 //! What one call holds of limits, of its key's month and of its wallet.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use silica_billing::{
     BucketPart, CapReached, Hold, Insufficient, Moment, Need, Payer, Scope, Settlement, SpendHold, Taken,
@@ -14,14 +16,25 @@ use crate::Caller;
 use crate::cluster::{Admission, AllowanceHold, Asked, Book, Granted, Told};
 
 /// What a call takes.
-pub(super) struct Wanted<'a> {
-    pub(super) caller: &'a Caller,
-    pub(super) scopes: &'a [Scope],
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) caller: Caller,
+    pub(super) scopes: Arc<[Scope]>,
     pub(super) need: Need,
     pub(super) amount: Money,
     pub(super) payer: Payer,
     pub(super) now: Timestamp,
     pub(super) at: Moment,
+}
+
+impl Wanted {
+    /// What the caller's key may spend in a month.
+    fn cap(&self) -> Option<Money> {
+        self.caller
+            .limits
+            .as_deref()
+            .and_then(|limits| limits.monthly_spend)
+    }
 }
 
 /// What it has taken. Ends once: by settling, or by its drop, which gives everything back.
@@ -68,17 +81,34 @@ impl Stake {
     /// Takes what a call needs, all or nothing; counts its request with it where nobody has yet.
     pub(super) async fn take(
         meter: &Meter,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
         request: &mut Request,
     ) -> Result<(Self, Standings), Refusal> {
         let Some(book) = meter.platform().book() else {
             return Self::take_here(meter, wanted).await;
         };
-        let cap = wanted.caller.limits.as_deref().and_then(|limits| limits.monthly_spend);
+        // It is asked for to the end, also when the client leaves meanwhile: what comes then is given back.
+        let asking = book.later(Self::ask(meter.clone(), book.clone(), wanted.clone()));
+        let was_counted = request.is_with_reservation();
+        match asking.await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => {
+                if !was_counted {
+                    request.count_alone(Some(book)).await?;
+                }
+                Self::take_alone(meter, book, wanted).await
+            }
+            Err(_panicked) => Err(Refusal::NoCounters),
+        }
+    }
+
+    /// Asks Redis; `None` when there is none.
+    async fn ask(meter: Meter, book: Book, wanted: Wanted) -> Option<Result<(Self, Standings), Refusal>> {
+        let cap = wanted.cap();
         let asked = Asked {
             account: wanted.caller.account,
             key: wanted.caller.key,
-            scopes: wanted.scopes,
+            scopes: &wanted.scopes,
             need: wanted.need,
             amount: wanted.amount,
             cap,
@@ -86,32 +116,23 @@ impl Stake {
             now: wanted.now,
             at: wanted.at,
         };
-        // Boxed: it is large, and a node that is alone would carry the room for it.
-        let refusal = match Box::pin(book.admit(meter.platform().storage(), &asked)).await {
-            Admission::Granted(granted) => {
-                request.is_with_reservation();
-                return Ok(Self::granted(meter, wanted, cap, granted));
-            }
-            Admission::Away => {
-                request.count().await?;
-                return Self::take_alone(meter, book, wanted, cap).await;
-            }
-            Admission::Limit(limit) => Refusal::Limit(limit),
-            Admission::Cap(spent) => Refusal::SpendCap(CapReached {
+        Some(match book.admit(meter.platform().storage(), &asked).await {
+            Admission::Granted(granted) => Ok(Self::granted(&meter, &wanted, granted)),
+            Admission::Away => return None,
+            Admission::Limit(limit) => Err(Refusal::Limit(limit)),
+            Admission::Cap(spent) => Err(Refusal::SpendCap(CapReached {
                 cap: cap.unwrap_or_default(),
                 spent,
-            }),
-            Admission::Balance(available) => Refusal::Balance(Insufficient {
+            })),
+            Admission::Balance(available) => Err(Refusal::Balance(Insufficient {
                 needed: wanted.amount,
                 available,
-            }),
-        };
-        request.is_with_reservation();
-        Err(refusal)
+            })),
+        })
     }
 
     /// What Redis has granted.
-    fn granted(meter: &Meter, wanted: &Wanted<'_>, cap: Option<Money>, granted: Granted) -> (Self, Standings) {
+    fn granted(meter: &Meter, wanted: &Wanted, granted: Granted) -> (Self, Standings) {
         // The cap was asked for there; here the sum goes on for the time without Redis.
         let spend = meter.0.caps.hold_granted(wanted.caller.key, wanted.amount);
         let stake = Self {
@@ -122,7 +143,7 @@ impl Stake {
                 cap: spend,
                 limits: Limits::There(granted.grant.taken, granted.epoch),
                 shared: Some(Shared {
-                    cap: cap.map(|_| wanted.amount),
+                    cap: wanted.cap().map(|_| wanted.amount),
                     alone_since: None,
                     allowance: None,
                 }),
@@ -132,15 +153,13 @@ impl Stake {
     }
 
     /// Takes without Redis, as much as the node may alone.
-    async fn take_alone(
-        meter: &Meter,
-        book: &Book,
-        wanted: &Wanted<'_>,
-        cap: Option<Money>,
-    ) -> Result<(Self, Standings), Refusal> {
-        let account = wanted.caller.account;
-        let allowance = book.outage().hold(account, wanted.amount).ok_or(Refusal::NoCounters)?;
-        let scopes = book.outage().share(wanted.scopes);
+    async fn take_alone(meter: &Meter, book: &Book, wanted: &Wanted) -> Result<(Self, Standings), Refusal> {
+        let (account, cap) = (wanted.caller.account, wanted.cap());
+        let allowance = book
+            .outage()
+            .hold(account, wanted.amount)
+            .ok_or(Refusal::NoCounters)?;
+        let scopes = book.outage().share(&wanted.scopes);
         let limited = Limited::take(meter, wanted, &scopes).await?;
         // In one step for whoever writes down a claim: it has this call or not.
         let (held, generation) = book.change(|keys, generation| {
@@ -159,15 +178,15 @@ impl Stake {
     }
 
     /// Takes from what this process counts.
-    async fn take_here(meter: &Meter, wanted: &Wanted<'_>) -> Result<(Self, Standings), Refusal> {
-        let limited = Limited::take(meter, wanted, wanted.scopes).await?;
+    async fn take_here(meter: &Meter, wanted: &Wanted) -> Result<(Self, Standings), Refusal> {
+        let limited = Limited::take(meter, wanted, &wanted.scopes).await?;
         let held = hold_here(meter, wanted)?;
-        Ok(Self::here(meter, wanted, wanted.scopes, limited, held, None).await)
+        Ok(Self::here(meter, wanted, &wanted.scopes, limited, held, None).await)
     }
 
     async fn here(
         meter: &Meter,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
         scopes: &[Scope],
         limited: Limited<'_>,
         (cap, hold): (SpendHold, Hold),
@@ -193,7 +212,9 @@ impl Stake {
 
     /// How much of the wallet is held.
     pub(super) fn reserved(&self) -> Money {
-        self.open.as_ref().map_or(Money::ZERO, |open| open.hold.reserved())
+        self.open
+            .as_ref()
+            .map_or(Money::ZERO, |open| open.hold.reserved())
     }
 
     /// Pays what the call costs and gives the rest back. What it ends a second time pays nothing.
@@ -233,7 +254,10 @@ impl Stake {
         };
         let settlement = book.change(|keys, generation| {
             let settlement = close(&hold, &cap, end);
-            let paid = settlement.as_ref().map(|paid| paid.parts.clone()).unwrap_or_default();
+            let paid = settlement
+                .as_ref()
+                .map(|paid| paid.parts.clone())
+                .unwrap_or_default();
             let sum: Money = paid.iter().map(|part| part.amount).sum();
             if let Some(held) = shared.cap {
                 keys.release(self.caller.key, held);
@@ -250,7 +274,11 @@ impl Stake {
             (settlement, Some(Told::Finished { finish, epoch }))
         });
         if let Some(allowance) = shared.allowance {
-            let paid = settlement.iter().flat_map(|paid| &paid.parts).map(|part| part.amount).sum();
+            let paid = settlement
+                .iter()
+                .flat_map(|paid| &paid.parts)
+                .map(|part| part.amount)
+                .sum();
             allowance.settle(paid);
         }
         settlement
@@ -270,7 +298,11 @@ impl Stake {
             key: self.caller.key,
             cap_held: shared.cap.map(|held| if is_held { held } else { Money::ZERO }),
             cap_paid: sum,
-            held: if is_held { hold.parts().to_vec() } else { Vec::new() },
+            held: if is_held {
+                hold.parts().to_vec()
+            } else {
+                Vec::new()
+            },
             paid,
             corrections: Vec::new(),
             at: end.at,
@@ -284,16 +316,17 @@ fn corrected(parts: Vec<TakenPart>, used: Need) -> Vec<Correction> {
         used: used.of(taken.metric.counted()),
         taken,
     });
-    corrections.filter(|correction| correction.used != correction.taken.amount).collect()
+    corrections
+        .filter(|correction| correction.used != correction.taken.amount)
+        .collect()
 }
 
 /// Holds the worst case of a call in the key's month and in the wallet.
-fn hold_here(meter: &Meter, wanted: &Wanted<'_>) -> Result<(SpendHold, Hold), Refusal> {
-    let (own, caller) = (&*meter.0, wanted.caller);
+fn hold_here(meter: &Meter, wanted: &Wanted) -> Result<(SpendHold, Hold), Refusal> {
+    let (own, caller) = (&*meter.0, &wanted.caller);
     // Counted for keys without a cap, too: one that is given later in the month finds the sum.
-    let limit = caller.limits.as_deref().and_then(|limits| limits.monthly_spend);
     let month = wanted.at.day.month();
-    let cap = own.caps.reserve(caller.key, limit, wanted.amount, month)?;
+    let cap = own.caps.reserve(caller.key, wanted.cap(), wanted.amount, month)?;
     let wallets = own.platform.wallets();
     let hold = wallets.reserve(caller.account, wanted.amount, wanted.payer, wanted.now)?;
     Ok((cap, hold))
@@ -335,7 +368,7 @@ struct Limited<'a> {
 }
 
 impl<'a> Limited<'a> {
-    async fn take(meter: &'a Meter, wanted: &Wanted<'_>, scopes: &[Scope]) -> Result<Self, Refusal> {
+    async fn take(meter: &'a Meter, wanted: &Wanted, scopes: &[Scope]) -> Result<Self, Refusal> {
         let taken = meter.0.counters.take(scopes, wanted.need, wanted.at).await?;
         Ok(Self {
             meter,

@@ -51,7 +51,8 @@ impl Platform {
             room_for_vouchers(&write, account, OPEN_VOUCHERS).await?;
         }
         let revision = write.commit().await?;
-        self.show_buckets_now(std::slice::from_ref(&credited.bucket)).await;
+        self.show_buckets_now(std::slice::from_ref(&credited.bucket))
+            .await;
         tracing::info!(
             account.id = %account, credit.id = %credit.id, credit.bucket = %credit.kind, revision,
             "credit {} booked", credit.id
@@ -72,7 +73,10 @@ impl Platform {
             None => None,
         };
         match left {
-            Some(left) => self.shared.wallets.balances_with(account, now, |bucket| left.get(&bucket).copied()),
+            Some(left) => self
+                .shared
+                .wallets
+                .balances_with(account, now, |bucket| left.get(&bucket).copied()),
             None => self.balances(account),
         }
     }

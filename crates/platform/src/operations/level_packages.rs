@@ -71,7 +71,8 @@ impl Platform {
             self.show_buckets_now(std::slice::from_ref(&buckets.charge)).await;
         }
         hold.paid(package.price, &buckets.charge, package.created_at);
-        self.show_buckets_now(std::slice::from_ref(&buckets.voucher)).await;
+        self.show_buckets_now(std::slice::from_ref(&buckets.voucher))
+            .await;
         self.shared.keys.apply_account(revision, &owner);
         tracing::info!(
             account.id = %account, package.id = %package.id, package.level = %package.level, revision,

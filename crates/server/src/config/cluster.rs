@@ -69,7 +69,10 @@ impl Default for ClusterConfig {
 
 impl ClusterConfig {
     /// How the node with this id takes part; `None` when it is alone.
-    pub(crate) fn settings(&self, node: impl FnOnce() -> anyhow::Result<Uuid>) -> anyhow::Result<Option<ClusterSettings>> {
+    pub(crate) fn settings(
+        &self,
+        node: impl FnOnce() -> anyhow::Result<Uuid>,
+    ) -> anyhow::Result<Option<ClusterSettings>> {
         let Some(RedisUrl(url)) = &self.redis_url else {
             return Ok(None);
         };
@@ -105,7 +108,10 @@ impl ClusterConfig {
             );
         }
         let is_name = |name: &str| {
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         };
         if !is_name(&self.namespace) {
             return invalid("cluster.namespace", "must be letters, digits, - and _");
@@ -114,8 +120,17 @@ impl ClusterConfig {
         if self.node_timeout.0 < LEAST_NODE_TIMEOUT {
             return invalid("cluster.node_timeout", "must be at least \"500ms\"");
         }
+        if self.timeout.0.saturating_mul(2) > self.node_timeout.0 {
+            return invalid(
+                "cluster.timeout",
+                "must be at most half of cluster.node_timeout, or one slow command counts as death",
+            );
+        }
         if self.forget_after.0 < self.node_timeout.0 {
-            return invalid("cluster.forget_after", "must not be shorter than cluster.node_timeout");
+            return invalid(
+                "cluster.forget_after",
+                "must not be shorter than cluster.node_timeout",
+            );
         }
         if self.allowance.is_negative() {
             return invalid("cluster.allowance", "must not be negative");
@@ -188,6 +203,7 @@ mod tests {
         assert_eq!(refused("namespace = \"\"", true), "cluster.namespace");
         assert_eq!(refused("timeout = \"0ms\"", true), "cluster.timeout");
         assert_eq!(refused("node_timeout = \"499ms\"", true), "cluster.node_timeout");
+        assert_eq!(refused("node_timeout = \"900ms\"", true), "cluster.timeout");
         assert_eq!(refused("forget_after = \"5s\"", true), "cluster.forget_after");
         assert_eq!(refused("allowance = \"-0.1\"", true), "cluster.allowance");
         assert!(parse("redis = \"redis://h\"").is_err());

@@ -69,9 +69,9 @@ impl Server {
         let options = PlatformOptions {
             zone,
             level_package_days: config.billing.level_package_days,
-            cluster: config.cluster.settings(|| {
-                setup::load_or_make_node_id(&config.journal.path(&config.data.dir))
-            })?,
+            cluster: config
+                .cluster
+                .settings(|| setup::load_or_make_node_id(&config.journal.path(&config.data.dir)))?,
             ..PlatformOptions::new(Arc::new(master_keys))
         };
         let platform = Platform::open_with(storage.clone(), SharedClock::clone(&clock), options).await?;
@@ -236,7 +236,9 @@ impl Server {
             tracing::warn!("background work does not end; leaving it");
         }
         if timeout(CLOSE_LIMIT, self.meter.leave_cluster()).await.is_err() {
-            tracing::warn!("the other nodes do not hear that this one leaves; what it holds is free after a while");
+            tracing::warn!(
+                "the other nodes do not hear that this one leaves; what it holds is free after a while"
+            );
         }
         if timeout(CLOSE_LIMIT, self.meter.journal().clone().close())
             .await

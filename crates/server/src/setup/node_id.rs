@@ -23,7 +23,9 @@ pub(crate) fn load_or_make_node_id(journal: &Path) -> anyhow::Result<Uuid> {
         let id = format!("{}\n", Uuid::now_v7().simple());
         private_file::make(&path, &Secret::new(id)).with_context(context)?;
     }
-    let text = private_file::read(&path).with_context(context)?.context("it was emptied")?;
+    let text = private_file::read(&path)
+        .with_context(context)?
+        .context("it was emptied")?;
     text.expose().parse().with_context(context)
 }
 

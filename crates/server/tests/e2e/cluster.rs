@@ -3,15 +3,18 @@
 mod outage;
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
+use silica_testkit::{TestServer, UpstreamScript};
 
 use crate::keys::refused_within;
+use crate::support::body;
 use crate::till::{
-    CALL_COST, FREE, PAID, booked, complete, credit, customer, key_with, ledger, nano, own_balance, post, put,
-    refusal, script, send,
+    CALL_COST, FREE, PAID, booked, complete, credit, customer, key_with, ledger, nano, own_balance, post,
+    put, refusal, script, scripted, send,
 };
 use support::{Cluster, is_soon};
 
@@ -50,30 +53,27 @@ async fn exactly_the_limit_of_tokens_is_held_by_two_servers() {
     let cluster = Cluster::start("refuse").await;
     let customer = customer(&cluster.servers[0], "many", "").await;
     // They hold what they may use until the engine has answered, long after all have asked.
-    let slow = silica_testkit::UpstreamScript {
+    let slow = UpstreamScript {
         delay: Duration::from_secs(1),
         ..script("slow")
     };
-    cluster.put_model("limited/none", &json!({})).await;
-    let chat = crate::till::scripted("limited/none", &slow, false);
-    let asked = json!({"endpoint": "/v1/chat/completions", "request": chat});
-    let estimate = cluster.servers[0]
-        .request(reqwest::Method::POST, "/v1/estimate")
-        .bearer_auth(&customer.key)
-        .json(&asked);
-    let estimate = crate::support::body(estimate.send().await.unwrap()).await;
-    let likely = &estimate["likely"];
+    let likely = &estimate(&cluster.servers[0], &customer.key, FREE, &slow).await["likely"];
     let tokens = likely["prompt_tokens"].as_u64().unwrap() + likely["completion_tokens"].as_u64().unwrap();
     for metric in ["TPM", "TPD"] {
         let model = format!("limited/{metric}");
-        cluster.put_model(&model, &json!({metric: 6 * tokens + tokens / 2})).await;
-        let calls = (0..2 * CLIENTS).map(|client| {
-            send(&cluster.servers[client % 2], &customer.key, &model, &slow, false)
-        });
+        cluster
+            .put_model(&model, &json!({metric: 6 * tokens + tokens / 2}))
+            .await;
+        let calls = (0..2 * CLIENTS)
+            .map(|client| send(&cluster.servers[client % 2], &customer.key, &model, &slow, false));
         let answers = join_all(calls).await;
         let admitted = answers.iter().filter(|answer| answer.status() == 200).count();
         assert_eq!(admitted, 6, "{metric}");
-        assert!(answers.iter().all(|answer| [200, 429].contains(&answer.status().as_u16())));
+        assert!(
+            answers
+                .iter()
+                .all(|answer| [200, 429].contains(&answer.status().as_u16()))
+        );
     }
 }
 
@@ -98,12 +98,22 @@ async fn an_almost_empty_wallet_that_both_servers_spend_from_stays_above_zero() 
         }
     });
     let markers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
-    assert!(!markers.is_empty() && markers.len() < 8 * CLIENTS, "{}", markers.len());
+    assert!(
+        !markers.is_empty() && markers.len() < 8 * CLIENTS,
+        "{}",
+        markers.len()
+    );
     let rows = booked(&cluster.servers[0], &customer, &markers).await;
-    assert!(rows.iter().all(|row| row["shortfall"].is_null() || nano(&row["shortfall"]) == 0));
+    assert!(
+        rows.iter()
+            .all(|row| row["shortfall"].is_null() || nano(&row["shortfall"]) == 0)
+    );
     let left = 5_000_000_000 - i64::try_from(markers.len()).unwrap() * CALL_COST;
     for server in &cluster.servers {
-        is_soon("both servers see what is left", async || own_balance(server, &customer.key).await == left).await;
+        is_soon("both servers see what is left", async || {
+            own_balance(server, &customer.key).await == left
+        })
+        .await;
     }
     cluster.is_sound().await;
 }
@@ -121,47 +131,57 @@ async fn money_a_cap_and_changes_of_one_server_are_there_on_the_other() {
     .await;
     let broke = send(second, &customer.key, PAID, &script("broke"), false).await;
     assert_eq!(refusal(broke).await.0, 403);
-    let began = Instant::now();
-    credit(first, &customer, &json!({"bucket": "gift", "amount": "10"})).await;
-    is_soon("money is there", async || {
-        let marker = format!("rich-{}", began.elapsed().as_micros());
-        send(second, &customer.key, PAID, &script(&marker), false).await.status() == 200
+    credit(first, &customer, &json!({"bucket": "gift", "amount": "1"})).await;
+    is_soon("money is seen", async || {
+        own_balance(second, &customer.key).await == 1_000_000_000
     })
     .await;
-    // A top-up of a bucket that is known counts at once.
-    credit(first, &customer, &json!({"bucket": "gift", "amount": "1000"})).await;
-    let answer = send(second, &customer.key, PAID, &large("large"), false).await;
-    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    let poor = send(second, &customer.key, PAID, &script("poor"), false).await;
+    assert_eq!(refusal(poor).await.0, 403);
+    // A bucket that is known grows for all servers at once.
+    credit(first, &customer, &json!({"bucket": "gift", "amount": "10"})).await;
+    complete(second, &customer.key, PAID, "rich", false).await;
 
-    // A month's cap is one for both: 0.02 for each call, and above 2 for the worst case.
-    let capped = json!({"description": "capped", "limits": {"monthly_spend": "2.05"}});
+    // A month's cap is one for both: the worst case fits until 0.05 are spent, by calls of 0.02.
+    let worst = estimate(first, &customer.key, PAID, &script("capped-0")).await;
+    let cap = nano(&worst["reserved"]["total"]) + 50_000_000;
+    let cap = format!("{}.{:09}", cap / 1_000_000_000, cap % 1_000_000_000);
+    let capped = json!({"description": "capped", "limits": {"monthly_spend": cap}});
     let key = key_with(first, &customer.account, &capped).await;
-    is_soon("the capped key opens the other server", async || second.get("/v1/models", &key).await.status() == 200)
-        .await;
-    let mut paid = 0;
+    is_soon("the capped key opens the other server", async || {
+        second.get("/v1/models", &key).await.status() == 200
+    })
+    .await;
+    let mut paid = Vec::new();
     for call in 0..8 {
         let server = &cluster.servers[call % 2];
         let answer = send(server, &key, PAID, &script(&format!("capped-{call}")), false).await;
-        paid += usize::from(answer.status() == 200);
+        paid.push(answer.status().as_u16());
     }
-    assert!((1..=3).contains(&paid), "{paid} calls of a cap that has room for three ends");
+    assert_eq!(paid, [200, 200, 200, 403, 403, 403, 403, 403]);
 
-    let (status, keys) = first.admin(reqwest::Method::GET, &format!("/accounts/{}/keys", customer.account), None).await;
+    let (status, keys) = first
+        .admin(Method::GET, &format!("/accounts/{}/keys", customer.account), None)
+        .await;
     assert_eq!(status, 200, "{keys}");
     let id = keys["data"][0]["id"].as_str().unwrap();
     let path = format!("/accounts/{}/keys/{id}", customer.account);
-    let (status, _) = first.admin(reqwest::Method::DELETE, &path, None).await;
+    let (status, _) = first.admin(Method::DELETE, &path, None).await;
     assert!((200..300).contains(&status));
     refused_within(second, &customer.key, Duration::from_secs(1)).await;
     cluster.is_sound().await;
 }
 
-/// A script whose call may cost more than a hundred CNY.
-fn large(marker: &str) -> silica_testkit::UpstreamScript {
-    silica_testkit::UpstreamScript {
-        prompt: 10,
-        ..script(marker)
-    }
+/// What a call would be reserved by.
+async fn estimate(server: &TestServer, key: &str, model: &str, script: &UpstreamScript) -> Value {
+    let asked = json!({"endpoint": "/v1/chat/completions", "request": scripted(model, script, false)});
+    let request = server
+        .request(Method::POST, "/v1/estimate")
+        .bearer_auth(key)
+        .json(&asked);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    body(response).await
 }
 
 #[tokio::test]
@@ -169,18 +189,23 @@ async fn a_level_that_is_bought_is_paid_from_what_both_servers_leave() {
     let cluster = Cluster::start("refuse").await;
     let customer = customer(&cluster.servers[0], "ambitious", "51").await;
     // A call on the other server holds two CNY of it.
-    let slow = silica_testkit::UpstreamScript {
+    let slow = UpstreamScript {
         delay: Duration::from_millis(600),
         ..script("slow")
     };
     let second = &cluster.servers[1];
-    is_soon("the other server knows the money", async || own_balance(second, &customer.key).await == 51_000_000_000)
-        .await;
+    is_soon("the other server knows the money", async || {
+        own_balance(second, &customer.key).await == 51_000_000_000
+    })
+    .await;
     let path = format!("/accounts/{}/level-packages", customer.account);
     let level = json!({"level": "L1"});
     let buying = async {
-        is_soon("the call has begun", async || !cluster.upstream.calls().is_empty()).await;
-        cluster.servers[0].admin(reqwest::Method::POST, &path, Some(&level)).await
+        is_soon("the call has begun", async || {
+            !cluster.upstream.calls().is_empty()
+        })
+        .await;
+        cluster.servers[0].admin(Method::POST, &path, Some(&level)).await
     };
     let (answer, (status, refused)) = tokio::join!(send(second, &customer.key, PAID, &slow, false), buying);
     assert_eq!(answer.status(), 200);
@@ -193,7 +218,10 @@ async fn a_level_that_is_bought_is_paid_from_what_both_servers_leave() {
     assert_eq!(sold["level"], "L1", "{sold}");
     is_soon("the voucher pays on the other server", async || {
         let rows = ledger(&cluster.servers[0], &customer).await;
-        if rows.iter().any(|row| row["kind"] == "call" && row["bucket"] == "voucher") {
+        if rows
+            .iter()
+            .any(|row| row["kind"] == "call" && row["bucket"] == "voucher")
+        {
             return true;
         }
         let marker = format!("voucher-{}", rows.len());
@@ -211,16 +239,29 @@ async fn requests_that_fail_before_they_are_admitted_are_counted() {
     let customer = customer(server, "clumsy", "").await;
     cluster.put_model("limited/RPH", &json!({"RPH": 3})).await;
     // The model's catalogue entry has no tools.
-    let mut chat = crate::till::scripted("limited/RPH", &script("tools"), false);
-    chat["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    let mut chat = scripted("limited/RPH", &script("tools"), false);
+    chat["tools"] =
+        json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
     for _ in 0..3 {
         assert_eq!(server.chat(&customer.key, &chat).await.status(), 400);
     }
     is_soon("three failures are the hour's requests", async || {
-        let answer = send(&cluster.servers[1], &customer.key, "limited/RPH", &script("late"), false).await;
+        let answer = send(
+            &cluster.servers[1],
+            &customer.key,
+            "limited/RPH",
+            &script("late"),
+            false,
+        )
+        .await;
         answer.status() == 429
     })
     .await;
     complete(server, &customer.key, FREE, "free", false).await;
-    put(server, "/models", &json!({"id": "limited/RPH", "type": "text", "sub_type": "chat"})).await;
+    put(
+        server,
+        "/models",
+        &json!({"id": "limited/RPH", "type": "text", "sub_type": "chat"}),
+    )
+    .await;
 }

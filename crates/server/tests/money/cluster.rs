@@ -74,7 +74,11 @@ pub(crate) async fn run(database: &TestDatabase, time: Duration) -> (World, Test
         world.move_to(place, None);
         data = Some(server.take().expect("a running server").stop().await);
     }
-    let server = cluster.builder().data_of(data.expect("two servers")).start().await;
+    let server = cluster
+        .builder()
+        .data_of(data.expect("two servers"))
+        .start()
+        .await;
     world.move_to(0, Some(&server));
     (world, server, cluster.redis)
 }

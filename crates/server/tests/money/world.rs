@@ -118,7 +118,9 @@ impl World {
             let place = usize::try_from(client).expect("a client") % addresses.len();
             addresses[place].clone()
         };
-        let there = addresses.wait_for(|addresses| of_client(addresses).is_some()).await;
+        let there = addresses
+            .wait_for(|addresses| of_client(addresses).is_some())
+            .await;
         of_client(&there.expect("the world stands")).expect("an address")
     }
 

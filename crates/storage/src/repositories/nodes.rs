@@ -22,10 +22,16 @@ pub async fn seen(storage: &Storage, node: Uuid) -> Result<(), StorageError> {
         .into_table(Entity)
         .columns([Column::Id, Column::SeenAtUs])
         .values_panic([node.into(), now.clone()])
-        .on_conflict(OnConflict::column(Column::Id).value(Column::SeenAtUs, now).to_owned())
+        .on_conflict(
+            OnConflict::column(Column::Id)
+                .value(Column::SeenAtUs, now)
+                .to_owned(),
+        )
         .take();
     let stored = storage.writer().execute(&insert).await;
-    stored.map(drop).map_err(driver("note that a node is alive", TABLE))
+    stored
+        .map(drop)
+        .map_err(driver("note that a node is alive", TABLE))
 }
 
 /// Lists the nodes that were alive in the time before now.

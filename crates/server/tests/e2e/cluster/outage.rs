@@ -9,7 +9,8 @@ use silica_testkit::UpstreamScript;
 use super::support::{Cluster, is_soon};
 use super::{CLIENTS, customer};
 use crate::till::{
-    CALL_COST, Customer, FREE, PAID, booked, complete, credit, ledger, nano, own_balance, refusal, script, send,
+    CALL_COST, Customer, FREE, PAID, booked, complete, credit, ledger, nano, own_balance, refusal, script,
+    send,
 };
 
 /// Lets all clients call both servers for a while; returns the markers of what was complete, and how often another
@@ -40,7 +41,10 @@ async fn calls(cluster: &Cluster, customer: &Customer, name: &str, count: usize)
 }
 
 fn shortfall(rows: &[serde_json::Value]) -> i64 {
-    rows.iter().filter(|row| !row["shortfall"].is_null()).map(|row| nano(&row["shortfall"])).sum()
+    rows.iter()
+        .filter(|row| !row["shortfall"].is_null())
+        .map(|row| nano(&row["shortfall"]))
+        .sum()
 }
 
 #[tokio::test]
@@ -81,9 +85,17 @@ async fn redis_that_is_killed_and_comes_back_empty_lets_nothing_be_spent_twice()
     let rows = booked(&cluster.servers[1], &customer, &complete).await;
     assert_eq!(shortfall(&rows), 0);
     // Nothing is held any more: all that is left can be spent.
-    let left = 1_000_000_000_000 - rows.iter().filter(|row| row["kind"] == "call").map(|row| -nano(&row["amount"])).sum::<i64>();
+    let left = 1_000_000_000_000
+        - rows
+            .iter()
+            .filter(|row| row["kind"] == "call")
+            .map(|row| -nano(&row["amount"]))
+            .sum::<i64>();
     for server in &cluster.servers {
-        is_soon("the balance is right", async || own_balance(server, &customer.key).await == left).await;
+        is_soon("the balance is right", async || {
+            own_balance(server, &customer.key).await == left
+        })
+        .await;
     }
     cluster.is_sound().await;
 }
@@ -102,7 +114,11 @@ async fn redis_that_dies_twice_under_traffic_leaves_the_books_right() {
         }
     };
     let ((complete, refused), ()) = tokio::join!(calls(&cluster, &customer, "traffic", 30), dying);
-    assert!(!complete.is_empty() && refused > 0, "{} and {refused}", complete.len());
+    assert!(
+        !complete.is_empty() && refused > 0,
+        "{} and {refused}",
+        complete.len()
+    );
     cluster.is_together().await;
     let rows = booked(&cluster.servers[0], &customer, &complete).await;
     assert_eq!(shortfall(&rows), 0);
@@ -113,13 +129,29 @@ async fn redis_that_dies_twice_under_traffic_leaves_the_books_right() {
 async fn without_redis_each_server_spends_its_allowance_and_free_models_go_on() {
     let cluster = Cluster::start("allow").await;
     let customer = customer(&cluster.servers[0], "patient", "100").await;
+    let known = async || own_balance(&cluster.servers[1], &customer.key).await == 100_000_000_000;
+    is_soon("the other server knows the money", known).await;
     complete(&cluster.servers[1], &customer.key, PAID, "together", false).await;
     cluster.redis.kill();
     cluster.is_apart().await;
     // The allowance is five CNY, a call may cost above two and costs 0.02: two may run at once.
     for server in &cluster.servers {
-        complete(server, &customer.key, PAID, &format!("alone-{}", server.base_url()), false).await;
-        complete(server, &customer.key, FREE, &format!("free-{}", server.base_url()), true).await;
+        complete(
+            server,
+            &customer.key,
+            PAID,
+            &format!("alone-{}", server.base_url()),
+            false,
+        )
+        .await;
+        complete(
+            server,
+            &customer.key,
+            FREE,
+            &format!("free-{}", server.base_url()),
+            true,
+        )
+        .await;
         let slow = UpstreamScript {
             delay: Duration::from_millis(500),
             ..script("slow")
@@ -128,13 +160,20 @@ async fn without_redis_each_server_spends_its_allowance_and_free_models_go_on() 
         let answers = join_all(calls).await;
         let admitted = answers.iter().filter(|answer| answer.status() == 200).count();
         assert_eq!(admitted, 2, "of four at once");
-        assert!(answers.iter().all(|answer| [200, 503].contains(&answer.status().as_u16())));
+        assert!(
+            answers
+                .iter()
+                .all(|answer| [200, 503].contains(&answer.status().as_u16()))
+        );
     }
     cluster.redis.restart().await;
     cluster.is_together().await;
     let left = 100_000_000_000 - 7 * CALL_COST;
     for server in &cluster.servers {
-        is_soon("what was spent alone is deducted", async || own_balance(server, &customer.key).await == left).await;
+        is_soon("what was spent alone is deducted", async || {
+            own_balance(server, &customer.key).await == left
+        })
+        .await;
     }
     cluster.is_sound().await;
 }
@@ -154,7 +193,10 @@ async fn a_redis_that_hangs_is_taken_for_dead_and_joined_again() {
     let markers = ["before", "after"].map(str::to_owned);
     booked(&cluster.servers[0], &customer, &markers).await;
     let left = 100_000_000_000 - 2 * CALL_COST;
-    is_soon("nothing is held", async || own_balance(&cluster.servers[1], &customer.key).await == left).await;
+    is_soon("nothing is held", async || {
+        own_balance(&cluster.servers[1], &customer.key).await == left
+    })
+    .await;
     cluster.is_sound().await;
 }
 
@@ -164,6 +206,10 @@ async fn a_server_that_is_killed_gives_back_what_it_held_and_applies_its_journal
     // Room for two worst cases of above two CNY.
     let customer = customer(&cluster.servers[0], "brave", "5").await;
     let victim = &cluster.servers[1];
+    is_soon("the victim knows the money", async || {
+        own_balance(victim, &customer.key).await == 5_000_000_000
+    })
+    .await;
     complete(victim, &customer.key, PAID, "settled", false).await;
     let long = UpstreamScript {
         tokens: 200,
@@ -179,11 +225,21 @@ async fn a_server_that_is_killed_gives_back_what_it_held_and_applies_its_journal
     });
     let running = tokio::spawn(join_all(requests.collect::<Vec<_>>()));
     is_soon("both calls run", async || {
-        cluster.upstream.calls().iter().filter(|call| call.marker == "long").count() == 2
+        cluster
+            .upstream
+            .calls()
+            .iter()
+            .filter(|call| call.marker == "long")
+            .count()
+            == 2
     })
     .await;
     let short = send(&cluster.servers[0], &customer.key, PAID, &script("short"), false).await;
-    assert_eq!(refusal(short).await.0, 403, "all is held by the calls of the other server");
+    assert_eq!(
+        refusal(short).await.0,
+        403,
+        "all is held by the calls of the other server"
+    );
     let killed = cluster.servers.remove(1).kill().await;
     assert!(running.await.unwrap().iter().all(Result::is_err));
     is_soon("what they held is free", async || {
@@ -197,10 +253,18 @@ async fn a_server_that_is_killed_gives_back_what_it_held_and_applies_its_journal
     let markers = ["settled", "free"].map(str::to_owned);
     let rows = booked(&cluster.servers[0], &customer, &markers).await;
     assert_eq!(shortfall(&rows), 0);
-    credit(&cluster.servers[0], &customer, &json!({"bucket": "charge", "amount": "1"})).await;
+    credit(
+        &cluster.servers[0],
+        &customer,
+        &json!({"bucket": "charge", "amount": "1"}),
+    )
+    .await;
     for server in &cluster.servers {
         let left = 6_000_000_000 - 2 * CALL_COST;
-        is_soon("both see the same", async || own_balance(server, &customer.key).await == left).await;
+        is_soon("both see the same", async || {
+            own_balance(server, &customer.key).await == left
+        })
+        .await;
     }
     cluster.is_sound().await;
 }
@@ -217,5 +281,10 @@ async fn a_server_that_starts_without_redis_serves_and_joins_when_there_is_one()
     cluster.redis.restart().await;
     cluster.is_together().await;
     complete(&cluster.servers[1], &customer.key, PAID, "paid", false).await;
-    booked(&cluster.servers[0], &customer, &["free", "paid"].map(str::to_owned)).await;
+    booked(
+        &cluster.servers[0],
+        &customer,
+        &["free", "paid"].map(str::to_owned),
+    )
+    .await;
 }

@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use silica_testkit::database::TestDatabase;
-use silica_testkit::{
-    OwnRedis, ServerBuilder, TestServer, Upstream, database, ledger_discrepancies,
-};
+use silica_testkit::{OwnRedis, ServerBuilder, TestServer, Upstream, database, ledger_discrepancies};
 
 use crate::support::bare;
 use crate::till::{open_shop, put};
@@ -54,14 +52,18 @@ impl Cluster {
     /// Waits until all servers count together.
     pub(super) async fn is_together(&self) {
         for server in &self.servers {
-            server.metric_until("silica_cluster_member", LIMIT, |is_member| is_member > 0.5).await;
+            server
+                .metric_until("silica_cluster_member", LIMIT, |is_member| is_member > 0.5)
+                .await;
         }
     }
 
     /// Waits until no server does.
     pub(super) async fn is_apart(&self) {
         for server in &self.servers {
-            server.metric_until("silica_cluster_member", LIMIT, |is_member| is_member < 0.5).await;
+            server
+                .metric_until("silica_cluster_member", LIMIT, |is_member| is_member < 0.5)
+                .await;
         }
     }
 
