@@ -25,12 +25,12 @@ pub struct Epoch {
 }
 
 impl Link {
-    fn epoch_of(&self, value: String) -> Option<Epoch> {
+    fn epoch_of(&self, value: &str) -> Option<Epoch> {
         let (run, id) = value.split_once(' ')?;
         // Old data of an earlier life counts for nothing.
         (run == self.run()).then(|| Epoch {
             prefix: self.names().prefix(id),
-            value: value.clone(),
+            value: value.to_owned(),
         })
     }
 
@@ -40,7 +40,7 @@ impl Link {
     /// [`ClusterError`].
     pub async fn open_epoch(&self) -> Result<Option<Epoch>, ClusterError> {
         let value = self.get(self.names().opening()).await?;
-        Ok(value.and_then(|value| self.epoch_of(value)))
+        Ok(value.and_then(|value| self.epoch_of(&value)))
     }
 
     /// The epoch that is being prepared on this server; begins one when there is none. Whoever prepares it asks
@@ -58,7 +58,7 @@ impl Link {
         ];
         let keys = vec![self.names().proposal()];
         let answer = self.call(Script::Propose, keys, arguments).await?;
-        let epoch = answer.into_string().and_then(|value| self.epoch_of(value));
+        let epoch = answer.into_string().and_then(|value| self.epoch_of(&value));
         epoch.ok_or(ClusterError::Answer {
             action: Script::Propose.action(),
         })

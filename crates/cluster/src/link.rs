@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::Client;
+use fred::error::Error;
 use fred::interfaces::{
     ClientLike as _, EventInterface as _, KeysInterface as _, LuaInterface as _, PubsubInterface as _,
 };
@@ -12,6 +13,7 @@ use fred::types::config::{Config, UnresponsiveConfig};
 use fred::types::{Builder, InfoKind, RespVersion, Value};
 use futures::FutureExt as _;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::names::Names;
@@ -51,10 +53,7 @@ impl Link {
             .map_err(|_| ClusterError::ConnectTimeout)?
             .map_err(ClusterError::Connect)?;
         let (lose, lost) = watch::channel(false);
-        tokio::spawn(async move {
-            let _ended = task.await;
-            lose.send_replace(true);
-        });
+        watch_over(task, lose);
         let run = match suitable_run(&client).await {
             Ok(run) => run,
             Err(error) => {
@@ -155,6 +154,18 @@ impl Link {
     pub(crate) fn client(&self) -> &Client {
         &self.0.client
     }
+}
+
+/// Tells when the connection has ended.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends with the connection, and the connection with the link"
+)]
+fn watch_over(connection: JoinHandle<Result<(), Error>>, lose: watch::Sender<bool>) {
+    tokio::spawn(async move {
+        let _ended = connection.await;
+        lose.send_replace(true);
+    });
 }
 
 /// Builds a client that connects once and sends each command once: one that was sent twice would count

@@ -5,6 +5,7 @@ use std::fmt;
 
 use fred::interfaces::HashesInterface as _;
 use futures::FutureExt as _;
+use rand::RngExt as _;
 use silica_billing::{Bucket, Moment, Need, Subject};
 use silica_types::{AccountId, ApiKeyId, BucketId, Money};
 use uuid::Uuid;
@@ -111,7 +112,7 @@ impl Member {
         let member = Self {
             link: link.clone(),
             epoch: epoch.clone(),
-            id: Uuid::now_v7(),
+            id: Uuid::from_u128(rand::rng().random()),
             node: options.node,
             now: "-".to_owned(),
         };
@@ -121,9 +122,9 @@ impl Member {
             names::simple(member.node),
             fresh.len().to_string(),
         ];
-        fresh
-            .iter()
-            .for_each(|bucket| push_bucket(&mut arguments, bucket));
+        for bucket in fresh {
+            push_bucket(&mut arguments, bucket);
+        }
         arguments.push(claims.len().to_string());
         for claim in claims {
             arguments.push(names::account(claim.account));
@@ -148,9 +149,9 @@ impl Member {
     pub async fn install(link: &Link, epoch: &Epoch, buckets: &[Bucket]) -> Result<(), ClusterError> {
         for buckets in buckets.chunks(ROWS) {
             let mut arguments = vec![epoch.prefix.clone()];
-            buckets
-                .iter()
-                .for_each(|bucket| push_bucket(&mut arguments, bucket));
+            for bucket in buckets {
+                push_bucket(&mut arguments, bucket);
+            }
             link.call(Script::Install, Vec::new(), arguments).await?;
         }
         Ok(())

@@ -1,4 +1,9 @@
 //! Two nodes on one Redis: what is exact, and what comes back.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests; the exemption of clippy.toml covers test functions only"
+)]
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +18,6 @@ use silica_cluster::{
 };
 use silica_testkit::OwnRedis;
 use silica_types::{AccountId, ApiKeyId, BucketId, ModelName, Money, Secret, SystemClock};
-use uuid::Uuid;
 
 /// Clients of each node.
 const CLIENTS: usize = 8;
@@ -22,10 +26,10 @@ fn options(redis: &OwnRedis) -> ClusterOptions {
     ClusterOptions {
         url: Secret::new(redis.url()),
         namespace: "test".to_owned(),
-        node: Uuid::now_v7(),
+        node: silica_types::new_uuid(&SystemClock),
         timeout: Duration::from_secs(10),
-        member_timeout: Duration::from_secs(600),
-        forget_after: Duration::from_secs(600),
+        member_timeout: Duration::from_mins(10),
+        forget_after: Duration::from_mins(10),
     }
 }
 
@@ -33,7 +37,7 @@ fn at() -> Moment {
     Moment {
         monotonic: Duration::ZERO,
         day: BillingDay::from_number(20_250_213).unwrap(),
-        until_midnight: Duration::from_secs(60),
+        until_midnight: Duration::from_mins(1),
     }
 }
 
@@ -44,13 +48,12 @@ fn nano(nano: i64) -> Money {
 /// A node that has claimed nothing, in an open epoch.
 async fn node(options: &ClusterOptions) -> Member {
     let link = Link::connect(options).await.unwrap();
-    let epoch = match link.open_epoch().await.unwrap() {
-        Some(epoch) => epoch,
-        None => {
-            let epoch = link.propose_epoch().await.unwrap();
-            assert!(link.open(&epoch).await.unwrap());
-            epoch
-        }
+    let epoch = if let Some(epoch) = link.open_epoch().await.unwrap() {
+        epoch
+    } else {
+        let epoch = link.propose_epoch().await.unwrap();
+        assert!(link.open(&epoch).await.unwrap());
+        epoch
     };
     Member::join(&link, &epoch, options, &[], &[], &[]).await.unwrap()
 }
@@ -167,7 +170,7 @@ async fn eight_clients_of_each_of_two_nodes_get_exactly_the_limit_of_each_metric
                     match member.admit(order).await.unwrap() {
                         Verdict::Granted(_) => granted += 1,
                         Verdict::Limit(refusal) => {
-                            assert_eq!((refusal.metric, refusal.limit), (*metric, limit))
+                            assert_eq!((refusal.metric, refusal.limit), (*metric, limit));
                         }
                         other => panic!("{other:?}"),
                     }
@@ -323,7 +326,7 @@ async fn a_member_that_is_gone_gives_back_what_it_held_and_not_what_it_settled()
     assert_eq!(client.asks(&dead, 1, None).await, Verdict::Closed);
     assert_eq!(dead.beat(&dead_options).await.unwrap().alive, 0);
     // Its node comes back, and its journal is applied: 20 were paid.
-    dead_options.member_timeout = Duration::from_secs(600);
+    dead_options.member_timeout = Duration::from_mins(10);
     let applied = Bucket {
         balance: nano(80),
         version: 2,

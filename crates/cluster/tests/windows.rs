@@ -1,4 +1,9 @@
 //! The windows in Redis beside those in memory: the same calls, the same clock, the same answers.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests; the exemption of clippy.toml covers test functions only"
+)]
 
 use std::time::Duration;
 
@@ -10,7 +15,6 @@ use silica_billing::{
 use silica_cluster::{ClusterOptions, Correction, Finish, Link, Member, Order, Verdict};
 use silica_testkit::OwnRedis;
 use silica_types::{AccountId, ApiKeyId, ModelName, Money, Secret, SystemClock};
-use uuid::Uuid;
 
 /// Midnight of the first day, in milliseconds: nobody counts from zero.
 const START: u64 = 1_700_000_000_000;
@@ -167,10 +171,10 @@ fn windows_in_redis_answer_as_those_in_memory_do() {
     let options = ClusterOptions {
         url: Secret::new(redis.url()),
         namespace: "windows".to_owned(),
-        node: Uuid::now_v7(),
+        node: silica_types::new_uuid(&SystemClock),
         timeout: Duration::from_secs(10),
-        member_timeout: Duration::from_secs(60),
-        forget_after: Duration::from_secs(60),
+        member_timeout: Duration::from_mins(1),
+        forget_after: Duration::from_mins(1),
     };
     let link = runtime.block_on(async {
         let link = Link::connect(&options).await.unwrap();

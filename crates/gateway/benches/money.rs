@@ -193,7 +193,7 @@ impl House {
 
     async fn settled(&self) {
         while self.meter.journal().backlog() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -212,10 +212,10 @@ fn cluster(redis: &OwnRedis) -> ClusterSettings {
         options: ClusterOptions {
             url: Secret::new(redis.url()),
             namespace: "bench".to_owned(),
-            node: uuid::Uuid::now_v7(),
+            node: silica_types::new_uuid(&SystemClock),
             timeout: Duration::from_secs(5),
-            member_timeout: Duration::from_secs(60),
-            forget_after: Duration::from_secs(60),
+            member_timeout: Duration::from_mins(1),
+            forget_after: Duration::from_mins(1),
         },
         outage: OutagePolicy::Refuse,
     }

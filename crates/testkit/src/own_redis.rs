@@ -120,10 +120,11 @@ impl OwnRedis {
 
     async fn ask(&self, words: &[&str]) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
+        let words_alone = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let request: String = [format!("*{}\r\n", words.len())]
+            .into_iter()
+            .chain(words_alone)
+            .collect();
         stream.write_all(request.as_bytes()).await?;
         let mut buffer = vec![0; 64 * 1024];
         let length = stream.read(&mut buffer).await?;

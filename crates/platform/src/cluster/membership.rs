@@ -333,7 +333,7 @@ async fn announce(platform: &Platform, member: &Member) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Looks at the database whenever another node has changed something.
@@ -341,7 +341,7 @@ async fn hear(platform: &Platform, member: &Member) {
     let news = &platform.shared.news;
     if let Err(error) = member.link().hear_changes(|| news.notify_one()).await {
         tracing::warn!(error = %chain(&error), "Redis lets nobody listen; changes of others are seen by polling");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

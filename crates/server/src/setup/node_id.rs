@@ -20,7 +20,10 @@ pub(crate) fn load_or_make_node_id(journal: &Path) -> anyhow::Result<Uuid> {
         super::make_private_folder(folder).with_context(context)?;
     }
     if private_file::read(&path).with_context(context)?.is_none() {
-        let id = format!("{}\n", Uuid::now_v7().simple());
+        let id = format!(
+            "{}\n",
+            silica_types::new_uuid(&silica_types::SystemClock).simple()
+        );
         private_file::make(&path, &Secret::new(id)).with_context(context)?;
     }
     let text = private_file::read(&path)

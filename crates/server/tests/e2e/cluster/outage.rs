@@ -5,12 +5,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::json;
 use silica_testkit::UpstreamScript;
+use tokio_util::task::TaskTracker;
 
 use super::support::{Cluster, is_soon};
 use super::{CLIENTS, customer};
 use crate::till::{
-    CALL_COST, Customer, FREE, PAID, booked, complete, credit, ledger, nano, own_balance, refusal, script,
-    send,
+    CALL_COST, Customer, FREE, PAID, booked, complete, credit, nano, own_balance, refusal, script, send,
 };
 
 /// Lets all clients call both servers for a while; returns the markers of what was complete, and how often another
@@ -59,7 +59,8 @@ async fn redis_that_is_killed_and_comes_back_empty_lets_nothing_be_spent_twice()
         ..script("long")
     };
     let first = &cluster.servers[0];
-    let running = tokio::spawn({
+    let tracker = TaskTracker::new();
+    let running = tracker.spawn({
         let request = first
             .request(reqwest::Method::POST, "/v1/chat/completions")
             .bearer_auth(&customer.key)
@@ -223,7 +224,8 @@ async fn a_server_that_is_killed_gives_back_what_it_held_and_applies_its_journal
             .json(&crate::till::scripted(PAID, &long, false))
             .send()
     });
-    let running = tokio::spawn(join_all(requests.collect::<Vec<_>>()));
+    let tracker = TaskTracker::new();
+    let running = tracker.spawn(join_all(requests.collect::<Vec<_>>()));
     is_soon("both calls run", async || {
         cluster
             .upstream
