@@ -5,6 +5,7 @@ mod chaos;
 pub mod database;
 mod hub;
 mod ledger;
+mod moderation;
 mod own_postgres;
 mod postgres;
 mod server;
@@ -14,6 +15,7 @@ pub use bench_mock::BenchMock;
 pub use chaos::chaos_time;
 pub use hub::{HUB_COMMIT, HubFault, HubRequest, HubServer, ModelHub};
 pub use ledger::ledger_discrepancies;
+pub use moderation::{ModerationFault, ModerationServer};
 pub use own_postgres::OwnPostgres;
 pub use server::{Refused, ServerBuilder, Signal, Stopped, TestServer};
 pub use upstream::{

@@ -30,6 +30,7 @@ mod keys;
 mod levels;
 mod models;
 mod models_command;
+mod moderation;
 mod pace;
 mod readers;
 mod refused;
