@@ -25,6 +25,7 @@ pub mod scripted;
 mod spent;
 mod token;
 mod usage;
+mod vision;
 mod whole;
 mod wire;
 
@@ -46,8 +47,9 @@ pub use token::{
     TokenEngine, TokenLogprob,
 };
 pub use usage::Usage;
+pub use vision::ImageTokens;
 pub use whole::{
     EmbedEngine, EmbedRequest, Embeddings, PreparedWhole, RankedDocument, Ranking, RerankEngine,
     RerankRequest, WholeAnswer, WholeContent,
 };
-pub use wire::{TooDeep, WireRequest, WireRoute};
+pub use wire::{TooDeep, WireImage, WireRequest, WireRoute};

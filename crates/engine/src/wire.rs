@@ -3,6 +3,7 @@
 //! Reading a body and writing it anew loses what the reader does not know and costs time. An engine
 //! that speaks OpenAI's dialect may therefore forward what came, and hand back what it was answered.
 
+mod images;
 mod texts;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use silica_types::{MediaParts, ModelName};
 
+pub use self::images::WireImage;
 pub use self::texts::TooDeep;
 
 /// The body of a request in OpenAI's dialect. It says the same as the request that carries it; an
@@ -53,6 +55,11 @@ impl WireRequest {
     /// When the body is nested more than about a hundred times.
     pub fn texts(&self) -> Result<String, TooDeep> {
         texts::all(&self.body)
+    }
+
+    /// Shows the images of the body's messages, in their order, as far as they can be read.
+    pub fn each_image(&self, show: impl FnMut(&WireImage<'_>)) {
+        images::each(&self.body, show);
     }
 }
 

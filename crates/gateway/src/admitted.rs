@@ -11,6 +11,7 @@ use silica_platform::{CatalogueModel, Entry, Estimate, ModelFeature, Standings, 
 use silica_types::{RequestId, TokenCount};
 use tokio::time::Instant;
 
+use crate::images::image_tokens;
 use crate::record::{CallRecord, Delivery};
 use crate::replica::{Loaded, NoSeat, Seat, Tried};
 use crate::work::{Ready, Work};
@@ -204,6 +205,7 @@ async fn chat_work(
 ) -> Result<Arc<ChatRequest>, GatewayError> {
     check_features(model, &request)?;
     let mut request = within_context(model, request);
+    request.image_tokens = image_tokens(model, &request).await?;
     if let Some(moderation) = moderation {
         moderation.admit(&mut request).await?;
     }
@@ -222,8 +224,8 @@ async fn chat_size(
     model: &CatalogueModel,
     request: ChatRequest,
 ) -> Result<Size, GatewayError> {
-    check_features(model, &request)?;
-    size(gateway, model, &Arc::new(within_context(model, request))).await
+    let request = chat_work(model, request, None).await?;
+    size(gateway, model, &request).await
 }
 
 async fn size<W: Work>(gateway: &Gateway, model: &CatalogueModel, work: &W) -> Result<Size, GatewayError> {

@@ -13,6 +13,7 @@ mod condition;
 mod error;
 mod gateway;
 mod health;
+mod images;
 mod kind;
 mod loader;
 mod meters;

@@ -8,6 +8,7 @@ mod m20261123_220000_create_ledger;
 mod m20261124_020000_add_deployment_fallbacks;
 mod m20261124_023000_create_catalogue_file;
 mod m20261129_220000_add_levels;
+mod m20261130_060000_add_vision_rules;
 
 /// Every migration, oldest first.
 pub(crate) struct Migrator;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_020000_add_deployment_fallbacks::Migration),
             Box::new(m20261124_023000_create_catalogue_file::Migration),
             Box::new(m20261129_220000_add_levels::Migration),
+            Box::new(m20261130_060000_add_vision_rules::Migration),
         ]
     }
 }

@@ -43,4 +43,5 @@ mod till;
 mod traces;
 mod transport;
 mod upstream_ca;
+mod vision;
 mod weights;
