@@ -4,6 +4,8 @@
 //! a header and, as the member `ai_label`, into the JSON of every generated answer, of a stream into its
 //! first frame. Endpoints of other media put [`AiLabel::text`] where their files keep metadata.
 
+use std::fmt::Write as _;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -109,7 +111,8 @@ fn percent_encoded(text: &str) -> String {
         if matches!(byte, b' '..=b'~') && byte != b'%' {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing to a String does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

@@ -32,3 +32,16 @@ impl JsonSchema for ConfiguredSecret {
         json_schema!({ "type": "string" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_and_never_shown() {
+        let secret: ConfiguredSecret = serde_json::from_str("\"sk-abc\"").unwrap();
+        assert_eq!(secret.get().expose(), "sk-abc");
+        let shown = [format!("{secret:?}"), serde_json::to_string(&secret).unwrap()];
+        assert!(shown.iter().all(|shown| !shown.contains("abc")), "{shown:?}");
+    }
+}

@@ -31,7 +31,8 @@ impl House {
         let file = folder.path().join("words.txt");
         fs::write(&file, words).expect("a list");
         let config = format!(
-            "[moderation]\nprovider = \"words\"\nwords_file = {file:?}\nwindow_chars = 10\noverlap_chars = 1\n"
+            "[moderation]\nprovider = \"words\"\nwords_file = \"{}\"\nwindow_chars = 10\noverlap_chars = 1\n",
+            file.display()
         );
         Self::open(&config, script, folder).await
     }
@@ -145,6 +146,12 @@ fn words(text: &str) -> String {
     texts.collect()
 }
 
+/// The first words of the scripted engine.
+fn said(count: usize) -> String {
+    let words: Vec<String> = (0..count).map(|number| format!("t{number} ")).collect();
+    words.concat()
+}
+
 fn long(tokens: u32) -> UpstreamScript {
     UpstreamScript {
         tokens,
@@ -228,7 +235,7 @@ async fn a_stream_that_is_refused_midway_ends_with_an_error_and_costs_what_was_s
         }
         let words = words(&text);
         let count = words.split_whitespace().count();
-        let expected: String = (0..count).map(|number| format!("t{number} ")).collect();
+        let expected = said(count);
         assert_eq!(words, expected, "{way}: {text}");
         assert!((100..=150).contains(&count), "{way}: {count}");
         let rows = booked_as(&house, way).await;
@@ -252,7 +259,7 @@ async fn booked_as(house: &House, marker: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_reaches_the_client_whole_with_its_usage() {
     let house = House::with_words("nowhere to be found\n", long(60)).await;
-    let expected: String = (0..60).map(|number| format!("t{number} ")).collect();
+    let expected = said(60);
     for way in WAYS {
         let (status, text) = house.ask(way, "hello", true, &format!("{way}-stream")).await;
         assert_eq!(
