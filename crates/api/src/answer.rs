@@ -1,7 +1,5 @@
 //! What the handlers of calls have in common, between the gateway's call and the response.
 
-use std::time::Duration;
-
 use axum::response::Response;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -11,7 +9,7 @@ use silica_protocol::ErrorCode;
 use silica_types::MediaParts;
 
 use crate::sse::{self, WriteFrames};
-use crate::{Failure, RawBody};
+use crate::{ApiConfig, Failure, RawBody};
 
 /// The request as it came, for engines that it can be forwarded to.
 pub(crate) fn original(admitted: &Admitted, body: RawBody, route: WireRoute, streams: bool) -> WireRequest {
@@ -23,6 +21,7 @@ pub(crate) fn original(admitted: &Admitted, body: RawBody, route: WireRoute, str
         model: admitted.model().id.clone(),
         media: MediaParts::default(),
         streams,
+        is_read: false,
     }
 }
 
@@ -36,13 +35,26 @@ pub(crate) const fn delivery(streams: bool) -> Delivery {
 }
 
 /// Waits for the first event, so that an early failure still has its HTTP status, and streams.
-pub(crate) async fn streamed<W>(mut call: Call, writer: W, stall_limit: Duration) -> Result<Response, Failure>
+pub(crate) async fn streamed<W>(mut call: Call, writer: W, config: &ApiConfig) -> Result<Response, Failure>
 where
     W: WriteFrames<Item = Result<ChatEvent, GatewayError>>,
 {
     let first = call.next().await.ok_or(GatewayError::Cut)??;
     let events = stream::iter([Ok(first)]).chain(call);
-    Ok(sse::response(events, writer, stall_limit))
+    let label = config.ai_label.clone();
+    let mut response = sse::response(events, writer, config.stream_stall_limit, label);
+    if let Some(label) = &config.ai_label {
+        label.on_stream(&mut response);
+    }
+    Ok(response)
+}
+
+/// Labels an answer in one piece, if the operator wants that.
+pub(crate) async fn labelled(response: Response, config: &ApiConfig) -> Response {
+    match &config.ai_label {
+        Some(label) => label.on_whole(response).await,
+        None => response,
+    }
 }
 
 /// One choice of an answer in one piece, while it grows.

@@ -45,6 +45,7 @@ use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, 
         (status = 403, description = "The balance is insufficient, or the account, the key or the model may not do this", body = ErrorBody),
         (status = 413, description = "The request body is too large", body = ErrorBody),
         (status = 429, description = "A rate limit of the account on this model, or of the key, is reached; Retry-After says when to come back", body = ErrorBody),
+        (status = 451, description = "The prompt or the answer is prohibited or sensitive", body = ErrorBody),
         (status = 500, description = "The model failed", body = ErrorBody),
         (status = 503, description = "The model is overloaded or not running", body = ErrorBody),
     ),
@@ -84,17 +85,13 @@ pub(crate) async fn create_chat_completion(
     let head = Head::new(&call, &model.id);
     let standings = call.standings().to_vec();
     let mut response = if streams {
-        answer::streamed(
-            call,
-            ChatFrames::new(head, choices),
-            state.config.stream_stall_limit,
-        )
-        .await?
+        answer::streamed(call, ChatFrames::new(head, choices), &state.config).await?
     } else {
-        match collect(call, head, choices).await? {
+        let whole = match collect(call, head, choices).await? {
             Collected::Written(completion) => whole_answer(completion).await?,
             Collected::Forwarded(bytes) => json_response(bytes),
-        }
+        };
+        answer::labelled(whole, &state.config).await
     };
     limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)

@@ -42,6 +42,7 @@ use crate::{ApiState, CallerAuth, Failure, ForwardableJson, Json, RequestTrace, 
         (status = 403, description = "The balance is insufficient, or the account, the key or the model may not do this", body = ErrorBody),
         (status = 413, description = "The request body is too large", body = ErrorBody),
         (status = 429, description = "A rate limit of the account on this model, or of the key, is reached; Retry-After says when to come back", body = ErrorBody),
+        (status = 451, description = "The prompt or the answer is prohibited or sensitive", body = ErrorBody),
         (status = 500, description = "The model failed", body = ErrorBody),
         (status = 503, description = "The model is overloaded or not running", body = ErrorBody),
     ),
@@ -73,12 +74,13 @@ pub(crate) async fn create_completion(
     let standings = call.standings().to_vec();
     let mut response = if streams {
         let frames = CompletionFrames::new(head, choices, echo);
-        answer::streamed(call, frames, state.config.stream_stall_limit).await?
+        answer::streamed(call, frames, &state.config).await?
     } else {
-        match collect(call, head, choices, &echo).await? {
+        let whole = match collect(call, head, choices, &echo).await? {
             Collected::Written(completion) => whole_answer(completion).await?,
             Collected::Forwarded(bytes) => json_response(bytes),
-        }
+        };
+        answer::labelled(whole, &state.config).await
     };
     limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)

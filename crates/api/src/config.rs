@@ -6,7 +6,7 @@ use http::HeaderValue;
 use silica_protocol::ErrorDialect;
 use silica_types::TokenCount;
 
-use crate::{BodyLimits, TrustedProxies};
+use crate::{AiLabel, BodyLimits, TrustedProxies};
 
 /// Settings of the public API.
 #[derive(Debug, Clone)]
@@ -23,11 +23,13 @@ pub struct ApiConfig {
     pub stream_stall_limit: Duration,
     /// The proxies whose word about a client's address is believed.
     pub trusted_proxies: TrustedProxies,
+    /// What generated content says of itself; `None` for nothing.
+    pub ai_label: Option<AiLabel>,
 }
 
 impl Default for ApiConfig {
     /// The current dialect, bodies up to 16 MiB (512 MiB together) within 30 seconds, CORS open, 512 tokens
-    /// (contract section 3.1, February 2025), a minute for clients that stop reading, and no proxy.
+    /// (contract section 3.1, February 2025), a minute for clients that stop reading, no proxy and no label.
     fn default() -> Self {
         Self {
             dialect: ErrorDialect::default(),
@@ -40,6 +42,7 @@ impl Default for ApiConfig {
             default_max_tokens: TokenCount(512),
             stream_stall_limit: Duration::from_mins(1),
             trusted_proxies: TrustedProxies::default(),
+            ai_label: None,
         }
     }
 }

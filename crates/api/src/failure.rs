@@ -138,7 +138,8 @@ impl From<GatewayError> for Failure {
             GatewayError::UnknownModel => ErrorCode::ModelNotExist.into(),
             GatewayError::ModelDisabled => ErrorCode::ModelDisabled.into(),
             GatewayError::Unsupported(feature) => unsupported(feature),
-            GatewayError::NotLoaded | GatewayError::NotSettled(_) => {
+            GatewayError::Moderated(_) => ErrorCode::Nsfw.into(),
+            GatewayError::NotLoaded | GatewayError::NotSettled(_) | GatewayError::Unmoderated(_) => {
                 ErrorCode::ModelServiceUnavailable.into()
             }
             GatewayError::Overloaded => ErrorCode::ModelServiceTooBusy.into(),

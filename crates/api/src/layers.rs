@@ -16,6 +16,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use crate::ai_label::AI_LABEL_HEADER;
 use crate::drain::Unread;
 use crate::failure::render;
 use crate::{CorsOrigins, Failure, limit_headers};
@@ -133,7 +134,7 @@ pub(crate) fn cors(origins: &CorsOrigins) -> CorsLayer {
         CorsOrigins::Any => AllowOrigin::any(),
         CorsOrigins::Only(list) => AllowOrigin::list(list.iter().cloned()),
     };
-    let exposed: Vec<_> = [TRACE_ID_HEADER, header::RETRY_AFTER]
+    let exposed: Vec<_> = [TRACE_ID_HEADER, header::RETRY_AFTER, AI_LABEL_HEADER]
         .into_iter()
         .chain(limit_headers::all())
         .collect();

@@ -4,6 +4,7 @@
 //! Handlers parse, authorize, call the gateway or the platform, and map the result; they hold no
 //! logic of their own. The operator API reuses the layers, the extractors and the envelope.
 
+mod ai_label;
 mod answer;
 mod auth;
 mod body;
@@ -21,6 +22,7 @@ mod layers;
 mod limit_headers;
 mod messages;
 mod models;
+mod moderations;
 mod observe;
 mod openapi;
 mod rerank;
@@ -30,6 +32,7 @@ mod router;
 mod sse;
 mod user;
 
+pub use ai_label::{AiLabel, InvalidAiLabel};
 pub use auth::{CallerAuth, bearer_token};
 pub use body::{BodyLimits, ForwardableJson, Json, RawBody, ValidJson};
 pub use client_address::{InvalidNetwork, PeerAddress, TrustedProxies, parse_network};

@@ -45,6 +45,7 @@ use crate::{ApiState, Failure, Json, RequestTrace, ValidJson, limit_headers};
         (status = 403, description = "The balance is insufficient, or the account, the key or the model may not do this", body = AnthropicError),
         (status = 413, description = "The request body is too large", body = AnthropicError),
         (status = 429, description = "A rate limit of the account on this model, or of the key, is reached; Retry-After says when to come back", body = AnthropicError),
+        (status = 451, description = "The prompt or the answer is prohibited or sensitive", body = AnthropicError),
         (status = 500, description = "The model failed", body = AnthropicError),
         (status = 503, description = "The model is overloaded or not running", body = AnthropicError),
     ),
@@ -74,9 +75,10 @@ pub(crate) async fn create_message(
     let head = MessageHead::new(call.id(), &model.id, stops);
     let standings = call.standings().to_vec();
     let mut response = if streams {
-        answer::streamed(call, MessageFrames::new(head), state.config.stream_stall_limit).await?
+        answer::streamed(call, MessageFrames::new(head), &state.config).await?
     } else {
-        Json(collect(call, head).await?).into_response()
+        let whole = Json(collect(call, head).await?).into_response();
+        answer::labelled(whole, &state.config).await
     };
     limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)

@@ -8,6 +8,7 @@ use silica_protocol::anthropic::messages::{
 use silica_protocol::openai::chat::{ChatCompletion, ChatCompletionRequestSchema, Chunk};
 use silica_protocol::openai::completions::{Completion, CompletionChunk, CompletionRequestSchema};
 use silica_protocol::openai::embeddings::{EmbeddingList, EmbeddingRequestSchema};
+use silica_protocol::openai::moderations::{Moderation, ModerationRequestSchema, ModerationResult};
 use silica_protocol::openai::responses::{NumberedEvent, Response, ResponsesRequestSchema};
 use silica_protocol::openai::{Model, ModelList};
 use silica_protocol::silicon::estimate::{Estimate, EstimateRequestSchema};
@@ -29,6 +30,7 @@ use utoipa::{Modify, OpenApi};
         crate::responses::create_response,
         crate::embeddings::create_embedding,
         crate::rerank::create_rerank,
+        crate::moderations::create_moderation,
         crate::estimate::create_estimate,
         crate::models::list_models,
         crate::models::get_model,
@@ -42,6 +44,7 @@ use utoipa::{Modify, OpenApi};
         MessagesRequestSchema, Message, MessageEvent<'static>, AnthropicError,
         TokenCountRequestSchema, TokenCount,
         EmbeddingRequestSchema, EmbeddingList, RerankRequestSchema, Rerank,
+        ModerationRequestSchema, Moderation, ModerationResult,
         EstimateRequestSchema, Estimate,
         ModelList, Model, ErrorBody,
     )),
@@ -49,6 +52,7 @@ use utoipa::{Modify, OpenApi};
         (name = "chat", description = "Conversations and texts"),
         (name = "embeddings", description = "Texts as vectors"),
         (name = "rerank", description = "Order of documents"),
+        (name = "moderations", description = "Judgements of texts"),
         (name = "models", description = "The catalogue"),
         (name = "user", description = "The caller's own account"),
     ),

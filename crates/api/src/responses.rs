@@ -48,6 +48,7 @@ use crate::{ApiState, CallerAuth, Failure, RequestTrace, ValidJson, limit_header
         (status = 403, description = "The balance is insufficient, or the account, the key or the model may not do this", body = ErrorBody),
         (status = 413, description = "The request body is too large", body = ErrorBody),
         (status = 429, description = "A rate limit of the account on this model, or of the key, is reached; Retry-After says when to come back", body = ErrorBody),
+        (status = 451, description = "The prompt or the answer is prohibited or sensitive", body = ErrorBody),
         (status = 500, description = "The model failed", body = ErrorBody),
         (status = 503, description = "The model is overloaded or not running", body = ErrorBody),
     ),
@@ -81,9 +82,9 @@ pub(crate) async fn create_response(
     let standings = call.standings().to_vec();
     let mut response = if streams {
         let frames = ResponseFrames::new(growing);
-        answer::streamed(call, frames, state.config.stream_stall_limit).await?
+        answer::streamed(call, frames, &state.config).await?
     } else {
-        collect(call, growing).await?
+        answer::labelled(collect(call, growing).await?, &state.config).await
     };
     limit_headers::standing(response.headers_mut(), &standings);
     Ok(response)

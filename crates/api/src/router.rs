@@ -16,7 +16,7 @@ use crate::body_budget::BodyBudget;
 use crate::layers::{ExchangeLayer, compression, cors, panic_barrier};
 use crate::{
     ApiConfig, BodyLimits, Failure, ObserveLayer, TrustedProxies, chat, completions, embeddings, estimate,
-    messages, models, rerank, responses, user,
+    messages, models, moderations, rerank, responses, user,
 };
 
 /// What the handlers work with.
@@ -95,6 +95,7 @@ fn endpoints() -> Router<ApiState> {
             "/messages/count_tokens",
             post(messages::count::count_message_tokens),
         )
+        .route("/moderations", post(moderations::create_moderation))
         .route("/rerank", post(rerank::create_rerank))
         .route("/responses", post(responses::create_response))
         .route("/user/info", get(user::get_user_info))

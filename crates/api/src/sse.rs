@@ -14,6 +14,7 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 
 use self::watched::WatchedBody;
+use crate::AiLabel;
 
 /// Turns the items of a stream into event frames.
 pub(crate) trait WriteFrames: Send + Unpin + 'static {
@@ -60,6 +61,12 @@ impl Frames {
         self.0.put_slice(b"data: [DONE]\n\n");
     }
 
+    /// Puts a label into the first frame.
+    fn label(&mut self, label: &AiLabel) -> bool {
+        let labelled = label.in_frame(&self.0);
+        labelled.map(|labelled| self.0 = labelled).is_some()
+    }
+
     fn take(&mut self) -> Bytes {
         self.0.split().freeze()
     }
@@ -71,7 +78,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// Makes the response. The body owns the stream, so that a client that leaves drops both. A
 /// client that takes no frame for `stall_limit` loses the stream as well: what it asked for would
 /// be computed and kept for nobody.
-pub(crate) fn response<S, W>(items: S, writer: W, stall_limit: Duration) -> Response
+pub(crate) fn response<S, W>(items: S, writer: W, stall_limit: Duration, label: Option<AiLabel>) -> Response
 where
     S: Stream<Item = W::Item> + Send + Unpin + 'static,
     W: WriteFrames,
@@ -81,6 +88,7 @@ where
             items: Some(items),
             writer,
             frames: Frames::default(),
+            label,
         },
         stall_limit,
     )));
@@ -101,6 +109,8 @@ struct EventBody<S, W> {
     items: Option<S>,
     writer: W,
     frames: Frames,
+    /// Until the first frame has it.
+    label: Option<AiLabel>,
 }
 
 impl<S, W> EventBody<S, W>
@@ -114,7 +124,11 @@ where
             let more = match Pin::new(items).poll_next(context) {
                 Poll::Pending if self.frames.0.is_empty() => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(()),
-                Poll::Ready(Some(item)) => self.writer.write(item, &mut self.frames),
+                Poll::Ready(Some(item)) => {
+                    let more = self.writer.write(item, &mut self.frames);
+                    self.label.take_if(|label| self.frames.label(label));
+                    more
+                }
                 Poll::Ready(None) => {
                     self.writer.finish(&mut self.frames);
                     false

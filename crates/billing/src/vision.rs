@@ -65,7 +65,26 @@ impl From<&Image> for VisionImage {
     }
 }
 
+/// The names of well-known models, in lower case, and what they go by.
+const KNOWN: [(&str, VisionRule); 6] = [
+    ("qwen/qwen2-vl", VisionRule::QwenVl),
+    ("qwen/qwen2.5-vl", VisionRule::QwenVl),
+    ("qwen/qvq", VisionRule::QwenVl),
+    ("opengvlab/internvl2-", VisionRule::InternVl2),
+    ("opengvlab/internvl2_5-", VisionRule::InternVl2),
+    ("deepseek-ai/deepseek-vl2", VisionRule::DeepSeekVl2),
+];
+
 impl VisionRule {
+    /// The rule of models whose names begin so, such as `Qwen/Qwen2.5-VL-7B-Instruct`, also below `Pro/`; `None`
+    /// for other names.
+    pub fn of_model(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let name = name.strip_prefix("pro/").unwrap_or(&name);
+        let known = KNOWN.iter().find(|(begin, _)| name.starts_with(begin));
+        known.map(|(_, rule)| *rule)
+    }
+
     /// Counts the images of one request: all of them, of all messages, since some rules depend on
     /// how many there are.
     pub fn tokens(self, images: &[VisionImage]) -> VisionTokens {

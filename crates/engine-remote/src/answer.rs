@@ -114,7 +114,7 @@ impl Answer {
             Some(Ok(reason)) => Some(reason),
             Some(Err(())) => return Err(RemoteError::Reported { code: None }),
         };
-        let mut delta = wire.delta.take().unwrap_or_default();
+        let mut delta = wire.take_delta();
         let reasoning = delta.reasoning();
         let mut deltas = choice.deltas(&mut delta, &self.clock)?;
         let reasoning_weight = weight(&reasoning);

@@ -44,7 +44,7 @@ pub(crate) fn longest_answer(
     let alternatives = logprobs.map_or(0, |most| 1 + u64::from(most));
     let repetitions = match wire.route {
         WireRoute::Completions => u64::from(choices.max(1)),
-        WireRoute::ChatCompletions | WireRoute::Embeddings | WireRoute::Rerank => 1,
+        WireRoute::ChatCompletions | WireRoute::Embeddings | WireRoute::Rerank | WireRoute::Moderations => 1,
     };
     let generated = tokens.saturating_mul(BYTES_PER_TOKEN + BYTES_PER_ALTERNATIVE * alternatives);
     let repeated = repeated(wire).saturating_mul(repetitions);
@@ -111,6 +111,7 @@ mod tests {
             model: ModelName::new("m").unwrap(),
             media: MediaParts::default(),
             streams: false,
+            is_read: false,
         };
         longest_answer(&wire, TokenCount(tokens), choices, logprobs)
     }

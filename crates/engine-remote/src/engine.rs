@@ -130,6 +130,6 @@ fn identity(wire: &WireRequest) -> Identity {
 }
 
 /// A text as JSON, which every text has.
-fn json_text(text: &str) -> Vec<u8> {
+pub(crate) fn json_text(text: &str) -> Vec<u8> {
     serde_json::to_vec(text).unwrap_or_default()
 }

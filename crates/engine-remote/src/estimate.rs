@@ -5,7 +5,7 @@
 //! | prompt, by which token limits reserve | a token for every 2 bytes, 16 a message, 32 a call: more than ordinary text has |
 //! | prompt, by which money is reserved | a token a byte, 16 a message, 32 a call; with tools 64 a tool and 256 a call: more than any text has, as a token has a byte or more |
 //! | prompt, of a call that is cut before the engine reported | a token for every 4 bytes, 4 a message |
-//! | an image, each of these three ways | 2,560; 16,384; 256 |
+//! | an image, each of these three ways | by the model's rule, counted by whoever asks ([`silica_engine::ImageTokens`]); without one 2,560; 16,384; 256 |
 //! | a video | 16,384; 115,200; 256 |
 //! | a sound | 3,900; 46,800; 13 |
 //! | completion, of a call that is cut before the engine reported | a token a frame with text, or if that is more: beyond the first 32 bytes a token for every 6 bytes of ASCII and every 12 others, without those that repeat the byte before them in the frame |
@@ -24,9 +24,11 @@
 //! Of an answer in one piece all text is one frame: engines that report no usage for it are counted by
 //! the second part alone, low rather than high.
 //!
-//! Media are counted, not looked at; their own bytes in the request are no text. The most is what no
-//! model takes: an image of 3584 x 3584 pixels is 16,384 tokens of 28 x 28 pixels for Qwen2-VL and
-//! Qwen2.5-VL, and others have fewer (the platform's contract, section 3: `InternVL2` 3,328, `DeepSeek-VL2`
+//! Media are counted, not looked at; their own bytes in the request are no text. Only images whose sizes and
+//! rule are known to whoever asks are known here, too; of these the three ways differ only where
+//! a size is not known, and by the most, which does not believe that an engine obeys a wish for little
+//! detail. Without a rule the most is what no model takes: an image of 3584 x 3584 pixels is 16,384
+//! tokens of 28 x 28 pixels for Qwen2-VL and Qwen2.5-VL, and others have fewer (the platform's contract, section 3: `InternVL2` 3,328, `DeepSeek-VL2`
 //! 2,101 and GLM-4V 6,144); all frames of a video together are 115,200 for Qwen2.5-VL (0.9 x 128,000
 //! in its own preprocessing); an hour of sound has 13 tokens a second. Ordinary is an image of 1024 x
 //! 1024 pixels where it is dearest (2,560 for `InternVL2`), a video as large as an image may be, and five
@@ -36,7 +38,7 @@
 //! What a template adds by itself, such as instructions of its own, is in none of the prompt's
 //! estimates but the spare tokens.
 
-use silica_engine::{ChatRequest, Continuation, Message, Tool};
+use silica_engine::{ChatRequest, Continuation, ImageTokens, Message, Tool};
 use silica_types::{MediaParts, TokenCount};
 
 /// What a byte of text weighs; a token weighs [`TOKEN_WEIGHT`].
@@ -77,11 +79,14 @@ const LEAST_MEDIA: MediaTokens = MediaTokens {
 };
 
 impl MediaTokens {
-    fn of(&self, media: MediaParts) -> usize {
+    /// With all images together counted elsewhere, where they were.
+    fn of(&self, media: MediaParts, images: Option<TokenCount>) -> usize {
         let all = |count: u32, each: usize| {
             usize::try_from(count).map_or(usize::MAX, |count| count.saturating_mul(each))
         };
-        all(media.images, self.image)
+        let counted = images.map(|tokens| usize::try_from(tokens.get()).unwrap_or(usize::MAX));
+        counted
+            .unwrap_or_else(|| all(media.images, self.image))
             .saturating_add(all(media.videos, self.video))
             .saturating_add(all(media.sounds, self.sound))
     }
@@ -95,6 +100,8 @@ pub(crate) struct PromptSize {
     pub(crate) messages: usize,
     pub(crate) tools: usize,
     pub(crate) media: MediaParts,
+    /// What the images are, where the model's rule is known.
+    pub(crate) images: Option<ImageTokens>,
 }
 
 impl PromptSize {
@@ -133,13 +140,14 @@ impl PromptSize {
             messages: request.messages.len(),
             tools: tools.len(),
             media: request.media(),
+            images: request.image_tokens,
         }
     }
 
     /// What ordinary text does not exceed.
     pub(crate) fn ordinary(self) -> TokenCount {
         let text = self.bytes.div_ceil(2) + 16 * self.messages + 32;
-        tokens(text.saturating_add(ORDINARY_MEDIA.of(self.media)))
+        tokens(text.saturating_add(ORDINARY_MEDIA.of(self.media, self.images.map(|images| images.ordinary))))
     }
 
     /// What no prompt exceeds: a token of text has at least one byte.
@@ -149,13 +157,13 @@ impl PromptSize {
             count => TOOL_TOKENS * count + TOOLS_TOKENS,
         };
         let text = self.bytes.saturating_add(16 * self.messages + tools + 32);
-        tokens(text.saturating_add(MOST_MEDIA.of(self.media)))
+        tokens(text.saturating_add(MOST_MEDIA.of(self.media, self.images.map(|images| images.most))))
     }
 
     /// What is likely, for a call whose engine never reported.
     pub(crate) fn likely(self) -> TokenCount {
         let text = self.bytes.div_ceil(4) + 4 * self.messages;
-        tokens(text.saturating_add(LEAST_MEDIA.of(self.media)))
+        tokens(text.saturating_add(LEAST_MEDIA.of(self.media, self.images.and_then(|images| images.likely))))
     }
 }
 
@@ -235,7 +243,7 @@ mod tests {
             bytes,
             messages,
             tools,
-            media: MediaParts::default(),
+            ..PromptSize::default()
         };
         assert_eq!(size(0, 0, 0).ordinary(), TokenCount(32));
         assert_eq!(size(11, 2, 1).ordinary(), TokenCount(6 + 32 + 32));
@@ -275,6 +283,31 @@ mod tests {
             ..size
         };
         assert_eq!(many.upper_bound(), TokenCount(u32::MAX));
+    }
+
+    #[test]
+    fn images_that_a_rule_counts_are_what_it_says() {
+        let images = ImageTokens {
+            likely: Some(TokenCount(5)),
+            ordinary: TokenCount(70),
+            most: TokenCount(900),
+        };
+        let size = |images| PromptSize {
+            media: MediaParts {
+                images: 2,
+                ..MediaParts::default()
+            },
+            images: Some(images),
+            ..PromptSize::default()
+        };
+        assert_eq!(size(images).ordinary(), TokenCount(32 + 70));
+        assert_eq!(size(images).upper_bound(), TokenCount(32 + 900));
+        assert_eq!(size(images).likely(), TokenCount(5));
+        let unknown = ImageTokens {
+            likely: None,
+            ..images
+        };
+        assert_eq!(size(unknown).likely(), TokenCount(2 * 256));
     }
 
     fn forwarded(texts: &[&str]) -> u32 {

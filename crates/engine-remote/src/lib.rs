@@ -9,6 +9,8 @@
 //!
 //! An engine that does not end at `max_tokens` is cut off at a stated ceiling (module `ceiling`).
 //!
+//! [`RemoteModerator`] asks a server of OpenAI's moderations for judgements, over the same client.
+//!
 //! [`Fetcher`] downloads from addresses that users name, behind the same guard.
 //!
 //! Calls of engines never follow redirects, and nothing here asks a proxy, or logs texts and keys. A
@@ -28,6 +30,7 @@ mod error;
 mod estimate;
 mod fetch;
 mod forward;
+mod moderator;
 mod options;
 mod refusal;
 mod sse;
@@ -41,4 +44,5 @@ pub use authorities::Authorities;
 pub use engine::RemoteEngine;
 pub use error::{AddressError, OptionsError, RemoteError, TransferError};
 pub use fetch::{FetchError, FetchOptions, FetchRequest, FetchedBody, Fetcher};
+pub use moderator::{ModeratorOptions, RemoteModerator};
 pub use options::RemoteOptions;

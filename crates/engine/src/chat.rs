@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::Stream;
 use silica_types::{AccountId, Image, MediaParts, TokenCount, UsageSource};
 
-use crate::{EngineError, Feature, Priority, Sampling, Spent, Usage, WireRequest};
+use crate::{EngineError, Feature, ImageTokens, Priority, Sampling, Spent, Usage, WireRequest};
 
 /// Answers chats.
 #[async_trait]
@@ -101,6 +101,8 @@ pub struct ChatRequest {
     pub priority: Priority,
     /// Whose request it is. What an engine keeps of one account's requests serves no other's.
     pub account: Option<AccountId>,
+    /// What its images take, if the rule of the model is known.
+    pub image_tokens: Option<ImageTokens>,
     /// The request as it came, if it came in OpenAI's dialect.
     pub wire: Option<WireRequest>,
 }

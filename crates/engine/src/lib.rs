@@ -8,6 +8,8 @@
 //! - [`EmbedEngine`] and [`RerankEngine`]: texts in, vectors or an order out.
 //! - [`EncodeEngine`]: token ids in, numbers out; `silica-text` lifts it to either of them.
 //!
+//! Beside them stands [`Moderator`], which judges the texts that go in and come out.
+//!
 //! All are cancelled by dropping what they returned. This crate owns no tokenizer, no
 //! HTTP and no tensor.
 
@@ -16,12 +18,14 @@ mod constraint;
 mod encode;
 mod engines;
 mod error;
+mod moderation;
 mod sampling;
 #[cfg(feature = "scripted")]
 pub mod scripted;
 mod spent;
 mod token;
 mod usage;
+mod vision;
 mod whole;
 mod wire;
 
@@ -35,6 +39,7 @@ pub use encode::{
 };
 pub use engines::{Engines, HealthProbe};
 pub use error::{EngineError, Feature};
+pub use moderation::{Judgement, Judgements, ModerationError, ModerationRequest, Moderator};
 pub use sampling::Sampling;
 pub use spent::Spent;
 pub use token::{
@@ -42,8 +47,9 @@ pub use token::{
     TokenEngine, TokenLogprob,
 };
 pub use usage::Usage;
+pub use vision::ImageTokens;
 pub use whole::{
     EmbedEngine, EmbedRequest, Embeddings, PreparedWhole, RankedDocument, Ranking, RerankEngine,
     RerankRequest, WholeAnswer, WholeContent,
 };
-pub use wire::{WireRequest, WireRoute};
+pub use wire::{TooDeep, WireImage, WireRequest, WireRoute};

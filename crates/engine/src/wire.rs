@@ -3,11 +3,17 @@
 //! Reading a body and writing it anew loses what the reader does not know and costs time. An engine
 //! that speaks OpenAI's dialect may therefore forward what came, and hand back what it was answered.
 
+mod images;
+mod texts;
+
 use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
 use silica_types::{MediaParts, ModelName};
+
+pub use self::images::WireImage;
+pub use self::texts::TooDeep;
 
 /// The body of a request in OpenAI's dialect. It says the same as the request that carries it; an
 /// engine that does not speak the dialect passes it over.
@@ -28,6 +34,9 @@ pub struct WireRequest {
     pub media: MediaParts,
     /// Whether the answer is a stream of events, or one JSON object.
     pub streams: bool,
+    /// Whether somebody here has to read the answer, whatever the client gets: it comes as events then,
+    /// not as the engine wrote it.
+    pub is_read: bool,
 }
 
 impl WireRequest {
@@ -37,6 +46,20 @@ impl WireRequest {
         members
             .find(|(known, _)| *known == name)
             .map(|(_, span)| span.clone())
+    }
+
+    /// Every text of the body, whoever knows what it is for, a line each; not those that name a model,
+    /// a role or a type, nor media that stand in the body themselves.
+    ///
+    /// # Errors
+    /// When the body is nested more than about a hundred times.
+    pub fn texts(&self) -> Result<String, TooDeep> {
+        texts::all(&self.body)
+    }
+
+    /// Shows the images of the body's messages, in their order, as far as they can be read.
+    pub fn each_image(&self, show: impl FnMut(&WireImage<'_>)) {
+        images::each(&self.body, show);
     }
 }
 
@@ -51,6 +74,8 @@ pub enum WireRoute {
     Embeddings,
     /// `/rerank`, which is not OpenAI's, but everybody's.
     Rerank,
+    /// `/moderations`.
+    Moderations,
 }
 
 impl WireRoute {
@@ -61,6 +86,7 @@ impl WireRoute {
             Self::Completions => "/completions",
             Self::Embeddings => "/embeddings",
             Self::Rerank => "/rerank",
+            Self::Moderations => "/moderations",
         }
     }
 }

@@ -126,6 +126,7 @@ fn request() -> ChatRequest {
         demands: Vec::new(),
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

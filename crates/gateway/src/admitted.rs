@@ -11,10 +11,11 @@ use silica_platform::{CatalogueModel, Entry, Estimate, ModelFeature, Standings, 
 use silica_types::{RequestId, TokenCount};
 use tokio::time::Instant;
 
+use crate::images::image_tokens;
 use crate::record::{CallRecord, Delivery};
 use crate::replica::{Loaded, NoSeat, Seat, Tried};
 use crate::work::{Ready, Work};
-use crate::{Call, Gateway, GatewayError};
+use crate::{Call, Gateway, GatewayError, Moderation};
 
 /// No replica is tried anew when this much time has passed: the client has waited long enough.
 const RETRY_BUDGET: Duration = Duration::from_mins(5);
@@ -70,13 +71,11 @@ impl Admitted {
             account: Some(self.entry.account()),
             ..request
         };
-        let (record, seat, (first, stream)) = self
-            .run(delivery, |model| {
-                check_features(model, &request)?;
-                Ok(Arc::new(within_context(model, request)))
-            })
-            .await?;
-        Ok(Call::new(record, choices, first, stream, seat))
+        let moderation = self.gateway.moderation().map(Arc::clone);
+        let work = chat_work(&self.model, request, moderation.as_deref()).await;
+        let (record, seat, (first, stream)) = self.run(delivery, |_| work).await?;
+        let checked = moderation.and_then(|moderation| moderation.of_answer(choices, delivery));
+        Ok(Call::new(record, choices, first, stream, seat, checked))
     }
 
     /// Counts the tokens of a chat's prompt, as exactly as its engine can. No seat is taken, and
@@ -210,6 +209,21 @@ pub struct Answered<T> {
     pub standings: Standings,
 }
 
+/// A chat that may run, as far as can be said without an engine.
+async fn chat_work(
+    model: &CatalogueModel,
+    request: ChatRequest,
+    moderation: Option<&Moderation>,
+) -> Result<Arc<ChatRequest>, GatewayError> {
+    check_features(model, &request)?;
+    let mut request = within_context(model, request);
+    request.image_tokens = image_tokens(model, &request).await?;
+    if let Some(moderation) = moderation {
+        moderation.admit(&mut request).await?;
+    }
+    Ok(Arc::new(request))
+}
+
 /// What a request would be reserved by.
 struct Size {
     likely: Units,
@@ -222,8 +236,8 @@ async fn chat_size(
     model: &CatalogueModel,
     request: ChatRequest,
 ) -> Result<Size, GatewayError> {
-    check_features(model, &request)?;
-    size(gateway, model, &Arc::new(within_context(model, request))).await
+    let request = chat_work(model, request, None).await?;
+    size(gateway, model, &request).await
 }
 
 async fn size<W: Work>(gateway: &Gateway, model: &CatalogueModel, work: &W) -> Result<Size, GatewayError> {

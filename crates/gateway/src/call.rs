@@ -11,6 +11,7 @@ use silica_platform::{Commit, Standing};
 use silica_types::RequestId;
 
 use crate::GatewayError;
+use crate::moderation::Checked;
 use crate::record::CallRecord;
 use crate::replica::Seat;
 
@@ -46,6 +47,43 @@ struct Running {
     // Declared before the seat: the engine's work ends before its seat is free.
     stream: ChatStream,
     seat: Seat,
+    /// What holds the answer back until it is judged, if it is.
+    checked: Option<Box<Checked>>,
+}
+
+impl Running {
+    /// What the engine says next.
+    fn poll_engine(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<ChatEvent, EngineError>>> {
+        let event = match self.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => ready!(self.stream.as_mut().poll_next(context)),
+        };
+        if let Some(Err(error)) = &event {
+            self.seat.failed(error);
+        }
+        Poll::Ready(event)
+    }
+
+    /// What of it may go on next.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        record: &mut CallRecord,
+    ) -> Poll<Option<Result<ChatEvent, GatewayError>>> {
+        let Some(mut checked) = self.checked.take() else {
+            let event = ready!(self.poll_engine(context));
+            return Poll::Ready(event.map(|event| event.map_err(GatewayError::from)));
+        };
+        let next = checked.poll_next(context, |context| {
+            let event = ready!(self.poll_engine(context));
+            if let Some(Ok(event)) = &event {
+                record.produced(event.usage);
+            }
+            Poll::Ready(event)
+        });
+        self.checked = Some(checked);
+        next
+    }
 }
 
 impl Call {
@@ -55,6 +93,7 @@ impl Call {
         first: ChatEvent,
         stream: ChatStream,
         seat: Seat,
+        checked: Option<Box<Checked>>,
     ) -> Self {
         Self {
             record,
@@ -63,6 +102,7 @@ impl Call {
                 first: Some(first),
                 stream,
                 seat,
+                checked,
             }),
         }
     }
@@ -107,11 +147,11 @@ impl Call {
     /// Takes what the engine said; `None` when it waits for the settlement.
     fn take(
         &mut self,
-        event: Option<Result<ChatEvent, EngineError>>,
+        event: Option<Result<ChatEvent, GatewayError>>,
     ) -> Option<Result<ChatEvent, GatewayError>> {
         match event {
             Some(Ok(event)) if self.is_expected(&event) => self.observe(event).map(Ok),
-            Some(Err(error)) => self.fail(error.into()).map(Err),
+            Some(Err(error)) => self.fail(error).map(Err),
             Some(Ok(_)) | None => {
                 if let Stage::Running(running) = &self.stage {
                     running.seat.broke();
@@ -153,13 +193,14 @@ impl Call {
 impl Stream for Call {
     type Item = Result<ChatEvent, GatewayError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let call = self.get_mut();
         loop {
-            match &mut self.stage {
+            match &mut call.stage {
                 Stage::Over => return Poll::Ready(None),
                 Stage::Settling { commit, .. } => {
                     let committed = ready!(Pin::new(commit).poll(context));
-                    let Stage::Settling { last, .. } = std::mem::replace(&mut self.stage, Stage::Over) else {
+                    let Stage::Settling { last, .. } = std::mem::replace(&mut call.stage, Stage::Over) else {
                         return Poll::Ready(None);
                     };
                     return Poll::Ready(Some(match committed {
@@ -167,20 +208,14 @@ impl Stream for Call {
                         Err(error) => {
                             let error = GatewayError::NotSettled(error);
                             // Booked already; this logs the cause.
-                            drop(self.record.fail(&error));
+                            drop(call.record.fail(&error));
                             Err(error)
                         }
                     }));
                 }
                 Stage::Running(running) => {
-                    let event = match running.first.take() {
-                        Some(first) => Some(Ok(first)),
-                        None => ready!(running.stream.as_mut().poll_next(context)),
-                    };
-                    if let Some(Err(error)) = &event {
-                        running.seat.failed(error);
-                    }
-                    if let Some(out) = self.take(event) {
+                    let event = ready!(running.poll_next(context, &mut call.record));
+                    if let Some(out) = call.take(event) {
                         return Poll::Ready(Some(out));
                     }
                 }

@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-use silica_engine::{EngineError, Feature};
+use silica_engine::{EngineError, Feature, ModerationError};
 use silica_platform::{EngineKind, JournalError, Refusal};
+
+use crate::ModerationStage;
 
 /// Why a call was not answered, or not to its end. `silica-api` maps each to a code of the
 /// contract, in one place.
@@ -28,6 +30,12 @@ pub enum GatewayError {
     /// The call was not admitted; nothing was charged.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What goes in or comes out is refused; only what had been let through is charged.
+    #[error("the {0} is prohibited or sensitive")]
+    Moderated(ModerationStage),
+    /// Nobody judged what goes in or comes out, and it must not pass without.
+    #[error("the call could not be moderated")]
+    Unmoderated(#[source] ModerationError),
     /// The answer is there, but its usage could not be made to last, so it must not end as complete.
     #[error("the call could not be settled")]
     NotSettled(#[source] JournalError),

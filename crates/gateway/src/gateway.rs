@@ -15,8 +15,8 @@ use crate::registry::Registry;
 use crate::replica::{Loaded, ReplicaSeed};
 use crate::routes::Routes;
 use crate::{
-    Admitted, Call, CallKind, CallSink, DeployError, EngineLoader, GatewayError, HealthOptions, ReplicaState,
-    error_chain,
+    Admitted, Call, CallKind, CallSink, DeployError, EngineLoader, GatewayError, HealthOptions, Moderation,
+    ReplicaState, error_chain,
 };
 
 /// Routes calls to engines. Clones are the same gateway.
@@ -34,6 +34,8 @@ struct Inner {
     meters: AllModelMeters,
     /// Who wants to hear of calls that are over.
     sink: OnceLock<Arc<dyn CallSink>>,
+    /// What judges texts, if something does.
+    moderation: OnceLock<Arc<Moderation>>,
     /// Held from the look at the catalogue to the change of the routes that follows from it.
     changing: Mutex<()>,
 }
@@ -69,6 +71,7 @@ impl Gateway {
             routes,
             meters: AllModelMeters::default(),
             sink: OnceLock::new(),
+            moderation: OnceLock::new(),
             changing: Mutex::default(),
         }))
     }
@@ -76,6 +79,16 @@ impl Gateway {
     /// Hands the summaries of calls to a sink from now on. Only the first one is taken.
     pub fn watch_calls(&self, sink: Arc<dyn CallSink>) {
         let _ = self.0.sink.set(sink);
+    }
+
+    /// Judges what goes in and comes out from now on. Only the first one is taken.
+    pub fn moderate(&self, moderation: Moderation) {
+        let _ = self.0.moderation.set(Arc::new(moderation));
+    }
+
+    /// What judges texts, if something does.
+    pub fn moderation(&self) -> Option<&Arc<Moderation>> {
+        self.0.moderation.get()
     }
 
     /// Loads the engines of a deployment without putting it in force. Engines that run already

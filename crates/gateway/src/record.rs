@@ -48,6 +48,8 @@ pub(crate) struct CallRecord {
     usage: Usage,
     /// What the replica that is tried costs before it answers.
     spent: Option<Spent>,
+    /// What the engine has used for what is held back of its answer.
+    produced: Option<Usage>,
     begun: Instant,
     started: Option<Instant>,
     first_token: Option<Instant>,
@@ -69,6 +71,7 @@ impl CallRecord {
             reservation: None,
             usage: Usage::default(),
             spent: None,
+            produced: None,
             begun: Instant::now(),
             started: None,
             first_token: None,
@@ -150,6 +153,12 @@ impl CallRecord {
         }
     }
 
+    /// Takes notice of what the engine has used for an event that is held back until it is judged. Only a
+    /// client that leaves pays for it.
+    pub(crate) const fn produced(&mut self, usage: Usage) {
+        self.produced = Some(usage);
+    }
+
     /// Takes notice of an answer in one piece.
     pub(crate) fn answered(&mut self, usage: Usage) {
         self.usage = usage;
@@ -200,7 +209,7 @@ impl CallRecord {
         if let Some(watch) = &mut self.watch {
             watch.failed(error);
         }
-        let refused = matches!(error, GatewayError::Refused(_));
+        let refused = matches!(error, GatewayError::Refused(_) | GatewayError::Moderated(_));
         self.book(if refused {
             Outcome::Refused
         } else {
@@ -213,8 +222,13 @@ impl CallRecord {
         drop(self.book(Outcome::Failed));
     }
 
-    /// Notes what a call has used whose client left before the engine answered.
+    /// Notes what a call has used whose client left before the engine answered, or before the answer was
+    /// let through.
     fn left(&mut self) {
+        if let Some(usage) = self.produced.take() {
+            self.usage = usage;
+            self.started.get_or_insert_with(Instant::now);
+        }
         if self.started.is_none()
             && let Some(usage) = self.spent.as_ref().and_then(Spent::usage)
         {
@@ -228,7 +242,8 @@ impl CallRecord {
     /// what the engine had begun to work on.
     fn settle(&mut self, outcome: Outcome) -> Option<(Money, Commit)> {
         let reservation = self.reservation.as_mut()?;
-        let client_got_nothing = outcome == Outcome::Failed && self.delivery == Delivery::Whole;
+        let is_failed = matches!(outcome, Outcome::Failed | Outcome::Refused);
+        let client_got_nothing = is_failed && self.delivery == Delivery::Whole;
         if self.started.is_none() || client_got_nothing {
             reservation.release();
             return None;
@@ -305,6 +320,7 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
     match error {
         GatewayError::NotLoaded
         | GatewayError::Cut
+        | GatewayError::Unmoderated(_)
         | GatewayError::NotSettled(_)
         | GatewayError::Engine(
             EngineError::Failed(_)
@@ -316,6 +332,7 @@ fn is_fault_of_the_server(error: &GatewayError) -> bool {
         | GatewayError::ModelDisabled
         | GatewayError::Unsupported(_)
         | GatewayError::Overloaded
+        | GatewayError::Moderated(_)
         | GatewayError::Refused(
             Refusal::Journal(_)
             | Refusal::Busy

@@ -176,6 +176,8 @@ const fn kind_of(error: &GatewayError) -> &'static str {
         GatewayError::Overloaded => "overloaded",
         GatewayError::Refused(_) => "refused",
         GatewayError::NotSettled(_) => "not_settled",
+        GatewayError::Moderated(_) => "moderated",
+        GatewayError::Unmoderated(_) => "unmoderated",
         GatewayError::Cut => "cut",
         GatewayError::Engine(error) => kind_of_engine_error(error),
     }

@@ -6,6 +6,7 @@ mod gateway {
     mod deployments;
     mod failover;
     mod health;
+    mod moderation;
     mod money;
     mod properties;
     mod routing;

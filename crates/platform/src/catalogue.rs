@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use silica_billing::{Price, PriceEntry, PriceSchedule, PriceVersion};
-use silica_storage::{CatalogueModel as Record, Deployment, ModelStatus, PriceRecord};
+use silica_billing::{Price, PriceEntry, PriceSchedule, PriceVersion, VisionRule};
+use silica_storage::{CatalogueModel as Record, Deployment, ModelFeature, ModelStatus, PriceRecord};
 use silica_types::ModelName;
 
 /// A model with its part of the price book. Reads like the stored model.
@@ -42,6 +42,14 @@ impl CatalogueModel {
     /// an entry for its mode pays the entry without one.
     pub fn price_at(&self, now: Timestamp, mode: Option<&str>) -> Option<&PriceEntry> {
         self.schedule.at(self.price_time(now), mode)
+    }
+
+    /// How the model turns images into tokens: what the operator says, or what models of its name do.
+    pub fn vision_rule(&self) -> Option<VisionRule> {
+        let sees = self.features.contains(&ModelFeature::Vision);
+        self.vision
+            .or_else(|| VisionRule::of_model(self.id.as_str()))
+            .filter(|_| sees)
     }
 
     /// The time that prices go by: `now`, unless the clock stands before the whole price book.

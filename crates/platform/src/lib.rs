@@ -35,10 +35,10 @@ pub use sealing::{
     unopened_key,
 };
 pub use silica_billing::{
-    Balances, BillingDay, Bucket, BucketKind, CallStatus, CapReached, ClassTables, Insufficient, KeyLimits,
-    LimitClass, LimitCounters, LimitMetrics, LimitReached, Limits, MemoryCounters, Metric, Price,
+    Balances, BillingDay, Bucket, BucketKind, CallStatus, CapReached, ClassTables, ImageSize, Insufficient,
+    KeyLimits, LimitClass, LimitCounters, LimitMetrics, LimitReached, Limits, MemoryCounters, Metric, Price,
     PriceAmount, PriceEntry, PriceLine, PriceSchedule, PriceVersion, Standing, Units, UsageEvent, UsageLevel,
-    Wallets,
+    VisionImage, VisionRule, VisionTokens, Wallets,
 };
 pub use silica_cluster::ClusterOptions;
 pub use silica_journal::{

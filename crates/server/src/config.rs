@@ -5,6 +5,7 @@
 //! exist or a value of the wrong type is refused with its file, line and key, or its variable.
 
 mod admin;
+mod ai_label;
 mod billing;
 mod catalogue;
 mod cluster;
@@ -22,8 +23,10 @@ mod limits;
 mod locate;
 mod log;
 mod models;
+mod moderation;
 mod redact;
 mod reference;
+mod secret;
 mod server;
 mod source;
 mod telemetry;
@@ -37,6 +40,7 @@ use crate::cli::ConfigArguments;
 use crate::{serve, terminal};
 
 pub(crate) use admin::AdminConfig;
+pub(crate) use ai_label::AiLabelConfig;
 pub(crate) use billing::BillingConfig;
 pub(crate) use catalogue::CatalogueConfig;
 pub(crate) use cluster::ClusterConfig;
@@ -54,8 +58,10 @@ pub(crate) use limits::LimitsConfig;
 pub(crate) use locate::line_of;
 pub(crate) use log::{LogConfig, LogFormat};
 pub(crate) use models::{ModelsConfig, OnLoadError};
+pub(crate) use moderation::{ModerationConfig, ModerationFailure, ModerationProvider};
 pub(crate) use redact::without_value;
 pub(crate) use reference::reference;
+pub(crate) use secret::ConfiguredSecret;
 pub(crate) use server::ServerConfig;
 pub(crate) use source::{Environment, MASTER_KEY, NEW_MASTER_KEY};
 pub(crate) use telemetry::TelemetryConfig;
@@ -89,6 +95,10 @@ pub(crate) struct Config {
     pub(crate) engine: EngineConfig,
     /// How engines elsewhere are watched, and who vouches for them.
     pub(crate) gateway: GatewayConfig,
+    /// Who judges prompts and answers.
+    pub(crate) moderation: ModerationConfig,
+    /// What generated content says of itself, where the law wants it to.
+    pub(crate) ai_label: AiLabelConfig,
     /// How errors look on the wire.
     pub(crate) errors: ErrorsConfig,
     /// Which web pages may call the public API.
@@ -120,6 +130,8 @@ impl Config {
         self.models.validate()?;
         self.engine.validate()?;
         self.gateway.validate()?;
+        self.moderation.validate()?;
+        self.ai_label.validate()?;
         self.cors.validate()?;
         self.log.validate()?;
         self.telemetry.validate()?;

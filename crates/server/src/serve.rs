@@ -9,6 +9,7 @@ mod health;
 mod listener;
 mod loader;
 mod locked;
+mod moderation;
 mod open_files;
 mod patient;
 mod server;

@@ -10,6 +10,7 @@ mod m20261124_020000_add_deployment_fallbacks;
 mod m20261124_023000_create_catalogue_file;
 mod m20261129_220000_add_levels;
 mod m20261130_060000_create_nodes;
+mod m20261130_063000_add_vision_rules;
 
 /// Every migration, oldest first.
 pub(crate) struct Migrator;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_023000_create_catalogue_file::Migration),
             Box::new(m20261129_220000_add_levels::Migration),
             Box::new(m20261130_060000_create_nodes::Migration),
+            Box::new(m20261130_063000_add_vision_rules::Migration),
         ]
     }
 }

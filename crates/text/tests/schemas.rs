@@ -90,6 +90,7 @@ fn asked(schema: &Value) -> ChatRequest {
         demands: vec![Feature::JsonMode],
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

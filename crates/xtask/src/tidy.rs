@@ -14,7 +14,12 @@ const LAYERS: &[&[&str]] = &[
     &["silica-api"],
     &["silica-gateway"],
     &["silica-platform", "silica-model-store"],
-    &["silica-text", "silica-engine-candle", "silica-engine-remote"],
+    &[
+        "silica-text",
+        "silica-engine-candle",
+        "silica-engine-remote",
+        "silica-moderation",
+    ],
     &[
         "silica-storage",
         "silica-journal",

@@ -70,6 +70,7 @@ pub(crate) fn engine_request(
         // Both are set where the call is admitted.
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: Some(original),
     })
 }

@@ -49,6 +49,7 @@ pub(crate) fn engine_request(
         demands: Vec::new(),
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: Some(original),
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn engine_request(body: MessagesRequest, model: &CatalogueModel) -> C
         demands,
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

@@ -63,6 +63,7 @@ pub(crate) fn engine_request(
         demands,
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

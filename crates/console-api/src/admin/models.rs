@@ -5,7 +5,7 @@ pub(crate) mod put;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use silica_platform::{CatalogueModel, ModelFeature, ModelStatus, ModelType, SubType};
+use silica_platform::{CatalogueModel, ModelFeature, ModelStatus, ModelType, SubType, VisionRule};
 
 use crate::wire::{LimitsBody, PriceBody};
 
@@ -26,6 +26,9 @@ pub(crate) struct ModelView {
     /// What else it can do, in a fixed order.
     #[schema(value_type = Vec<String>)]
     features: Vec<ModelFeature>,
+    /// The rule by which its images are counted; `null` leaves that to its name, or to an estimate.
+    #[schema(value_type = Option<String>)]
+    vision: Option<VisionRule>,
     /// Labels.
     tags: Vec<String>,
     /// Its list price now, for calls without a mode; see the price book for others.
@@ -63,6 +66,7 @@ impl ModelView {
             sub_type: model.sub_type,
             context_length: model.context_length,
             features: model.features.clone(),
+            vision: model.vision,
             tags: model.tags.clone(),
             price: price.map(|entry| entry.list.clone().into()).unwrap_or_default(),
             promotional: price.and_then(|entry| Some(entry.promotional.clone()?.into())),

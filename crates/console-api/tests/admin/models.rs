@@ -11,6 +11,7 @@ async fn model_is_stored_and_returned_exactly() {
         "sub_type": "chat",
         "context_length": 32768,
         "features": ["json", "tools", "fim", "prefix", "reasoning", "vision", "fine-tune"],
+        "vision": "internvl2",
         "tags": ["new", "新"],
         "price": {"input": "0.70", "output": "2.100", "cached_input": "0.0000000000000000000001"},
         "limits": {"RPM": 1000, "TPM": 50000, "IPD": -1},

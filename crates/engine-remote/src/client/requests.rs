@@ -25,6 +25,7 @@ pub(super) struct Requests {
     completions: Target,
     embeddings: Target,
     rerank: Target,
+    moderations: Target,
 }
 
 /// What an engine's health is asked with.
@@ -68,6 +69,7 @@ impl Requests {
             completions: target(WireRoute::Completions)?,
             embeddings: target(WireRoute::Embeddings)?,
             rerank: target(WireRoute::Rerank)?,
+            moderations: target(WireRoute::Moderations)?,
         })
     }
 
@@ -78,6 +80,7 @@ impl Requests {
             WireRoute::Completions => &self.completions,
             WireRoute::Embeddings => &self.embeddings,
             WireRoute::Rerank => &self.rerank,
+            WireRoute::Moderations => &self.moderations,
         };
         let Head(head) = match expected {
             Expected::Events => &target.events,

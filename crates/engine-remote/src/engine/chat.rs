@@ -131,10 +131,12 @@ impl PreparedChat for PreparedRemote {
         } = *self;
         let (choices, logprobs) = (request.choices, request.logprobs);
         let ceiling = Ceiling::new(completion_limit, logprobs);
-        let Some(wire) = &request.wire else {
-            let sending = shared
-                .client
-                .send(WireRoute::ChatCompletions, body, Expected::Events);
+        let Some(wire) = request.wire.as_ref().filter(|wire| !wire.is_read) else {
+            let route = request
+                .wire
+                .as_ref()
+                .map_or(WireRoute::ChatCompletions, |wire| wire.route);
+            let sending = shared.client.send(route, body, Expected::Events);
             let (body, by) = sending.await?;
             let clock = Arc::clone(&shared.clock);
             let answer = Answer::new(choices, prompt.likely(), logprobs, ceiling, clock);

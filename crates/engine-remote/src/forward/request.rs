@@ -30,11 +30,15 @@ const LIMITS: [&str; 3] = ["max_tokens", "max_completion_tokens", "n_predict"];
 pub(crate) fn forwarded_body(wire: &WireRequest, changes: &Changes<'_>) -> Pieces {
     let body = &wire.body;
     let most = changes.max_tokens.map(|most| most.get().to_string());
-    let options = wire
-        .streams
-        .then(|| stream_options(value(wire, "stream_options"), changes.continuous_usage));
+    let streams = wire.streams || wire.is_read;
+    let options = streams.then(|| stream_options(value(wire, "stream_options"), changes.continuous_usage));
     let mut edits = Edits::default();
     edits.set(wire.member("model"), "model", changes.model);
+    if wire.is_read {
+        // What is read is read as a stream, and what the client has again is written here.
+        edits.set(wire.member("stream"), "stream", b"true");
+        edits.remove(body, wire.member("echo"));
+    }
     if let Some(most) = &most {
         write_limits(&mut edits, wire, most.as_bytes());
     }
@@ -112,12 +116,20 @@ mod tests {
     }
 
     fn changed_on(route: WireRoute, body: &str, most: Option<u32>, streams: bool) -> String {
+        changed_wire(&wire(route, body, streams), most)
+    }
+
+    fn changed_wire(wire: &WireRequest, most: Option<u32>) -> String {
         let changes = Changes {
             model: br#""up""#,
             max_tokens: most.map(TokenCount),
             continuous_usage: false,
         };
-        let wire = WireRequest {
+        String::from_utf8(forwarded_body(wire, &changes).concat()).unwrap()
+    }
+
+    fn wire(route: WireRoute, body: &str, streams: bool) -> WireRequest {
+        WireRequest {
             body: Bytes::copy_from_slice(body.as_bytes()),
             members: MemberSpans::in_body(body).unwrap().into(),
             route,
@@ -125,8 +137,8 @@ mod tests {
             model: ModelName::new("m").unwrap(),
             media: MediaParts::default(),
             streams,
-        };
-        String::from_utf8(forwarded_body(&wire, &changes).concat()).unwrap()
+            is_read: false,
+        }
     }
 
     #[test]
@@ -224,6 +236,25 @@ mod tests {
         }
         let text = changed(r#"{"stream_options":{},"model":"m"}"#, Some(2), false);
         assert_eq!(text, r#"{"model":"up","max_tokens":2}"#);
+    }
+
+    #[test]
+    fn an_answer_that_is_read_comes_as_a_stream_without_an_echo() {
+        for (given, expected) in [
+            ("", ""),
+            (r#","stream":false,"echo":true"#, r#","stream":true"#),
+            (r#","stream":true"#, r#","stream":true"#),
+        ] {
+            let body = format!(r#"{{"model":"m"{given}}}"#);
+            let wire = WireRequest {
+                is_read: true,
+                ..wire(WireRoute::Completions, &body, false)
+            };
+            let stream = if given.is_empty() { r#","stream":true"# } else { "" };
+            let text = changed_wire(&wire, None);
+            let options = r#","stream_options":{"include_usage":true}"#;
+            assert_eq!(text, format!(r#"{{"model":"up"{expected}{stream}{options}}}"#));
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A frame of the answer. Servers differ in what they leave out or set to `null`, so nearly
 //! everything may be missing; unknown fields are passed over.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use silica_engine::{FinishReason, TextLogprob, TopLogprob};
 use silica_types::TokenCount;
@@ -27,6 +29,8 @@ pub(crate) struct ChunkChoice {
     #[serde(default)]
     pub(crate) index: u32,
     pub(crate) delta: Option<ChunkDelta>,
+    /// More of the answer, of one without a chat.
+    text: Option<String>,
     pub(crate) logprobs: Option<ChunkLogprobs>,
     finish_reason: Option<String>,
     /// The stop text that was met, or the number of a token; a word of vLLM,
@@ -62,6 +66,10 @@ struct FunctionPiece {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ChunkLogprobs {
     content: Option<Vec<TokenEntry>>,
+    /// The same of answers without a chat: lists, with an entry a token.
+    tokens: Option<Vec<String>>,
+    token_logprobs: Option<Vec<Option<f32>>>,
+    top_logprobs: Option<Vec<Option<BTreeMap<String, f32>>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,6 +189,13 @@ impl ChunkChoice {
 }
 
 impl ChunkChoice {
+    /// What the frame adds to the choice.
+    pub(crate) fn take_delta(&mut self) -> ChunkDelta {
+        let mut delta = self.delta.take().unwrap_or_default();
+        delta.content = delta.content.or(self.text.take());
+        delta
+    }
+
     /// The stop text that ended the choice, if the engine tells it.
     pub(crate) fn stop_text(&mut self) -> Option<String> {
         let told = [self.stop_reason.take(), self.matched_stop.take()];
@@ -222,8 +237,42 @@ impl ChunkLogprobs {
                 top: top.into_iter().take(usize::from(most)).map(top_logprob).collect(),
             }
         };
+        if entries.is_empty() {
+            return Self::listed(self.tokens, self.token_logprobs, self.top_logprobs, most);
+        }
         entries.into_iter().map(entry).collect()
     }
+
+    /// The entries of lists. A token without a number, such as the first of an echo, has none.
+    fn listed(
+        tokens: Option<Vec<String>>,
+        logprobs: Option<Vec<Option<f32>>>,
+        top: Option<Vec<Option<BTreeMap<String, f32>>>>,
+        most: u8,
+    ) -> Vec<TextLogprob> {
+        let mut top = top.unwrap_or_default().into_iter();
+        let entry = |(token, logprob): (String, Option<f32>)| {
+            let top = top.next().flatten().unwrap_or_default();
+            let mut top: Vec<_> = top.into_iter().map(listed_logprob).collect();
+            top.sort_by(|one, other| other.logprob.total_cmp(&one.logprob));
+            top.truncate(usize::from(most));
+            let token = listed_logprob((token, logprob?));
+            Some(TextLogprob { token, top })
+        };
+        let tokens = tokens.into_iter().flatten();
+        tokens
+            .zip(logprobs.into_iter().flatten())
+            .filter_map(entry)
+            .collect()
+    }
+}
+
+fn listed_logprob((token, logprob): (String, f32)) -> TopLogprob {
+    top_logprob(TopEntry {
+        token,
+        logprob,
+        bytes: None,
+    })
 }
 
 fn top_logprob(entry: TopEntry) -> TopLogprob {
@@ -291,6 +340,21 @@ mod tests {
         }
         let sound = chunk(r#"{"error":null,"object":"chat.completion.chunk"}"#);
         assert!(sound.failure().is_none());
+    }
+
+    #[test]
+    fn answers_without_a_chat_are_read_with_their_lists_of_tokens() {
+        let text = r#"{"index":0,"text":"ab","logprobs":{"tokens":["a","b"],"token_logprobs":[null,-0.5],
+            "top_logprobs":[null,{"c":-2.0,"b":-0.5,"d":-3.0}],"text_offset":[0,1]}}"#;
+        let mut choice: ChunkChoice = serde_json::from_str(text).unwrap();
+        assert_eq!(choice.take_delta().content.as_deref(), Some("ab"));
+        let entries = choice.logprobs.take().unwrap().into_entries(2);
+        let [entry] = entries.as_slice() else {
+            panic!("{entries:?}")
+        };
+        assert_eq!((entry.token.text.as_str(), entry.token.logprob), ("b", -0.5));
+        let top: Vec<&str> = entry.top.iter().map(|top| top.text.as_str()).collect();
+        assert_eq!(top, ["b", "c"]);
     }
 
     #[test]

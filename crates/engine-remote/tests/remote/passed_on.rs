@@ -34,6 +34,7 @@ fn wired(script: &UpstreamScript, route: WireRoute, streams: bool, more: &Value)
         model: ModelName::new("vendor/public").unwrap(),
         media: MediaParts::default(),
         streams,
+        is_read: false,
     });
     request
 }

@@ -53,6 +53,7 @@ pub(crate) fn request(script: &UpstreamScript) -> ChatRequest {
         demands: Vec::new(),
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

@@ -426,6 +426,7 @@ mod tests {
             demands: Vec::new(),
             priority: Priority::default(),
             account: None,
+            image_tokens: None,
             wire: None,
         }
     }

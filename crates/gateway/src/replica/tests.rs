@@ -96,6 +96,7 @@ fn chat(texts: &[&str]) -> ChatRequest {
         demands: Vec::new(),
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

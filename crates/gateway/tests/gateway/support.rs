@@ -204,6 +204,7 @@ pub(crate) fn request() -> ChatRequest {
         demands: Vec::new(),
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

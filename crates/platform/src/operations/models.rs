@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use silica_billing::{Limits, Price, PriceVersion};
+use silica_billing::{Limits, Price, PriceVersion, VisionRule};
 use silica_storage::{
     CatalogueModel as Record, ModelFeature, ModelStatus, ModelType, PriceRecord, Scope, SubType, Write,
     catalogue, prices,
@@ -27,6 +27,8 @@ pub struct NewModel {
     pub context_length: Option<u32>,
     /// What else it can do, in any order.
     pub features: Vec<ModelFeature>,
+    /// How it turns images into tokens; `None` leaves that to its name, or to an estimate.
+    pub vision: Option<VisionRule>,
     /// Labels for the console.
     pub tags: Vec<String>,
     /// What it costs.
@@ -52,6 +54,7 @@ impl NewModel {
             sub_type,
             context_length: None,
             features: Vec::new(),
+            vision: None,
             tags: Vec::new(),
             price: Price::default(),
             limits: None,
@@ -105,12 +108,19 @@ pub(super) fn check_model(new: NewModel, now: Timestamp) -> Result<Record, Platf
     let mut features = new.features;
     features.sort_unstable();
     features.dedup();
+    if new.vision.is_some() && !features.contains(&ModelFeature::Vision) {
+        return Err(invalid(
+            "vision",
+            "is for models with the feature vision".to_owned(),
+        ));
+    }
     Ok(Record {
         context_length: new
             .context_length
             .map(|value| validate::positive("context_length", value))
             .transpose()?,
         features,
+        vision: new.vision,
         tags: validate::tags(&new.tags)?,
         limits: new.limits.map(validate::limits).transpose()?,
         description: validate::description(&new.description)?,

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::Object;
 use crate::ApiError;
 
-/// Their names. Some are no words of this API, but engines know them and obey them rather than the
+/// Their names. Some decide how the answer comes, and some are no words of this API, but engines know them and obey them rather than the
 /// others: `n_predict` and `n_cmpl` are those of llama-server.
 pub(super) const GUARDED: &[&str] = &[
     "model",
@@ -19,6 +19,7 @@ pub(super) const GUARDED: &[&str] = &[
     "best_of",
     "stream",
     "stream_options",
+    "echo",
 ];
 
 /// Where the guarded members of a body stand: names, and the bytes of their values. No name is there

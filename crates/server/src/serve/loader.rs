@@ -65,7 +65,7 @@ impl Engines {
     }
 
     /// Reads who may vouch for engines elsewhere.
-    async fn authorities(&self) -> Result<Option<Authorities>, CaFileError> {
+    pub(super) async fn authorities(&self) -> Result<Option<Authorities>, CaFileError> {
         let Some(file) = &self.upstream_ca_file else {
             return Ok(None);
         };

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::follow::follow;
 use super::health::{Readiness, routes};
 use super::loader::Engines;
+use super::moderation::moderation;
 use super::telemetry;
 use crate::catalogue_file::{CatalogueFollower, CatalogueSource};
 use crate::config::{Config, Environment, OnLoadError};
@@ -59,6 +60,7 @@ impl Server {
         let metrics = telemetry::start()?;
         let clock: SharedClock = Arc::new(SystemClock);
         let engines = Arc::new(Engines::new(config, SharedClock::clone(&clock)).await?);
+        let moderation = moderation(&config.moderation, engines.authorities().await?).await?;
         let (admin_key, admin_key_place) = setup::load_or_make(&config.data.dir, environment.admin_key())?;
         let url = config.database.url(&config.data.dir);
         let storage = Storage::open(&url)
@@ -83,6 +85,9 @@ impl Server {
             SharedClock::clone(&clock),
             config.gateway.health(),
         );
+        if let Some(moderation) = moderation {
+            gateway.moderate(moderation);
+        }
         let server = Self {
             storage,
             platform,
@@ -134,6 +139,7 @@ impl Server {
                 cors: config.cors.origins()?,
                 stream_stall_limit: config.server.write_timeout.0,
                 trusted_proxies: config.server.trusted_proxies()?,
+                ai_label: config.ai_label.label()?,
                 ..ApiConfig::default()
             }),
         };

@@ -13,6 +13,7 @@ pub(crate) struct Model {
     pub(crate) sub_type: String,
     pub(crate) context_length: Option<i64>,
     pub(crate) features: String,
+    pub(crate) vision: Option<String>,
     pub(crate) tags: String,
     pub(crate) price: String,
     pub(crate) limits: Option<String>,

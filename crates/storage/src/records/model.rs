@@ -1,7 +1,7 @@
 //! Catalogue models: what clients can name in a request.
 
 use jiff::Timestamp;
-use silica_billing::{Limits, Price};
+use silica_billing::{Limits, Price, VisionRule};
 use silica_types::{ModelName, code_enum};
 
 code_enum! {
@@ -95,6 +95,8 @@ pub struct CatalogueModel {
     pub context_length: Option<u32>,
     /// What else it can do, sorted, without repetition.
     pub features: Vec<ModelFeature>,
+    /// How it turns images into tokens; `None` leaves that to its name, or to an estimate.
+    pub vision: Option<VisionRule>,
     /// Labels for the console, in the operator's order.
     pub tags: Vec<String>,
     /// What it costs.

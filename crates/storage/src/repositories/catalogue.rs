@@ -70,6 +70,7 @@ fn to_row(model: &CatalogueModel, revision: i64) -> Result<Model, StorageError> 
         sub_type: model.sub_type.as_str().to_owned(),
         context_length: model.context_length.map(i64::from),
         features: row.to_json("features", &model.features)?,
+        vision: model.vision.map(|rule| rule.as_str().to_owned()),
         tags: row.to_json("tags", &model.tags)?,
         price: row.to_json("price", &model.price)?,
         limits: model
@@ -99,6 +100,11 @@ fn from_row(model: &Model) -> Result<CatalogueModel, StorageError> {
         sub_type: row.parse("sub_type", &model.sub_type)?,
         context_length: context.map_err(|error| row.invalid("context_length", error))?,
         features: row.json("features", &model.features)?,
+        vision: model
+            .vision
+            .as_deref()
+            .map(|rule| row.parse("vision", rule))
+            .transpose()?,
         tags: row.json("tags", &model.tags)?,
         price: row.json("price", &model.price)?,
         limits: model

@@ -1,4 +1,4 @@
-use silica_billing::{LimitMetrics, Limits, Price};
+use silica_billing::{LimitMetrics, Limits, Price, VisionRule};
 use silica_storage::{CatalogueModel, ModelFeature, ModelStatus, ModelType, SubType, catalogue};
 use silica_testkit::on_each_database;
 
@@ -11,6 +11,7 @@ fn full() -> CatalogueModel {
         sub_type: SubType::TextToVideo,
         context_length: Some(u32::MAX),
         features: ModelFeature::ALL.to_vec(),
+        vision: Some(VisionRule::DeepSeekVl2),
         tags: vec!["新".to_owned(), "with \"quotes\"".to_owned()],
         price: Price {
             input: Some("0.70".parse().unwrap()),

@@ -58,6 +58,7 @@ pub(crate) fn model(id: &str) -> CatalogueModel {
         sub_type: SubType::Chat,
         context_length: None,
         features: Vec::new(),
+        vision: None,
         tags: Vec::new(),
         price: Price::default(),
         limits: None,

@@ -57,6 +57,7 @@ fn request(text: &str) -> ChatRequest {
         demands: Vec::new(),
         priority: Priority::default(),
         account: None,
+        image_tokens: None,
         wire: None,
     }
 }

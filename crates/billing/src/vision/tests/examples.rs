@@ -136,3 +136,19 @@ fn names_are_those_of_the_configuration() {
         "{error}"
     );
 }
+
+#[test]
+fn well_known_models_have_their_rule_by_name() {
+    for (name, rule) in [
+        ("Qwen/Qwen2-VL-72B-Instruct", Some(VisionRule::QwenVl)),
+        ("Pro/Qwen/Qwen2.5-VL-7B-Instruct", Some(VisionRule::QwenVl)),
+        ("Qwen/QVQ-72B-Preview", Some(VisionRule::QwenVl)),
+        ("Pro/OpenGVLab/InternVL2-8B", Some(VisionRule::InternVl2)),
+        ("OpenGVLab/InternVL2-26B", Some(VisionRule::InternVl2)),
+        ("deepseek-ai/deepseek-vl2", Some(VisionRule::DeepSeekVl2)),
+        ("Qwen/Qwen2.5-7B-Instruct", None),
+        ("vendor/Qwen/Qwen2-VL", None),
+    ] {
+        assert_eq!(VisionRule::of_model(name), rule, "{name}");
+    }
+}

@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use silica_api::{Failure, Json};
-use silica_platform::{ModelFeature, ModelStatus, ModelType, NewModel, SubType};
+use silica_platform::{ModelFeature, ModelStatus, ModelType, NewModel, SubType, VisionRule};
 use silica_protocol::{ApiError, ErrorBody};
 use silica_types::ModelName;
 
@@ -34,6 +34,11 @@ pub(crate) struct PutModel {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     features: Option<Vec<ModelFeature>>,
+    /// The rule by which images in prompts are counted where the engine does not count them, for models with the
+    /// feature vision: qwen-vl, internvl2 or deepseek-vl2. Absent: that of well-known names, else an estimate.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    vision: Option<VisionRule>,
     /// Labels.
     #[serde(default)]
     tags: Option<Vec<String>>,
@@ -85,6 +90,7 @@ impl TryFrom<PutModel> for NewModel {
             sub_type: body.sub_type,
             context_length: body.context_length,
             features: body.features.unwrap_or_default(),
+            vision: body.vision,
             tags: body.tags.unwrap_or_default(),
             price: body.price.unwrap_or_default().into(),
             limits: body.limits.map(TryInto::try_into).transpose()?,
