@@ -35,7 +35,8 @@ fn qwen2_has_biases_that_its_file_does_not_mention() {
         Biases {
             qkv: true,
             output: false,
-            mlp: false
+            gate_up: false,
+            down: false,
         }
     );
     assert_eq!((config.head_dim, config.context_length), (8, 1024));
@@ -44,6 +45,8 @@ fn qwen2_has_biases_that_its_file_does_not_mention() {
         RopeConfig {
             theta: 1_000_000.0,
             head_dim: 8,
+            rotated: 8,
+            pairs: RotaryPairs::Halves,
             scaling: RopeScaling::Default
         }
     );
@@ -59,7 +62,8 @@ fn qwen3_has_heads_of_128_unless_told_otherwise() {
         Biases {
             qkv: true,
             output: true,
-            mlp: false
+            gate_up: false,
+            down: false,
         }
     );
 }
@@ -77,7 +81,8 @@ fn llama_takes_key_value_heads_from_heads_and_biases_from_the_file() {
         Biases {
             qkv: false,
             output: false,
-            mlp: true
+            gate_up: true,
+            down: true,
         }
     );
     assert_eq!(config.windows, [None; 4], "this family has no windows");
