@@ -11,6 +11,8 @@ impl Checker<RawConfig> {
         let family = self.family()?;
         self.refuse_unsupported(family)?;
         let raw = &self.raw;
+        // Fillers up to a round size have logits too.
+        let vocab_size = self.needed("vocab_size", raw.padded_vocab_size.or(raw.vocab_size))?;
         let heads = self.needed("num_attention_heads", raw.num_attention_heads.or(raw.n_head))?;
         let kv_heads = self.kv_heads(heads)?;
         let hidden_size = self.needed("hidden_size", raw.hidden_size)?;
@@ -22,8 +24,7 @@ impl Checker<RawConfig> {
         let gemma = family == Family::Gemma2;
         Ok(ModelConfig {
             family,
-            // Fillers up to a round size, which have logits too.
-            vocab_size: self.needed("vocab_size", raw.padded_vocab_size.or(raw.vocab_size))?,
+            vocab_size,
             hidden_size,
             intermediate_size: self.needed("intermediate_size", intermediate_size)?,
             layers,
@@ -281,7 +282,7 @@ impl Checker<RawConfig> {
         let trained = match family {
             Family::ChatGlm => raw.seq_length,
             // Longer ones are rotated in another way.
-            Family::TeleChat => raw.tele_chat.training_seqlen,
+            Family::TeleChat => raw.tele_chat.training_seqlen.or(raw.seq_length),
             _ => None,
         };
         self.needed("max_position_embeddings", trained.or(raw.max_position_embeddings))

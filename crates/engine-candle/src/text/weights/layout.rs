@@ -73,7 +73,7 @@ impl FileLayout {
             RowOrder::Plain
         };
         let (name, part) = match in_layer(name) {
-            Some(inside) => self.place_in_layer(inside, name),
+            Some(inside) => self.place_in_layer(inside),
             None => (self.outside(name).to_owned(), None),
         };
         Place { name, part, order }
@@ -94,53 +94,59 @@ impl FileLayout {
         }
     }
 
-    fn place_in_layer(&self, inside: InLayer<'_>, name: &str) -> (String, Option<Part>) {
+    fn place_in_layer(&self, inside: InLayer<'_>) -> (String, Option<Part>) {
         let InLayer { layer, module, kind } = inside;
-        let named = |prefix: &str, module: &str| format!("{prefix}.{layer}.{module}.{kind}");
-        match self.kind {
-            TensorLayout::Plain => (name.to_owned(), None),
-            TensorLayout::Glm => match self.half(module) {
-                Some(part) => (named("model.layers", "mlp.gate_up_proj"), Some(part)),
-                None => (name.to_owned(), None),
-            },
-            TensorLayout::Gemma2 => (named("model.layers", gemma_module(module)), None),
-            TensorLayout::ChatGlm => {
-                let (module, part) = match module {
-                    "self_attn.o_proj" => ("self_attention.dense", None),
-                    "mlp.down_proj" => ("mlp.dense_4h_to_h", None),
-                    "mlp.gate_proj" | "mlp.up_proj" => ("mlp.dense_h_to_4h", self.half(module)),
-                    _ => match self.third(module) {
-                        Some(part) => ("self_attention.query_key_value", Some(part)),
-                        None => (module, None),
-                    },
-                };
-                (named("transformer.encoder.layers", module), part)
-            }
-            TensorLayout::InternLm2 => {
-                let (module, part) = match module {
-                    "self_attn.o_proj" => ("attention.wo", None),
-                    "mlp.gate_proj" => ("feed_forward.w1", None),
-                    "mlp.up_proj" => ("feed_forward.w3", None),
-                    "mlp.down_proj" => ("feed_forward.w2", None),
-                    "input_layernorm" => ("attention_norm", None),
-                    "post_attention_layernorm" => ("ffn_norm", None),
-                    _ => match self.grouped(module) {
-                        Some(part) => ("attention.wqkv", Some(part)),
-                        None => (module, None),
-                    },
-                };
-                (named("model.layers", module), part)
-            }
-            TensorLayout::TeleChat => {
-                let (module, part) = match module {
-                    "self_attn.q_proj" => ("self_attention.query", None),
-                    "self_attn.k_proj" => ("self_attention.key_value", Some(self.side_by_side(0))),
-                    "self_attn.v_proj" => ("self_attention.key_value", Some(self.side_by_side(1))),
-                    "self_attn.o_proj" => ("self_attention.dense", None),
-                    _ => (module, None),
-                };
-                (named("transformer.h", module), part)
-            }
+        let (prefix, (module, part)) = match self.kind {
+            TensorLayout::Plain => ("model.layers", (module, None)),
+            TensorLayout::Glm => ("model.layers", self.glm(module)),
+            TensorLayout::Gemma2 => ("model.layers", (gemma2(module), None)),
+            TensorLayout::InternLm2 => ("model.layers", self.intern_lm2(module)),
+            TensorLayout::ChatGlm => ("transformer.encoder.layers", self.chat_glm(module)),
+            TensorLayout::TeleChat => ("transformer.h", self.tele_chat(module)),
+        };
+        (format!("{prefix}.{layer}.{module}.{kind}"), part)
+    }
+
+    fn glm<'name>(&self, module: &'name str) -> (&'name str, Option<Part>) {
+        match self.half(module) {
+            Some(part) => ("mlp.gate_up_proj", Some(part)),
+            None => (module, None),
+        }
+    }
+
+    fn chat_glm<'name>(&self, module: &'name str) -> (&'name str, Option<Part>) {
+        match (self.third(module), self.half(module), module) {
+            (Some(part), ..) => ("self_attention.query_key_value", Some(part)),
+            (_, Some(part), _) => ("mlp.dense_h_to_4h", Some(part)),
+            (.., "self_attn.o_proj") => ("self_attention.dense", None),
+            (.., "mlp.down_proj") => ("mlp.dense_4h_to_h", None),
+            (.., module) => (module, None),
+        }
+    }
+
+    fn intern_lm2<'name>(&self, module: &'name str) -> (&'name str, Option<Part>) {
+        if let Some(part) = self.grouped(module) {
+            return ("attention.wqkv", Some(part));
+        }
+        let module = match module {
+            "self_attn.o_proj" => "attention.wo",
+            "mlp.gate_proj" => "feed_forward.w1",
+            "mlp.up_proj" => "feed_forward.w3",
+            "mlp.down_proj" => "feed_forward.w2",
+            "input_layernorm" => "attention_norm",
+            "post_attention_layernorm" => "ffn_norm",
+            module => module,
+        };
+        (module, None)
+    }
+
+    fn tele_chat<'name>(&self, module: &'name str) -> (&'name str, Option<Part>) {
+        match module {
+            "self_attn.q_proj" => ("self_attention.query", None),
+            "self_attn.k_proj" => ("self_attention.key_value", Some(self.side_by_side(0))),
+            "self_attn.v_proj" => ("self_attention.key_value", Some(self.side_by_side(1))),
+            "self_attn.o_proj" => ("self_attention.dense", None),
+            module => (module, None),
         }
     }
 
@@ -261,7 +267,7 @@ pub(super) fn rotary_order(head_dim: usize, rotated: usize, pairs: RotaryPairs) 
     }
 }
 
-fn gemma_module(module: &str) -> &str {
+fn gemma2(module: &str) -> &str {
     match module {
         "post_self_attn_layernorm" => "post_attention_layernorm",
         "post_attention_layernorm" => "pre_feedforward_layernorm",
