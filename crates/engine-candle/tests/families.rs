@@ -1,10 +1,5 @@
 //! Folders of every family are known for what they are without being loaded.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "test support: what fails here is a failed test"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

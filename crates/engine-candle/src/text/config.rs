@@ -104,6 +104,10 @@ impl AttentionScores {
 
 /// Which projections have biases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one answer for each projection, none of which follows from another"
+)]
 pub struct Biases {
     /// Queries, keys and values.
     pub qkv: bool,

@@ -1,4 +1,4 @@
-//! The gated feed-forward block: `down(f(gate(x)) * up(x))`, where `f` is SiLU in most families.
+//! The gated feed-forward block: `down(f(gate(x)) * up(x))`, where `f` is `SiLU` in most families.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -96,7 +96,7 @@ fn silu(value: f32) -> f32 {
 /// By the tangent, as `gelu_pytorch_tanh` is.
 fn gelu(value: f32) -> f32 {
     /// The root of 2 / pi.
-    const ROOT: f32 = 0.797_884_56;
+    const ROOT: f32 = 0.797_884_6;
     let inner = ROOT * (value + 0.044_715 * value * value * value);
     // 0.5 * (1 + tanh(x)) is 1 / (1 + exp(-2x)).
     value / (1.0 + (-2.0 * inner).exp())

@@ -119,7 +119,9 @@ impl Weights {
         };
         let mut values = self.values(name, size)?;
         if offset != 0.0 {
-            values.iter_mut().for_each(|value| *value += offset);
+            for value in &mut values {
+                *value += offset;
+            }
         }
         self.tensor(values, self.activation_dtype())
     }

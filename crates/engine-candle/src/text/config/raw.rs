@@ -1,6 +1,6 @@
 //! The fields of `config.json` as they stand in the file.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// Unknown fields are ignored: the files carry many that do not concern inference. Where families call
 /// the same thing differently, it has several fields here.
@@ -40,9 +40,8 @@ pub(super) struct RawConfig {
     pub(super) original_max_position_embeddings: Option<f64>,
     pub(super) partial_rotary_factor: Option<f64>,
     pub(super) use_sliding_window: Option<bool>,
-    /// Left out, null, or a number: three things.
-    #[serde(default, deserialize_with = "given")]
-    pub(super) sliding_window: Option<Option<usize>>,
+    #[serde(default)]
+    pub(super) sliding_window: RawWindow,
     pub(super) max_window_layers: Option<usize>,
     pub(super) layer_types: Option<Vec<String>>,
     pub(super) torch_dtype: Option<String>,
@@ -54,6 +53,22 @@ pub(super) struct RawConfig {
     pub(super) chat_glm: RawChatGlm,
     #[serde(flatten)]
     pub(super) tele_chat: RawTeleChat,
+}
+
+/// `sliding_window`, of which null and nothing mean different things.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "Option<usize>")]
+pub(super) enum RawWindow {
+    #[default]
+    LeftOut,
+    Null,
+    Of(usize),
+}
+
+impl From<Option<usize>> for RawWindow {
+    fn from(given: Option<usize>) -> Self {
+        given.map_or(Self::Null, Self::Of)
+    }
 }
 
 /// What only Gemma 2 has.
@@ -105,9 +120,4 @@ pub(super) struct RawRope {
     pub(super) mscale: Option<f64>,
     pub(super) mscale_all_dim: Option<f64>,
     pub(super) truncate: Option<bool>,
-}
-
-/// A field that is there, if only as null.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<usize>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }

@@ -1,6 +1,6 @@
 //! Which layers of a model see only some positions back.
 
-use super::raw::RawConfig;
+use super::raw::{RawConfig, RawWindow};
 use super::{Checker, Family, LoadError};
 
 /// The width of a window where a configuration wants one and gives none, as in the reference.
@@ -10,17 +10,20 @@ impl Checker<RawConfig> {
     /// Per layer, how many positions back it sees; `None` sees all.
     pub(super) fn windows(&self, family: Family, layers: usize) -> Result<Vec<Option<usize>>, LoadError> {
         let raw = &self.raw;
-        let given = |default| self.size("sliding_window", raw.sliding_window.flatten().unwrap_or(default));
+        let window = || match raw.sliding_window {
+            RawWindow::Of(positions) => self.size("sliding_window", positions),
+            RawWindow::Null | RawWindow::LeftOut => Ok(DEFAULT),
+        };
         match family {
             Family::Qwen2 | Family::Qwen3 if raw.use_sliding_window.unwrap_or(false) => {
                 let first = raw.max_window_layers.unwrap_or(28);
-                self.by_layer(given(DEFAULT)?, layers, |layer| layer >= first)
+                self.by_layer(window()?, layers, |layer| layer >= first)
             }
             // Null means none; left out it means the reference's default.
-            Family::Mistral if raw.sliding_window != Some(None) => {
-                self.by_layer(given(DEFAULT)?, layers, |_| true)
+            Family::Mistral if raw.sliding_window != RawWindow::Null => {
+                self.by_layer(window()?, layers, |_| true)
             }
-            Family::Gemma2 => self.by_layer(given(DEFAULT)?, layers, |layer| layer % 2 == 0),
+            Family::Gemma2 => self.by_layer(window()?, layers, |layer| layer % 2 == 0),
             _ => Ok(vec![None; layers]),
         }
     }

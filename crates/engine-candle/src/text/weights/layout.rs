@@ -226,6 +226,7 @@ impl Part {
 }
 
 /// A tensor's name, taken apart.
+#[derive(Clone, Copy)]
 pub(super) struct InLayer<'name> {
     pub(super) layer: &'name str,
     pub(super) module: &'name str,
