@@ -23,8 +23,16 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Glm4Config,
+    Glm4ForCausalLM,
+    GlmConfig,
+    GlmForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -45,6 +53,10 @@ CLASSES = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM),
     "llama": (LlamaConfig, LlamaForCausalLM),
+    "mistral": (MistralConfig, MistralForCausalLM),
+    "glm": (GlmConfig, GlmForCausalLM),
+    "glm4": (Glm4Config, Glm4ForCausalLM),
+    "gemma2": (Gemma2Config, Gemma2ForCausalLM),
 }
 
 
@@ -73,6 +85,12 @@ def small(**settings):
         "max_position_embeddings": 256,
     }
     return {**shape, **settings}
+
+
+def wide(**settings):
+    """Rows that are multiples of 32 values, so that they can be quantised, and heads of a width of their own."""
+    shape = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
+    return small(**{**shape, **settings})
 
 
 def rope(kind, theta=10000.0, **settings):
@@ -159,23 +177,60 @@ FIXTURE_SET = {
     "llama-sharded-bf16": Fixture(
         "llama", small(rope_parameters=rope("default")), dtype=torch.bfloat16, shards=True, seed=10
     ),
+    "mistral": Fixture(
+        "mistral", wide(sliding_window=12, rope_parameters=rope("default")), dtype=torch.float16, seed=12
+    ),
+    "glm": Fixture(
+        "glm",
+        wide(attention_bias=True, rope_parameters=rope("default", partial_rotary_factor=0.5)),
+        # The library's own default lies outside the vocabulary.
+        rewrite={"pad_token_id": 0},
+        dtype=torch.float16,
+        seed=13,
+    ),
+    "glm4": Fixture(
+        "glm4",
+        wide(attention_bias=False, rope_parameters=rope("default", partial_rotary_factor=0.5)),
+        rewrite={"pad_token_id": 0},
+        dtype=torch.float16,
+        seed=14,
+    ),
+    # Caps that most logits come near; layers see in turn a window and all, as they do where nothing is said.
+    "gemma2": Fixture(
+        "gemma2",
+        wide(
+            num_hidden_layers=3,
+            sliding_window=12,
+            query_pre_attn_scalar=24,
+            attn_logit_softcapping=4.0,
+            final_logit_softcapping=1.5,
+            rope_parameters=rope("default"),
+        ),
+        rewrite={"layer_types": None},
+        dtype=torch.float16,
+        seed=15,
+    ),
     "qwen2-f16": Fixture("qwen2", small(rope_parameters=rope("default")), dtype=torch.float16, seed=11),
 }
 
 
-def randomise(model, generator):
-    """Draws all weights: matrices around 0, norms around 1."""
+def randomise(model, generator, around):
+    """Draws all weights: matrices around 0, norms around the given number (0 for Gemma's)."""
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             values = torch.randn(parameter.shape, generator=generator)
-            if "norm" in name:
-                parameter.copy_(1.0 + 0.2 * values)
+            if around == 0.0 and "embed_tokens" in name:
+                # The model multiplies them by the root of its width; they are the head, too.
+                parameter.copy_(STANDARD_DEVIATION / parameter.shape[1] ** 0.5 * values)
+            elif "norm" in name:
+                parameter.copy_(around + 0.2 * values)
             else:
                 parameter.copy_(STANDARD_DEVIATION * values)
 
 
 def greedy(model, prompt):
-    """Decodes with a key-value cache, as a server does."""
+    """Decodes with a key-value cache, as a server does; no token ends the answer."""
+    model.generation_config.eos_token_id = None
     output = model.generate(
         torch.tensor([prompt]), do_sample=False, max_new_tokens=GENERATED, min_new_tokens=GENERATED, use_cache=True
     )
@@ -188,7 +243,8 @@ def write(name, fixture):
     config._attn_implementation = "eager"
     model = model_class(config).eval()
     generator = torch.Generator().manual_seed(fixture.seed)
-    randomise(model, generator)
+    # A norm of Gemma multiplies by one plus its weight.
+    randomise(model, generator, 0.0 if fixture.family == "gemma2" else 1.0)
     folder = FIXTURES / name
     shutil.rmtree(folder, ignore_errors=True)
     model.to(fixture.dtype).save_pretrained(folder, max_shard_size="60KB" if fixture.shards else "5GB")
@@ -203,6 +259,10 @@ def write(name, fixture):
         # A fresh copy: dynamic rope scaling keeps state between calls.
         fresh = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         continuation = greedy(fresh, tokens[:PROMPT].tolist())
+    save_reference(folder, tokens, logits, continuation)
+
+
+def save_reference(folder, tokens, logits, continuation):
     reference = {
         "tokens": tokens.int(),
         "logits": logits.contiguous(),
@@ -211,7 +271,7 @@ def write(name, fixture):
     }
     save_file(reference, folder / "reference.safetensors")
     size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"{name}: {size} bytes, largest logit {logits.abs().max():.2f}, greedy {continuation[:6].tolist()}...")
+    print(f"{folder.name}: {size} bytes, largest logit {logits.abs().max():.2f}, greedy {continuation[:6].tolist()}...")
 
 
 def rewrite_config(path, changes):

@@ -7,8 +7,7 @@ use candle_core::Device;
 use crate::encode::{is_decoder, longest_text};
 use crate::text::weights::{Placement, Weights};
 use crate::{
-    EncoderConfig, EncoderFamily, Family, GGUF_WEIGHTS, GgufModel, LoadError, ModelConfig, ModelKind,
-    Precision,
+    EncoderConfig, EncoderFamily, GGUF_WEIGHTS, GgufModel, LoadError, ModelConfig, ModelKind, Precision,
 };
 
 /// What a model folder holds, as far as it can be told without reading the weights' values.
@@ -29,7 +28,7 @@ pub struct FolderSummary {
 pub struct ModelShape {
     /// What the folder says that it is for.
     pub kind: ModelKind,
-    /// `qwen2`, `qwen3`, `llama`, `bert` or `xlm-roberta`.
+    /// Such as `qwen2` ([`Family::name`](crate::Family::name)), or `bert` or `xlm-roberta`.
     pub family: &'static str,
     /// Token ids that the model knows.
     pub vocabulary: u32,
@@ -82,11 +81,7 @@ impl ModelShape {
         Ok(match config {
             AnyConfig::Decoder(config) => Self {
                 kind,
-                family: match config.family {
-                    Family::Qwen2 => "qwen2",
-                    Family::Qwen3 => "qwen3",
-                    Family::Llama => "llama",
-                },
+                family: config.family.name(),
                 vocabulary: number(config.vocab_size),
                 hidden_size: config.hidden_size,
                 layers: config.layers,

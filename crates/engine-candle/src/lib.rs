@@ -40,5 +40,8 @@ pub use gguf::{GGUF_WEIGHTS, GgufError, GgufModel};
 pub use inspect::{FolderSummary, ModelShape, inspect};
 pub use options::{CandleOptions, Dtype, Precision, Quantization};
 pub use text::cache::{KvCache, KvView};
-pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};
+pub use text::config::{
+    AttentionScores, Biases, Family, GateFunction, ModelConfig, Norms, RopeConfig, RopeScaling, RotaryPairs,
+    TensorLayout, YarnScaling,
+};
 pub use text::decoder::{Decoder, LogitsOf, Span};

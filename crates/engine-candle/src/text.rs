@@ -10,4 +10,5 @@ pub(crate) mod mlp;
 pub(crate) mod norm;
 pub(crate) mod rope;
 pub(crate) mod sampler;
+pub(crate) mod soft_cap;
 pub(crate) mod weights;

@@ -94,7 +94,7 @@ pub struct ModelFacts {
     /// Manifests of earlier versions are of chat models and do not say so.
     #[serde(default = "chat")]
     pub sub_type: String,
-    /// The family: `qwen2`, `qwen3`, `llama`, `bert` or `xlm-roberta`.
+    /// The family, such as `qwen2`, `llama` or `bert`.
     pub architecture: String,
     /// How many numbers the weights are.
     pub parameters: u64,

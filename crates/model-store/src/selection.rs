@@ -84,7 +84,13 @@ pub(crate) fn select(names: &[&str], wanted: Option<&str>) -> Result<Selection, 
     }
     for needed in ["config.json", "tokenizer.json"] {
         if !has(needed) {
-            return Err(format!("has no {needed}"));
+            let other = if needed == "tokenizer.json" && has("tokenizer.model") {
+                "; its tokenizer.model is not read: take a GGUF file of the model, which carries its tokenizer, or a \
+                 folder in which it was converted"
+            } else {
+                ""
+            };
+            return Err(format!("has no {needed}{other}"));
         }
     }
     let texts = names.iter().filter(|name| is_text(name));
@@ -339,5 +345,11 @@ mod tests {
         }
         let refused = select(&["model.safetensors", "config.json"], None).unwrap_err();
         assert_eq!(refused, "has no tokenizer.json");
+        let pieces = ["model.safetensors", "config.json", "tokenizer.model"];
+        let refused = select(&pieces, None).unwrap_err();
+        assert!(
+            refused.starts_with("has no tokenizer.json; its tokenizer.model is not read"),
+            "{refused}"
+        );
     }
 }

@@ -13,6 +13,17 @@ pub enum TextError {
         /// The file.
         file: PathBuf,
     },
+    /// There is a tokenizer, in a form that is not read.
+    #[error(
+        "{} is missing: the folder has its tokenizer as tokenizer.model only, which is not read; convert it to \
+        tokenizer.json (in the transformers library: load a fast tokenizer of the folder and `save_pretrained` it), \
+        or serve a GGUF file of the model, which carries its tokenizer",
+        file.display()
+    )]
+    OtherTokenizer {
+        /// The file that is missing.
+        file: PathBuf,
+    },
     /// A file cannot be read.
     #[error("cannot read {}", file.display())]
     Read {

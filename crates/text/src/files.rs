@@ -98,6 +98,7 @@ mod tests {
     use silica_types::{SystemClock, TokenCount};
 
     use super::*;
+    use crate::folder::ModelFolder;
     use crate::model::TextModel;
     use crate::testing::tiny_chat;
 
@@ -129,6 +130,36 @@ mod tests {
             assert!(made.supports(feature) && folder.supports(feature), "{feature:?}");
         }
         assert!(made.has_stop_tokens());
+    }
+
+    #[test]
+    fn a_tokenizer_in_a_form_that_is_not_read_is_told_from_none() {
+        let mut files = in_memory(&["tokenizer_config.json"]);
+        let made = files.made.as_mut().unwrap();
+        made.insert("tokenizer.model".to_owned(), b"\n\x0e\n\x05<unk>".to_vec());
+        let refused = load(files).unwrap_err().to_string();
+        let expected =
+            "/models/some.gguf/tokenizer.json is missing: the folder has its tokenizer as tokenizer.model";
+        assert!(refused.starts_with(expected), "{refused}");
+    }
+
+    /// `ChatGLM3`'s files name the end of a text alone, and its code two more.
+    #[test]
+    fn a_turn_of_chatglm_ends_where_the_next_one_begins() {
+        let stops = |model_type: &str| {
+            let mut files = in_memory(&["tokenizer.json", "tokenizer_config.json"]);
+            let made = files.made.as_mut().unwrap();
+            let text = String::from_utf8(made["tokenizer.json"].clone()).unwrap();
+            // Any two special tokens that are not asked for elsewhere will do.
+            let text = text
+                .replace("<|image_pad|>", "<|user|>")
+                .replace("<|fim_suffix|>", "<|observation|>");
+            made.insert("tokenizer.json".to_owned(), text.into_bytes());
+            let config = format!("{{\"model_type\": \"{model_type}\", \"eos_token_id\": 0}}");
+            made.insert("config.json".to_owned(), config.into_bytes());
+            ModelFolder::read(&files).unwrap().stop_tokens.len()
+        };
+        assert_eq!(stops("chatglm"), stops("qwen3") + 2);
     }
 
     #[test]

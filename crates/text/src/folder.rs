@@ -9,6 +9,8 @@ use crate::{TextError, TextFiles};
 
 /// The file that a tokenizer stands in.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
+/// The form that `SentencePiece` and the code of some families read.
+const OTHER_TOKENIZER: &str = "tokenizer.model";
 /// The file with the tokens that begin and end texts, and often the chat template.
 const CONFIG: &str = "tokenizer_config.json";
 
@@ -60,6 +62,7 @@ impl ModelFolder {
             };
             stop_tokens.push(tokenizer.token_to_id(token).ok_or_else(unknown)?);
         }
+        stop_tokens.extend(turn_ends(files, &tokenizer)?);
         stop_tokens.sort_unstable();
         stop_tokens.dedup();
         let templates = read_templates(files, config.chat_template)?;
@@ -141,15 +144,37 @@ impl StopConfig {
 /// When it is missing or wrong.
 pub(crate) fn read_tokenizer(files: &TextFiles) -> Result<Tokenizer, TextError> {
     let file = || files.path(TOKENIZER);
-    let bytes = files
-        .bytes(TOKENIZER)?
-        .ok_or_else(|| TextError::Missing { file: file() })?;
+    let Some(bytes) = files.bytes(TOKENIZER)? else {
+        let file = file();
+        return Err(match files.bytes(OTHER_TOKENIZER)? {
+            Some(_) => TextError::OtherTokenizer { file },
+            None => TextError::Missing { file },
+        });
+    };
     let invalid = |source| TextError::Tokenizer { file: file(), source };
     let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(invalid)?;
     // Left over from training in some files; they would silently cut or lengthen prompts.
     tokenizer.with_truncation(None).map_err(invalid)?;
     tokenizer.with_padding(None);
     Ok(tokenizer)
+}
+
+/// The tokens that end a turn in families whose own code knows them and whose files do not name them:
+/// `ChatGLM3`'s name the end of a text alone.
+fn turn_ends(files: &TextFiles, tokenizer: &Tokenizer) -> Result<Vec<u32>, TextError> {
+    #[derive(Deserialize, Default)]
+    struct ModelType {
+        model_type: Option<String>,
+    }
+    let config: ModelType = files.json("config.json")?.unwrap_or_default();
+    if config.model_type.as_deref() != Some("chatglm") {
+        return Ok(Vec::new());
+    }
+    let added = tokenizer.get_added_tokens_decoder();
+    let ends = added
+        .iter()
+        .filter(|(_, token)| matches!(token.content.as_str(), "<|user|>" | "<|observation|>"));
+    Ok(ends.map(|(id, _)| *id).collect())
 }
 
 fn read_stop_ids(files: &TextFiles) -> Result<Vec<u32>, TextError> {

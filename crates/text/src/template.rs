@@ -114,6 +114,13 @@ impl ChatTemplate {
         rendered.map_err(|error| refusal(&error))
     }
 
+    /// Whether tools stand in a message, as in GLM-4's template, whose own code puts them into a system
+    /// message. Others read a variable.
+    fn reads_tools_from_messages(&self) -> bool {
+        self.source(true)
+            .is_some_and(|template| template.source.contains("['tools']"))
+    }
+
     /// As the transformers library chooses among named templates.
     fn source(&self, with_tools: bool) -> Option<&TemplateSource> {
         let named = |name: &str| self.sources.iter().find(|template| template.name == name);
@@ -123,7 +130,12 @@ impl ChatTemplate {
             .or_else(|| self.sources.first())
     }
 
-    fn context(&self, conversation: Conversation) -> Value {
+    fn context(&self, mut conversation: Conversation) -> Value {
+        if !conversation.tools.is_empty() && self.reads_tools_from_messages() {
+            let tools = conversation.tools.clone();
+            let message = serde_json::json!({ "role": "system", "content": "", "tools": tools });
+            conversation.messages.insert(0, message);
+        }
         let json = |values: Vec<serde_json::Value>| Value::from(minijinja::value::Serde(values));
         let tools = if conversation.tools.is_empty() {
             Value::from(())

@@ -60,7 +60,9 @@ impl ModelKind {
         if name.ends_with("ForSequenceClassification") {
             return Ok(Self::Reranker);
         }
-        if matches!(name, "bert" | "xlm-roberta") || name.ends_with("Model") {
+        // The name of a base model, but for `ChatGLM`'s, which is also what its configurations call the whole.
+        let is_base = name.ends_with("Model") && name != "ChatGLMModel";
+        if matches!(name, "bert" | "xlm-roberta") || is_base {
             return Ok(Self::Embedding);
         }
         Ok(match Modules::read(folder)? {

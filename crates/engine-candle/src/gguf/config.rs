@@ -1,62 +1,14 @@
 //! `config.json` from the metadata of a GGUF file.
 
+mod architecture;
+
 use std::fmt::Display;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use self::architecture::Architecture;
 use super::file::GgufFile;
 use super::{GgufError, rope};
-use crate::Family;
-
-/// A family of models, by the name that GGUF files give it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Architecture {
-    Qwen2,
-    Qwen3,
-    Llama,
-}
-
-impl Architecture {
-    pub(super) fn of(file: &GgufFile) -> Result<Self, GgufError> {
-        let key = "general.architecture";
-        match file.text(key)?.ok_or_else(|| missing(key))? {
-            "qwen2" => Ok(Self::Qwen2),
-            "qwen3" => Ok(Self::Qwen3),
-            "llama" => Ok(Self::Llama),
-            other => Err(GgufError::Unsupported {
-                key: key.to_owned(),
-                value: format!("`{}`", super::value::shortened(other)),
-                expected: "supported architectures are qwen2, qwen3 and llama",
-            }),
-        }
-    }
-
-    /// The prefix of its settings.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-            Self::Llama => "llama",
-        }
-    }
-
-    /// The family that the engine computes it as.
-    pub(super) fn family(self) -> Family {
-        match self {
-            Self::Qwen2 => Family::Qwen2,
-            Self::Qwen3 => Family::Qwen3,
-            Self::Llama => Family::Llama,
-        }
-    }
-
-    fn class(self) -> &'static str {
-        match self {
-            Self::Qwen2 => "Qwen2ForCausalLM",
-            Self::Qwen3 => "Qwen3ForCausalLM",
-            Self::Llama => "LlamaForCausalLM",
-        }
-    }
-}
 
 /// The settings of one architecture, by their names without the prefix.
 pub(super) struct Settings<'file> {
@@ -94,6 +46,25 @@ impl<'file> Settings<'file> {
             key: self.key(name),
             value: value.to_string(),
             expected,
+        }
+    }
+
+    /// How far back layers see, where that is less than the context.
+    fn window(&self) -> Result<Option<u64>, GgufError> {
+        let name = "attention.sliding_window";
+        let given = self.size(name)?;
+        match self.architecture {
+            Architecture::Gemma2 => Ok(Some(given.unwrap_or(4096))),
+            architecture => {
+                let context = self.needed("context_length")?;
+                match given.filter(|positions| (1..context).contains(positions)) {
+                    // Which of the layers have it, files of other architectures do not say.
+                    Some(positions) if architecture != Architecture::Llama => {
+                        Err(self.unsupported(name, &positions, "attention over the whole context"))
+                    }
+                    window => Ok(window),
+                }
+            }
         }
     }
 
@@ -140,31 +111,69 @@ pub(super) fn model_config(
     let norm = "attention.layer_norm_rms_epsilon";
     let norm_eps = settings.real(norm)?.ok_or_else(|| missing(&settings.key(norm)))?;
     let has = |name: &str| file.tensor(name).is_some();
+    let window = settings.window()?;
+    let layers = settings.needed("block_count")?;
     let config = json!({
-        "architectures": [architecture.class()],
+        "architectures": [architecture.class(window.is_some())],
         "model_type": architecture.name(),
         "vocab_size": embedding.shape.first().copied().unwrap_or_default(),
         "hidden_size": hidden_size,
         "intermediate_size": feed_forward,
-        "num_hidden_layers": settings.needed("block_count")?,
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
         "head_dim": head_dim,
-        "hidden_act": "silu",
+        "hidden_act": if architecture == Architecture::Gemma2 { "gelu_pytorch_tanh" } else { "silu" },
         "max_position_embeddings": settings.needed("context_length")?,
         "rms_norm_eps": norm_eps,
         "rope_theta": settings.real("rope.freq_base")?.unwrap_or(10_000.0),
         "rope_scaling": rope::scaling(&settings, head_dim)?,
+        "partial_rotary_factor": rotated_part(&settings, head_dim)?,
         "tie_word_embeddings": !has("output.weight"),
         // The Qwen2 family always has these biases, and its configurations do not mention them.
-        "attention_bias": architecture != Architecture::Qwen2 && has("blk.0.attn_q.bias"),
+        "attention_bias": architecture != Architecture::Qwen2
+            && (has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias")),
+        "bias": has("blk.0.attn_q.bias"),
         "mlp_bias": has("blk.0.ffn_gate.bias"),
         "use_sliding_window": false,
+        "sliding_window": window,
     });
-    match config {
-        Value::Object(config) => Ok(config),
-        _ => Ok(Map::new()),
+    let Value::Object(mut config) = config else {
+        return Ok(Map::new());
+    };
+    if architecture == Architecture::Gemma2 {
+        // As in llama.cpp: the file does not say, and one of the sizes is scaled in another way.
+        let scalar = if layers == 46 {
+            hidden_size / heads
+        } else {
+            head_dim
+        };
+        let cap = |name, default| settings.real(name).map(|given| json!(given.unwrap_or(default)));
+        config.insert("query_pre_attn_scalar".to_owned(), json!(scalar));
+        config.insert(
+            "attn_logit_softcapping".to_owned(),
+            cap("attn_logit_softcapping", 50.0)?,
+        );
+        config.insert(
+            "final_logit_softcapping".to_owned(),
+            cap("final_logit_softcapping", 30.0)?,
+        );
     }
+    Ok(config)
+}
+
+/// The part of a head that is rotated; null for all of it.
+fn rotated_part(settings: &Settings<'_>, head_dim: u64) -> Result<Value, GgufError> {
+    let name = "rope.dimension_count";
+    let Some(rotated) = settings.size(name)?.filter(|rotated| *rotated != head_dim) else {
+        return Ok(Value::Null);
+    };
+    if !matches!(settings.architecture, Architecture::ChatGlm | Architecture::Glm4) {
+        return Err(settings.unsupported(name, &rotated, "only the width of a head's keys"));
+    }
+    let sizes = u32::try_from(rotated).ok().zip(u32::try_from(head_dim).ok());
+    let part = sizes.map(|(rotated, head_dim)| f64::from(rotated) / f64::from(head_dim));
+    Ok(json!(part))
 }
 
 fn head_dim(settings: &Settings<'_>, hidden_size: u64, heads: u64) -> Result<u64, GgufError> {
@@ -175,14 +184,13 @@ fn head_dim(settings: &Settings<'_>, hidden_size: u64, heads: u64) -> Result<u64
         key: settings.key("attention.head_count"),
         problem: format!("({heads}) does not divide the embedding_length ({hidden_size})"),
     })?;
-    for name in ["attention.value_length", "rope.dimension_count"] {
-        if let Some(other) = settings.size(name)?
-            && other != head_dim
-        {
-            return Err(settings.unsupported(name, &other, "only the width of a head's keys"));
+    let name = "attention.value_length";
+    match settings.size(name)? {
+        Some(other) if other != head_dim => {
+            Err(settings.unsupported(name, &other, "only the width of a head's keys"))
         }
+        _ => Ok(head_dim),
     }
-    Ok(head_dim)
 }
 
 /// Refuses what would otherwise be computed wrongly and silently.
@@ -197,12 +205,6 @@ fn refuse_unsupported(settings: &Settings<'_>) -> Result<(), GgufError> {
     }
     if let Some(experts @ 1..) = settings.size("expert_count")? {
         return Err(settings.unsupported("expert_count", &experts, "models without experts"));
-    }
-    let window = "attention.sliding_window";
-    if let Some(positions) = settings.size(window)?
-        && (1..settings.needed("context_length")?).contains(&positions)
-    {
-        return Err(settings.unsupported(window, &positions, "attention over the whole context"));
     }
     if let Some(false) = settings.file.bool(&settings.key("attention.causal"))? {
         return Err(settings.unsupported("attention.causal", &false, "models that generate text"));

@@ -12,7 +12,7 @@ use super::config::Architecture;
 use super::read::{ReadError, Reader, setting};
 use super::tensor::{GgufTensor, TensorFormat, type_name};
 use super::value::{Array, Value, shortened};
-use crate::text::config::file_error;
+use crate::text::config::{RotaryPairs, file_error};
 use crate::{Family, LoadError};
 
 /// The most settings or tensors of a file; real ones have some dozens and some thousands.
@@ -59,14 +59,17 @@ impl GgufFile {
         &self.path
     }
 
-    /// The family that the file's architecture belongs to.
+    /// Which dimensions of a head llama.cpp rotates with each other in models of this architecture.
     ///
     /// # Errors
-    /// Names the file and the architecture, if it is none that this engine computes.
-    pub(crate) fn family(&self) -> Result<Family, LoadError> {
-        Architecture::of(self)
-            .map(Architecture::family)
-            .map_err(|error| self.error(error))
+    /// When the file is of another family than `expected`.
+    pub(crate) fn rotary_pairs(&self, expected: Family) -> Result<RotaryPairs, LoadError> {
+        let architecture = Architecture::of(self).map_err(|error| self.error(error))?;
+        if architecture.computes(expected) {
+            return Ok(architecture.rotary_pairs());
+        }
+        let found = architecture.family();
+        Err(self.error(GgufError::OtherFamily { found, expected }))
     }
 
     /// A tensor by its name in llama.cpp's convention.

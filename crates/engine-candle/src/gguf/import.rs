@@ -45,7 +45,7 @@ impl GgufModel {
         self.file.path()
     }
 
-    /// The architecture's name, as in the file: `qwen2`, `qwen3` or `llama`.
+    /// The architecture's name, as in the file, such as `qwen2`.
     pub fn architecture(&self) -> &str {
         self.architecture
     }

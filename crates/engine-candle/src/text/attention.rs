@@ -7,11 +7,12 @@ use candle_core::{DType, Device, Result, Tensor};
 pub(crate) use self::cpu::attend_whole;
 use self::cpu::{CpuAttention, SpanRows};
 use super::cache::store::{LayerStore, append_rows};
-use super::config::{ModelConfig, real};
+use super::config::{AttentionScores, ModelConfig};
 use super::linear::Linear;
 use super::matrix::Weight;
 use super::norm::RmsNorm;
 use super::rope::Rotation;
+use super::soft_cap::bounded;
 use super::weights::{AttentionTensors, Weights};
 use crate::{LoadError, Span};
 
@@ -24,6 +25,7 @@ pub(crate) struct Attention {
     head_norms: Option<(RmsNorm, RmsNorm)>,
     shape: HeadShape,
     window: Option<usize>,
+    scores: AttentionScores,
 }
 
 /// How heads lie in the projections.
@@ -58,6 +60,7 @@ impl Attention {
             head_norms,
             shape,
             window: config.windows.get(layer).copied().flatten(),
+            scores: config.scores,
         })
     }
 
@@ -128,6 +131,7 @@ impl Attention {
                 let attention = CpuAttention {
                     shape: self.shape,
                     window: self.window,
+                    scores: self.scores,
                     whole: false,
                     data,
                     spans: spans.iter().map(SpanRows::of).collect(),
@@ -152,6 +156,7 @@ impl Attention {
                 shape: self.shape,
                 first,
                 window: self.window,
+                scores: self.scores,
                 whole: None,
             };
             attended.push(view.attend(&part(queries)?, &keys, &values)?);
@@ -161,9 +166,9 @@ impl Attention {
     }
 
     /// Projects back to `[rows, hidden]`, again for all sequences at once, and adds the result to
-    /// the residual stream.
-    pub(crate) fn project_back(&self, attended: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        self.output.forward_onto(attended, residual)
+    /// the residual stream, if one is given.
+    pub(crate) fn project_back(&self, attended: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        self.output.apply(attended, residual)
     }
 }
 
@@ -185,6 +190,8 @@ pub(crate) struct View {
     pub(crate) first: usize,
     /// How far back a query sees, itself included.
     pub(crate) window: Option<usize>,
+    /// What becomes of the products before their softmax.
+    pub(crate) scores: AttentionScores,
     /// The length of a sequence whose positions see all others; `None` where they see none that
     /// come later.
     pub(crate) whole: Option<usize>,
@@ -200,11 +207,6 @@ impl View {
     /// Behind the last key that the query at `position` sees.
     pub(crate) fn end(&self, position: usize) -> usize {
         self.whole.unwrap_or(position + 1)
-    }
-
-    /// The factor of the logits.
-    pub(crate) fn scale(&self) -> f64 {
-        1.0 / real(self.shape.width).sqrt()
     }
 
     /// Attention out of plain tensor operations, for devices other than the CPU. Queries are
@@ -223,7 +225,10 @@ impl View {
         let queries = queries.contiguous()?.reshape((kv_heads, group * rows, width))?;
         let keys = keys.permute((1, 2, 0))?.contiguous()?;
         let values = values.transpose(0, 1)?.contiguous()?;
-        let logits = ((queries.matmul(&keys)? * self.scale())?).to_dtype(DType::F32)?;
+        let mut logits = ((queries.matmul(&keys)? * self.scores.factor)?).to_dtype(DType::F32)?;
+        if let Some(cap) = self.scores.soft_cap {
+            logits = bounded(&logits, cap)?;
+        }
         let mut logits = logits.reshape((kv_heads * group, rows, positions))?;
         if rows > 1 || self.window.is_some() {
             logits = logits.broadcast_add(&self.mask(rows, positions, logits.device())?)?;

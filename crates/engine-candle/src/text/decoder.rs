@@ -18,6 +18,7 @@ use super::matrix::Weight;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
+use super::soft_cap::bounded;
 use super::weights::{LayerTensors, ModelTensors, Placement, Role, Table, Weights};
 use crate::{GgufModel, LoadError, Precision};
 
@@ -65,6 +66,8 @@ struct Layer {
     attention: Attention,
     attention_norm: RmsNorm,
     mlp: Mlp,
+    /// Of what attention and the feed-forward block say.
+    after: Option<(RmsNorm, RmsNorm)>,
 }
 
 impl Decoder {
@@ -93,7 +96,7 @@ impl Decoder {
         context_length: Option<u32>,
     ) -> std::result::Result<Self, LoadError> {
         let mut config = ModelConfig::read(folder)?;
-        let weights = Weights::in_safetensors(folder, placement(folder, precision)?)?;
+        let weights = Weights::of_decoder(folder, &config, placement(folder, precision)?)?;
         // The table of embeddings stands in its place, and nobody asks it.
         config.tied_embeddings |= !weights.has("lm_head.weight");
         Self::build(&weights, config, context_length)
@@ -256,7 +259,11 @@ impl Decoder {
             _ => hidden.index_select(&Tensor::new(rows, &self.device)?, 0)?,
         };
         let logits = self.head.forward(&self.norm.forward(&rows)?)?;
-        Ok(Some(logits.to_dtype(DType::F32)?))
+        let logits = logits.to_dtype(DType::F32)?;
+        match self.config.logit_soft_cap {
+            Some(cap) => bounded(&logits, cap).map(Some),
+            None => Ok(Some(logits)),
+        }
     }
 
     /// The projections to the logits of some tokens, row by row in f32.
@@ -278,7 +285,11 @@ impl Decoder {
         if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
             candle_core::bail!("token {token} is outside the vocabulary of {vocabulary}");
         }
-        self.embeddings.rows(tokens)
+        let rows = self.embeddings.rows(tokens)?;
+        match self.config.embedding_factor {
+            1.0 => Ok(rows),
+            factor => rows * factor,
+        }
     }
 
     /// The rotations of all rows, span after span.
@@ -311,16 +322,38 @@ impl Layer {
             input_norm: norm(&tensors.input_norm)?,
             attention: Attention::load(weights, &tensors.attention, config, index)?,
             attention_norm: norm(&tensors.attention_norm)?,
-            mlp: Mlp::load(weights, &tensors.gate_up, &tensors.down)?,
+            mlp: Mlp::load(weights, &tensors.gate_up, &tensors.down, config.gate)?,
+            after: match &tensors.after {
+                Some((attention, mlp)) => Some((norm(attention)?, norm(mlp)?)),
+                None => None,
+            },
         })
     }
 
     fn forward(&self, hidden: &Tensor, spans: &[Span<'_>], rotation: &Rotation) -> Result<Tensor> {
         let projected = self.attention.project(&self.input_norm.forward(hidden)?)?;
         let attended = self.attention.attend(&projected, rotation, spans)?;
-        let hidden = self.attention.project_back(&attended, hidden)?;
-        self.mlp
-            .forward_onto(&self.attention_norm.forward(&hidden)?, &hidden)
+        let (after_attention, after_mlp) = match &self.after {
+            Some((attention, mlp)) => (Some(attention), Some(mlp)),
+            None => (None, None),
+        };
+        let hidden = added_to(hidden, after_attention, |residual| {
+            self.attention.project_back(&attended, residual)
+        })?;
+        let input = self.attention_norm.forward(&hidden)?;
+        added_to(&hidden, after_mlp, |residual| self.mlp.apply(&input, residual))
+    }
+}
+
+/// Adds what a block says to the residual stream: the block itself does, where no norm stands between.
+fn added_to(
+    residual: &Tensor,
+    norm: Option<&RmsNorm>,
+    block: impl FnOnce(Option<&Tensor>) -> Result<Tensor>,
+) -> Result<Tensor> {
+    match norm {
+        None => block(Some(residual)),
+        Some(norm) => norm.forward_onto(&block(None)?, residual),
     }
 }
 

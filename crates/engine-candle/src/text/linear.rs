@@ -42,12 +42,8 @@ impl Linear {
         self.apply(input, None)
     }
 
-    /// Applies the layer and adds its result to the residual stream, `[rows, outputs]`.
-    pub(crate) fn forward_onto(&self, input: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        self.apply(input, Some(residual))
-    }
-
-    fn apply(&self, input: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+    /// Applies the layer and adds its result to the residual stream, `[rows, outputs]`, if one is given.
+    pub(crate) fn apply(&self, input: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let weight = match &*self.weight {
             Weight::Packed(weight) => {
                 let product = CpuProduct {
@@ -114,7 +110,7 @@ fn add(target: &mut [f32], values: &[f32]) {
 }
 
 /// Lends the elements of a contiguous f32 tensor on the CPU.
-fn with_values(tensor: &Tensor, count: usize, work: impl FnOnce(&[f32])) -> Result<()> {
+pub(crate) fn with_values(tensor: &Tensor, count: usize, work: impl FnOnce(&[f32])) -> Result<()> {
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else {
         bail!("the tensor is not on the CPU")

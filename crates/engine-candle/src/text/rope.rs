@@ -5,6 +5,7 @@
 //! megabytes.
 
 use std::f64::consts::PI;
+use std::iter;
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -13,7 +14,7 @@ use super::config::{RopeConfig, RopeScaling, YarnScaling, real};
 /// Turns positions into rotations.
 pub(crate) struct Rope {
     config: RopeConfig,
-    /// One per pair of dimensions. For `dynamic` scaling, those below the border.
+    /// One per pair of dimensions that are rotated. For `dynamic` scaling, those below the border.
     frequencies: Vec<f32>,
     /// Multiplies cosine and sine.
     attention_factor: f32,
@@ -55,7 +56,9 @@ impl Rope {
     ) -> Result<Rotation> {
         let stretched = self.stretched(length);
         let frequencies = stretched.as_ref().unwrap_or(&self.frequencies);
-        let size = count * frequencies.len();
+        // Pairs that are not rotated: a cosine of 1 and a sine of 0.
+        let passed = (self.config.head_dim - self.config.rotated) / 2;
+        let size = count * (frequencies.len() + passed);
         let (mut cosines, mut sines) = (Vec::with_capacity(size), Vec::with_capacity(size));
         for position in first..first + count {
             for frequency in frequencies {
@@ -65,8 +68,10 @@ impl Rope {
                 cosines.push(cosine * self.attention_factor);
                 sines.push(sine * self.attention_factor);
             }
+            cosines.extend(iter::repeat_n(1.0, passed));
+            sines.extend(iter::repeat_n(0.0, passed));
         }
-        let shape = (count, frequencies.len());
+        let shape = (count, frequencies.len() + passed);
         Ok(Rotation {
             cosines: Tensor::from_vec(cosines, shape, device)?.to_dtype(dtype)?,
             sines: Tensor::from_vec(sines, shape, device)?.to_dtype(dtype)?,
@@ -86,11 +91,11 @@ impl Rope {
         if length <= original_positions {
             return None;
         }
-        let width = real(self.config.head_dim);
+        let width = real(self.config.rotated);
         let growth = factor * length / original_positions - (factor - 1.0);
         let base = self.config.theta * growth.powf(width / (width - 2.0));
         Some(
-            plain_frequencies(base, self.config.head_dim)
+            plain_frequencies(base, self.config.rotated)
                 .into_iter()
                 .map(narrow)
                 .collect(),
@@ -122,7 +127,7 @@ impl Rotation {
 
 /// The angle per position of each pair of dimensions.
 fn frequencies(config: &RopeConfig) -> Vec<f32> {
-    let plain = plain_frequencies(config.theta, config.head_dim);
+    let plain = plain_frequencies(config.theta, config.rotated);
     let scaled: Vec<f64> = match &config.scaling {
         RopeScaling::Default | RopeScaling::Dynamic { .. } => plain,
         RopeScaling::Linear { factor } => plain.into_iter().map(|frequency| frequency / factor).collect(),
@@ -150,16 +155,16 @@ fn frequencies(config: &RopeConfig) -> Vec<f32> {
     scaled.into_iter().map(narrow).collect()
 }
 
-fn plain_frequencies(theta: f64, head_dim: usize) -> Vec<f64> {
-    (0..head_dim / 2)
-        .map(|pair| theta.powf(-real(2 * pair) / real(head_dim)))
+fn plain_frequencies(theta: f64, rotated: usize) -> Vec<f64> {
+    (0..rotated / 2)
+        .map(|pair| theta.powf(-real(2 * pair) / real(rotated)))
         .collect()
 }
 
 /// High frequencies are kept, low ones divided by the factor, with a ramp between that is linear
 /// in the dimension.
 fn yarn_frequencies(plain: &[f64], yarn: &YarnScaling, config: &RopeConfig) -> Vec<f64> {
-    let width = real(config.head_dim);
+    let width = real(config.rotated);
     // The (fractional) dimension that turns this often within the original length.
     let dimension_of = |rotations: f64| {
         width * (yarn.original_positions / (rotations * 2.0 * PI)).ln() / (2.0 * config.theta.ln())

@@ -6,6 +6,7 @@
 
 mod gguf;
 mod headers;
+mod layout;
 mod pack;
 mod placement;
 mod read;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use self::gguf::GgufTensors;
+use self::layout::FileLayout;
 pub(crate) use self::placement::{Placement, Role};
 use self::read::Located;
 use self::safetensors::{INDEX, SINGLE, SafetensorsFiles};
@@ -36,7 +38,7 @@ pub(crate) struct Weights {
 }
 
 enum Source {
-    Safetensors(SafetensorsFiles),
+    Safetensors(SafetensorsFiles, FileLayout),
     Gguf(GgufTensors),
 }
 
@@ -61,13 +63,27 @@ impl Weights {
         if !has_safetensors && gguf.is_file() {
             return Self::in_gguf(Arc::new(GgufFile::open(&gguf)?), config, placement);
         }
-        Self::in_safetensors(folder, placement)
+        Self::of_decoder(folder, config, placement)
     }
 
-    /// Finds the safetensors of a folder and checks their headers and lengths.
+    /// Finds the safetensors of a folder and checks their headers and lengths. Tensors have the names
+    /// that they are asked for by.
     pub(crate) fn in_safetensors(folder: &Path, placement: Placement) -> Result<Self, LoadError> {
+        Self::laid_out(folder, FileLayout::plain(), placement)
+    }
+
+    /// As [`Weights::in_safetensors`], of a decoder, whose tensors lie as its family's do.
+    pub(crate) fn of_decoder(
+        folder: &Path,
+        config: &ModelConfig,
+        placement: Placement,
+    ) -> Result<Self, LoadError> {
+        Self::laid_out(folder, FileLayout::of(config), placement)
+    }
+
+    fn laid_out(folder: &Path, layout: FileLayout, placement: Placement) -> Result<Self, LoadError> {
         Ok(Self {
-            source: Source::Safetensors(SafetensorsFiles::open(folder)?),
+            source: Source::Safetensors(SafetensorsFiles::open(folder)?, layout),
             place: folder.to_owned(),
             placement,
         })
@@ -76,7 +92,7 @@ impl Weights {
     /// Whether there is a tensor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.source {
-            Source::Safetensors(files) => files.has(name),
+            Source::Safetensors(files, layout) => files.has(&layout.place(name).name),
             Source::Gguf(_) => false,
         }
     }
@@ -94,10 +110,20 @@ impl Weights {
         })
     }
 
-    /// Loads a vector in the activations' format: norms and biases are small, and the operations
-    /// that use them want that.
-    pub(crate) fn vector(&self, name: &str, size: usize) -> Result<Tensor, LoadError> {
-        self.vectors(&[(name.to_owned(), size)])
+    /// Loads what a norm multiplies by, in the activations' format.
+    pub(crate) fn norm(&self, name: &str, size: usize) -> Result<Tensor, LoadError> {
+        let offset = match &self.source {
+            Source::Safetensors(_, layout) => layout.norm_offset,
+            // llama.cpp's converter has added it.
+            Source::Gguf(_) => 0.0,
+        };
+        let mut values = self.values(name, size)?;
+        if offset != 0.0 {
+            for value in &mut values {
+                *value += offset;
+            }
+        }
+        self.tensor(values, self.activation_dtype())
     }
 
     /// Reads a vector's values.
@@ -117,7 +143,8 @@ impl Weights {
         Ok(values)
     }
 
-    /// As [`Weights::vector`], several as one. `parts` are names and sizes.
+    /// Loads several vectors as one, in the activations' format: biases are small, and the operations that
+    /// use them want that. `parts` are names and sizes.
     pub(crate) fn vectors(&self, parts: &[(String, usize)]) -> Result<Tensor, LoadError> {
         let mut values = Vec::new();
         for (name, size) in parts {
@@ -173,7 +200,7 @@ impl Weights {
 
     fn locate(&self, name: &str, shape: Shape) -> Result<Located<'_>, LoadError> {
         match &self.source {
-            Source::Safetensors(files) => files.locate(name, shape),
+            Source::Safetensors(files, layout) => files.locate(layout.place(name), shape),
             Source::Gguf(tensors) => tensors.locate(name, shape),
         }
     }

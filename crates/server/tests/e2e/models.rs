@@ -68,6 +68,28 @@ async fn a_start_that_failed_half_way_is_still_the_first() {
     );
 }
 
+/// Gemma's template has no place for a system message, and says so.
+#[tokio::test]
+async fn a_message_that_the_chat_template_refuses_is_a_bad_request_in_its_words() {
+    let (root, folder) = copied_model();
+    let template = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}\
+        {% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}\
+        <|im_start|>assistant\n";
+    fs::write(folder.join("chat_template.jinja"), template).unwrap();
+    let server = with_models(root.path()).start().await;
+    let key = server.api_key();
+    assert_eq!(server.chat(&key, &chat("Hello")).await.status(), StatusCode::OK);
+    let mut refused = chat("Hello");
+    refused["messages"] = json!([
+        { "role": "system", "content": "Be brief." },
+        { "role": "user", "content": "Hello" },
+    ]);
+    let refused = server.chat(&key, &refused).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let told = body(refused).await;
+    assert_eq!(told["message"], "System role not supported", "{told}");
+}
+
 #[tokio::test]
 async fn a_model_that_moved_is_named_at_the_next_start() {
     let (root, folder) = copied_model();

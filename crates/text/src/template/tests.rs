@@ -14,6 +14,7 @@ struct Case {
     #[serde(rename = "case")]
     label: String,
     bos_token: Option<String>,
+    eos_token: Option<String>,
     messages: Vec<CaseMessage>,
     tools: Option<Vec<CaseTool>>,
     enable_thinking: Option<bool>,
@@ -95,13 +96,17 @@ fn source(name: &str) -> String {
 }
 
 fn compile(source: &str, bos_token: Option<&str>) -> ChatTemplate {
+    compile_with(source, bos_token, None)
+}
+
+fn compile_with(source: &str, bos_token: Option<&str>, eos_token: Option<&str>) -> ChatTemplate {
     let clock = Arc::new(ManualClock::new("2025-02-13T21:22:26Z".parse().unwrap()));
     let template = TemplateSource {
         name: "default".to_owned(),
         source: source.to_owned(),
         file: PathBuf::from("test"),
     };
-    ChatTemplate::compile(vec![template], bos_token, None, clock)
+    ChatTemplate::compile(vec![template], bos_token, eos_token, clock)
         .unwrap()
         .unwrap()
 }
@@ -126,6 +131,23 @@ fn message(result: Result<String, EngineError>) -> String {
     }
 }
 
+/// Gemma has no place for a system message: the client is told so, in the template's words.
+#[test]
+fn a_role_that_a_template_refuses_is_the_clients_error() {
+    let template = compile(&source("gemma-2"), Some("<bos>"));
+    let system = Message {
+        role: Role::System,
+        ..Message::default()
+    };
+    let refused = template.render(Conversation {
+        messages: message_values([system, Message::default()]),
+        tools: Vec::new(),
+        enable_thinking: None,
+        bytes: 0,
+    });
+    assert_eq!(message(refused), "System role not supported");
+}
+
 #[test]
 fn every_fixture_renders_as_transformers_renders_it() {
     let cases: Vec<Case> =
@@ -133,7 +155,8 @@ fn every_fixture_renders_as_transformers_renders_it() {
     assert!(cases.len() > 50);
     for case in cases {
         let label = format!("{}: {}", case.template, case.label);
-        let template = compile(&source(&case.template), case.bos_token.as_deref());
+        let (bos, eos) = (case.bos_token.as_deref(), case.eos_token.as_deref());
+        let template = compile_with(&source(&case.template), bos, eos);
         let tool = |tool: CaseTool| Tool {
             name: tool.function.name,
             description: tool.function.description,

@@ -22,6 +22,8 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 enum Splitting {
     Qwen2,
     Llama3,
+    /// As Llama 3 splits, but for what follows.
+    Glm4,
     Gpt2,
 }
 
@@ -30,16 +32,18 @@ impl Splitting {
         match file.text(PRE)? {
             Some("qwen2" | "deepseek-r1-qwen") => Ok(Self::Qwen2),
             Some("llama-bpe" | "llama3" | "llama-v3") => Ok(Self::Llama3),
+            Some("chatglm-bpe" | "glm4") => Ok(Self::Glm4),
             Some("gpt-2") => Ok(Self::Gpt2),
             // Not named, as in files from before 2024: the family's own.
             None | Some("default" | "") => Ok(match architecture {
                 Architecture::Qwen2 | Architecture::Qwen3 => Self::Qwen2,
-                Architecture::Llama => Self::Llama3,
+                Architecture::ChatGlm | Architecture::Glm4 => Self::Glm4,
+                Architecture::Llama | Architecture::InternLm2 | Architecture::Gemma2 => Self::Llama3,
             }),
             Some(other) => Err(GgufError::Unsupported {
                 key: PRE.to_owned(),
                 value: format!("`{}`", shortened(other)),
-                expected: "supported are qwen2, llama-bpe and gpt-2",
+                expected: "supported are qwen2, llama-bpe, glm4 and gpt-2",
             }),
         }
     }
@@ -47,7 +51,7 @@ impl Splitting {
     fn pattern(self) -> Option<&'static str> {
         match self {
             Self::Qwen2 => Some(QWEN2),
-            Self::Llama3 => Some(LLAMA3),
+            Self::Llama3 | Self::Glm4 => Some(LLAMA3),
             Self::Gpt2 => None,
         }
     }
@@ -75,7 +79,7 @@ pub(super) fn tokenizer(
     };
     let normalizer = match splitting {
         Splitting::Qwen2 => json!({ "type": "NFC" }),
-        Splitting::Llama3 | Splitting::Gpt2 => Value::Null,
+        Splitting::Llama3 | Splitting::Glm4 | Splitting::Gpt2 => Value::Null,
     };
     let bos = special.leading(splitting == Splitting::Llama3);
     Ok(json!({

@@ -11,7 +11,7 @@ const EOS: &str = "tokenizer.ggml.eos_token_id";
 const TEMPLATE: &str = "tokenizer.chat_template";
 
 /// Control tokens that end a turn whether or not a setting says so, as llama.cpp has them.
-const ENDINGS: [&str; 8] = [
+const ENDINGS: [&str; 11] = [
     "<|im_end|>",
     "<|eot_id|>",
     "<|eom_id|>",
@@ -19,6 +19,9 @@ const ENDINGS: [&str; 8] = [
     "<|end_of_text|>",
     "<|end|>",
     "<end_of_turn>",
+    "<_end>",
+    "<|user|>",
+    "<|observation|>",
     "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
 ];
 

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use self::kernel::{Head, Scratch};
 use super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::cache::store::{KvShape, lock, write_rows};
+use super::super::config::AttentionScores;
 use super::super::linear::contiguous;
 use super::{HeadShape, View};
 use crate::Span;
@@ -29,6 +30,7 @@ const TASK_ROWS: usize = 8;
 pub(super) struct CpuAttention<'pass> {
     pub(super) shape: HeadShape,
     pub(super) window: Option<usize>,
+    pub(super) scores: AttentionScores,
     /// Whether the spans are whole sequences whose positions see all others of theirs.
     pub(super) whole: bool,
     /// The blocks' memory in this layer.
@@ -118,6 +120,7 @@ pub(crate) fn attend_whole(
     let attention = CpuAttention {
         shape,
         window: None,
+        scores: AttentionScores::of_width(shape.width),
         whole: true,
         spans: spans.collect(),
         data: memory,
@@ -239,6 +242,7 @@ impl CpuAttention<'_> {
                     shape: self.shape,
                     first: task.first,
                     window: self.window,
+                    scores: self.scores,
                     whole: self.whole.then_some(task.span.rows),
                 },
                 data,

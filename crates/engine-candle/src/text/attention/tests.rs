@@ -37,6 +37,7 @@ struct Memory {
     data: Mutex<Vec<f32>>,
     shape: HeadShape,
     window: Option<usize>,
+    scores: AttentionScores,
 }
 
 impl Memory {
@@ -47,7 +48,12 @@ impl Memory {
         };
         // What others have left there must not be seen, not even as a number that is none.
         let data = Mutex::new(vec![f32::NAN; 40 * size.block()]);
-        Self { data, shape, window }
+        Self {
+            data,
+            shape,
+            window,
+            scores: AttentionScores::of_width(shape.width),
+        }
     }
 
     /// Computes some rows of sequences in one pass: `(sequence, first row, rows, blocks)`.
@@ -66,6 +72,7 @@ impl Memory {
         let attention = CpuAttention {
             shape: self.shape,
             window: self.window,
+            scores: self.scores,
             whole: false,
             data: &self.data,
             spans: spans.collect(),
@@ -93,12 +100,23 @@ impl Memory {
 
 /// The CPU kernel against plain tensor operations, which other devices use.
 fn assert_kernels_agree(shape: HeadShape, length: usize, window: Option<usize>) {
+    assert_memory_agrees(&Memory::new(shape, window), length);
+}
+
+fn assert_memory_agrees(memory: &Memory, length: usize) {
+    let Memory {
+        shape,
+        window,
+        scores,
+        ..
+    } = *memory;
     let sequence = Sequence::random(length, shape);
-    let fused = Memory::new(shape, window).attend_in_parts(&sequence, &BLOCKS, &[length]);
+    let fused = memory.attend_in_parts(&sequence, &BLOCKS, &[length]);
     let view = View {
         shape,
         first: 0,
         window,
+        scores,
         whole: None,
     };
     let plain = view
@@ -168,6 +186,7 @@ fn whole_sequences_see_all_of_themselves_and_nothing_of_each_other() {
             shape,
             first: 0,
             window: None,
+            scores: AttentionScores::of_width(shape.width),
             whole: Some(sequence.len()),
         };
         let plain = view.attend(&sequence.queries, &sequence.keys, &sequence.values);
@@ -181,6 +200,20 @@ fn whole_sequences_see_all_of_themselves_and_nothing_of_each_other() {
 fn kernels_agree_within_windows() {
     for window in [1, 4, 16, 17, 40, 1000] {
         assert_kernels_agree(SHAPE, 70, Some(window));
+    }
+}
+
+#[test]
+fn kernels_agree_with_a_scale_of_their_own_and_a_bound() {
+    for soft_cap in [None, Some(50.0), Some(0.5)] {
+        let memory = Memory {
+            scores: AttentionScores {
+                factor: 0.7,
+                soft_cap,
+            },
+            ..Memory::new(SHAPE, Some(40))
+        };
+        assert_memory_agrees(&memory, 70);
     }
 }
 
@@ -260,6 +293,7 @@ fn positions_without_a_block_are_an_error() {
     let attention = |blocks: &'static [BlockId]| CpuAttention {
         shape: SHAPE,
         window: None,
+        scores: AttentionScores::of_width(SHAPE.width),
         whole: false,
         data: &memory.data,
         spans: vec![SpanRows {

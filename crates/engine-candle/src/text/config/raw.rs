@@ -2,36 +2,104 @@
 
 use serde::Deserialize;
 
-/// Unknown fields are ignored: the files carry many that do not concern inference.
+/// Unknown fields are ignored: the files carry many that do not concern inference. Where families call
+/// the same thing differently, it has several fields here.
 #[derive(Debug, Deserialize)]
 pub(super) struct RawConfig {
     pub(super) architectures: Option<Vec<String>>,
     pub(super) model_type: Option<String>,
-    pub(super) vocab_size: usize,
-    pub(super) hidden_size: usize,
-    pub(super) intermediate_size: usize,
-    pub(super) num_hidden_layers: usize,
-    pub(super) num_attention_heads: usize,
+    pub(super) vocab_size: Option<usize>,
+    pub(super) padded_vocab_size: Option<usize>,
+    pub(super) hidden_size: Option<usize>,
+    pub(super) intermediate_size: Option<usize>,
+    pub(super) ffn_hidden_size: Option<usize>,
+    pub(super) num_hidden_layers: Option<usize>,
+    pub(super) num_layers: Option<usize>,
+    pub(super) n_layer: Option<usize>,
+    pub(super) num_attention_heads: Option<usize>,
+    pub(super) n_head: Option<usize>,
     pub(super) num_key_value_heads: Option<usize>,
+    pub(super) multi_query_group_num: Option<usize>,
     pub(super) head_dim: Option<usize>,
+    pub(super) kv_channels: Option<usize>,
     pub(super) hidden_act: Option<String>,
-    pub(super) max_position_embeddings: usize,
+    pub(super) hidden_activation: Option<String>,
+    pub(super) max_position_embeddings: Option<usize>,
+    pub(super) seq_length: Option<usize>,
     pub(super) rms_norm_eps: Option<f32>,
+    pub(super) layernorm_epsilon: Option<f32>,
+    pub(super) layer_norm_epsilon: Option<f32>,
     pub(super) tie_word_embeddings: Option<bool>,
     pub(super) attention_bias: Option<bool>,
     pub(super) mlp_bias: Option<bool>,
+    /// `InternLM2`'s `attention_bias`.
+    pub(super) bias: Option<bool>,
     pub(super) rope_theta: Option<f64>,
     pub(super) rope_scaling: Option<RawRope>,
     pub(super) rope_parameters: Option<RawRope>,
     pub(super) original_max_position_embeddings: Option<f64>,
     pub(super) partial_rotary_factor: Option<f64>,
     pub(super) use_sliding_window: Option<bool>,
-    pub(super) sliding_window: Option<usize>,
+    #[serde(default)]
+    pub(super) sliding_window: RawWindow,
     pub(super) max_window_layers: Option<usize>,
     pub(super) layer_types: Option<Vec<String>>,
     pub(super) torch_dtype: Option<String>,
     pub(super) dtype: Option<String>,
     pub(super) quantization_config: Option<serde_json::Value>,
+    #[serde(flatten)]
+    pub(super) gemma: RawGemma,
+    #[serde(flatten)]
+    pub(super) chat_glm: RawChatGlm,
+    #[serde(flatten)]
+    pub(super) tele_chat: RawTeleChat,
+}
+
+/// `sliding_window`, of which null and nothing mean different things.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "Option<usize>")]
+pub(super) enum RawWindow {
+    #[default]
+    LeftOut,
+    Null,
+    Of(usize),
+}
+
+impl From<Option<usize>> for RawWindow {
+    fn from(given: Option<usize>) -> Self {
+        given.map_or(Self::Null, Self::Of)
+    }
+}
+
+/// What only Gemma 2 has.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawGemma {
+    pub(super) query_pre_attn_scalar: Option<f64>,
+    pub(super) attn_logit_softcapping: Option<f64>,
+    pub(super) final_logit_softcapping: Option<f64>,
+}
+
+/// What only `ChatGLM` has.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawChatGlm {
+    pub(super) rope_ratio: Option<f64>,
+    pub(super) add_qkv_bias: Option<bool>,
+    pub(super) add_bias_linear: Option<bool>,
+    pub(super) multi_query_attention: Option<bool>,
+    pub(super) rmsnorm: Option<bool>,
+    pub(super) post_layer_norm: Option<bool>,
+    pub(super) apply_residual_connection_post_layernorm: Option<bool>,
+    pub(super) position_encoding_2d: Option<bool>,
+    pub(super) pre_seq_len: Option<u64>,
+    pub(super) vision_config: Option<serde_json::Value>,
+}
+
+/// What only `TeleChat` has.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawTeleChat {
+    pub(super) training_seqlen: Option<usize>,
+    pub(super) base_seqlen: Option<usize>,
+    pub(super) embed_layernorm: Option<bool>,
 }
 
 /// `rope_scaling`, or its newer form `rope_parameters`, which also carries the base.

@@ -1,17 +1,30 @@
 //! The rotary part of `config.json`: `rope_theta`, `rope_scaling`, `rope_parameters`.
 
 use super::raw::{RawConfig, RawRope};
-use super::{Checker, LoadError, real};
+use super::{Checker, Family, LoadError, real};
 
 /// Rotary position embedding of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeConfig {
     /// The base of the wavelengths.
     pub theta: f64,
-    /// The width of a head, all of which is rotated.
+    /// The width of a head.
     pub head_dim: usize,
+    /// How many of its dimensions are rotated: the first ones. Even.
+    pub rotated: usize,
+    /// Which of those are rotated with each other, in safetensors.
+    pub pairs: RotaryPairs,
     /// How positions beyond the original training length are treated.
     pub scaling: RopeScaling,
+}
+
+/// Which two dimensions of a head are rotated with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotaryPairs {
+    /// One of the first half and one of the second.
+    Halves,
+    /// One and the next.
+    Neighbours,
 }
 
 /// The variants that the supported families' configurations use.
@@ -65,7 +78,7 @@ pub struct YarnScaling {
 
 impl Checker<RawConfig> {
     /// `rope_scaling` wins over `rope_parameters`, as in the reference.
-    pub(super) fn rope(&self, head_dim: usize) -> Result<RopeConfig, LoadError> {
+    pub(super) fn rope(&self, family: Family, head_dim: usize) -> Result<RopeConfig, LoadError> {
         let raw = self
             .raw
             .rope_scaling
@@ -73,24 +86,78 @@ impl Checker<RawConfig> {
             .or(self.raw.rope_parameters.as_ref())
             .cloned()
             .unwrap_or_default();
-        let theta = raw.rope_theta.or(self.raw.rope_theta).unwrap_or(10_000.0);
+        let rotated = self.rotated(family, head_dim, &raw)?;
+        let theta = match raw.rope_theta.or(self.raw.rope_theta) {
+            Some(theta) => theta,
+            None => self.own_theta(family, rotated)?,
+        };
         if !(theta > 1.0 && theta.is_finite()) {
             return Err(self.invalid("rope_theta", format!("({theta}) must be greater than 1")));
-        }
-        if let Some(part) = raw.partial_rotary_factor.or(self.raw.partial_rotary_factor)
-            && (part - 1.0).abs() > f64::EPSILON
-        {
-            return Err(self.unsupported("partial_rotary_factor", part.to_string(), "only 1"));
         }
         Ok(RopeConfig {
             theta,
             head_dim,
-            scaling: self.scaling(&raw)?,
+            rotated,
+            pairs: match family {
+                Family::Glm | Family::Glm4 | Family::ChatGlm => RotaryPairs::Neighbours,
+                _ => RotaryPairs::Halves,
+            },
+            scaling: self.scaling(family, &raw)?,
         })
     }
 
-    fn scaling(&self, raw: &RawRope) -> Result<RopeScaling, LoadError> {
-        let positions = real(self.raw.max_position_embeddings);
+    /// How many dimensions of a head are rotated.
+    fn rotated(&self, family: Family, head_dim: usize, raw: &RawRope) -> Result<usize, LoadError> {
+        let part = raw.partial_rotary_factor.or(self.raw.partial_rotary_factor);
+        let part = match family {
+            Family::Glm | Family::Glm4 => part.unwrap_or(0.5),
+            Family::ChatGlm => 0.5,
+            _ if part.is_none_or(|part| (part - 1.0).abs() <= f64::EPSILON) => return Ok(head_dim),
+            _ => {
+                let part = part.unwrap_or_default().to_string();
+                return Err(self.unsupported("partial_rotary_factor", part, "only 1"));
+            }
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be a part of a width"
+        )]
+        let rotated = if part > 0.0 && part <= 1.0 {
+            (real(head_dim) * part) as usize
+        } else {
+            0
+        };
+        if rotated > 0 && rotated.is_multiple_of(2) {
+            return Ok(rotated);
+        }
+        let problem = format!("({part}) makes {rotated} of {head_dim} dimensions, which are no pairs");
+        Err(self.invalid("partial_rotary_factor", problem))
+    }
+
+    /// The base of a family whose configurations do not name it.
+    fn own_theta(&self, family: Family, rotated: usize) -> Result<f64, LoadError> {
+        const BASE: f64 = 10_000.0;
+        match family {
+            Family::ChatGlm => {
+                let ratio = self.raw.chat_glm.rope_ratio.unwrap_or(1.0);
+                Ok(BASE * self.positive("rope_ratio", Some(ratio))?)
+            }
+            Family::TeleChat if self.raw.rope_scaling.is_none() => {
+                let trained = real(self.positions(family)?);
+                // What the code of the models that do not name it has.
+                let base = self.raw.tele_chat.base_seqlen.unwrap_or(4096);
+                let base = real(self.size("base_seqlen", base)?);
+                let growth = ((trained / base).log2() + 1.0).ceil().exp2() - 1.0;
+                let width = real(rotated);
+                Ok(BASE * growth.max(1.0).powf(width / (width - 2.0)))
+            }
+            _ => Ok(BASE),
+        }
+    }
+
+    fn scaling(&self, family: Family, raw: &RawRope) -> Result<RopeScaling, LoadError> {
+        let positions = real(self.positions(family)?);
         let kind = raw.rope_type.as_deref().or(raw.old_type.as_deref());
         match kind {
             None | Some("default") => Ok(RopeScaling::Default),
@@ -101,8 +168,8 @@ impl Checker<RawConfig> {
                 factor: self.factor(raw)?,
                 original_positions: positions,
             }),
-            Some("llama3") => self.llama3(raw),
-            Some("yarn") => self.yarn(raw),
+            Some("llama3") => self.llama3(raw, positions),
+            Some("yarn") => self.yarn(raw, positions),
             Some(other) => Err(self.unsupported(
                 "rope_type",
                 other.to_owned(),
@@ -111,7 +178,7 @@ impl Checker<RawConfig> {
         }
     }
 
-    fn llama3(&self, raw: &RawRope) -> Result<RopeScaling, LoadError> {
+    fn llama3(&self, raw: &RawRope, positions: f64) -> Result<RopeScaling, LoadError> {
         let low_freq_factor = self.positive("low_freq_factor", raw.low_freq_factor)?;
         let high_freq_factor = self.positive("high_freq_factor", raw.high_freq_factor)?;
         if high_freq_factor <= low_freq_factor {
@@ -123,16 +190,16 @@ impl Checker<RawConfig> {
             factor: self.factor(raw)?,
             low_freq_factor,
             high_freq_factor,
-            original_positions: self.original_positions(raw)?,
+            original_positions: self.original_positions(raw, positions)?,
         })
     }
 
-    fn yarn(&self, raw: &RawRope) -> Result<RopeScaling, LoadError> {
-        let original_positions = self.original_positions(raw)?;
+    fn yarn(&self, raw: &RawRope, positions: f64) -> Result<RopeScaling, LoadError> {
+        let original_positions = self.original_positions(raw, positions)?;
         let factor = match raw.factor {
             Some(_) => self.factor(raw)?,
             // As for models that give both lengths and leave the ratio out.
-            None => real(self.raw.max_position_embeddings) / original_positions,
+            None => positions / original_positions,
         };
         let attention_factor = match raw.attention_factor {
             Some(given) => self.positive("attention_factor", Some(given))?,
@@ -157,17 +224,17 @@ impl Checker<RawConfig> {
         }
     }
 
-    fn original_positions(&self, raw: &RawRope) -> Result<f64, LoadError> {
+    fn original_positions(&self, raw: &RawRope, positions: f64) -> Result<f64, LoadError> {
         // A value beside the rope settings wins over one inside them, as in the reference.
         let given = self
             .raw
             .original_max_position_embeddings
             .or(raw.original_max_position_embeddings);
-        let value = given.unwrap_or(real(self.raw.max_position_embeddings));
+        let value = given.unwrap_or(positions);
         self.positive("original_max_position_embeddings", Some(value))
     }
 
-    fn positive(&self, field: &'static str, value: Option<f64>) -> Result<f64, LoadError> {
+    pub(super) fn positive(&self, field: &'static str, value: Option<f64>) -> Result<f64, LoadError> {
         match value {
             Some(value) if value > 0.0 && value.is_finite() => Ok(value),
             Some(value) => Err(self.invalid(field, format!("({value}) must be greater than 0"))),

@@ -35,7 +35,8 @@ fn qwen2_has_biases_that_its_file_does_not_mention() {
         Biases {
             qkv: true,
             output: false,
-            mlp: false
+            gate_up: false,
+            down: false,
         }
     );
     assert_eq!((config.head_dim, config.context_length), (8, 1024));
@@ -44,6 +45,8 @@ fn qwen2_has_biases_that_its_file_does_not_mention() {
         RopeConfig {
             theta: 1_000_000.0,
             head_dim: 8,
+            rotated: 8,
+            pairs: RotaryPairs::Halves,
             scaling: RopeScaling::Default
         }
     );
@@ -59,7 +62,8 @@ fn qwen3_has_heads_of_128_unless_told_otherwise() {
         Biases {
             qkv: true,
             output: true,
-            mlp: false
+            gate_up: false,
+            down: false,
         }
     );
 }
@@ -77,7 +81,8 @@ fn llama_takes_key_value_heads_from_heads_and_biases_from_the_file() {
         Biases {
             qkv: false,
             output: false,
-            mlp: true
+            gate_up: true,
+            down: true,
         }
     );
     assert_eq!(config.windows, [None; 4], "this family has no windows");
@@ -124,6 +129,187 @@ fn settings_we_do_not_compute_are_named() {
             "{text} lacks one of {parts:?}"
         );
     }
+}
+
+/// What the published files of a family say, sizes included.
+fn published(content: &Value) -> ModelConfig {
+    ModelConfig::of(Path::new("config.json"), content).unwrap()
+}
+
+#[test]
+fn mistral_has_windows_unless_the_file_says_none() {
+    let of = |window: Value, mut content: Value| {
+        content["sliding_window"] = window;
+        published(&content)
+    };
+    let first = json!({
+        "architectures": ["MistralForCausalLM"], "hidden_act": "silu", "hidden_size": 4096,
+        "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "mistral",
+        "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0, "torch_dtype": "bfloat16", "vocab_size": 32000,
+    });
+    let windowed = of(4096.into(), first.clone());
+    assert_eq!(
+        (windowed.windows.as_slice(), windowed.head_dim),
+        ([Some(4096); 32].as_slice(), 128)
+    );
+    assert_eq!(of(Value::Null, first.clone()).windows, [None; 32]);
+    // The library's default.
+    assert_eq!(published(&first).windows, [Some(4096); 32]);
+    let mut nemo = first;
+    nemo["hidden_size"] = 5120.into();
+    nemo["head_dim"] = 128.into();
+    assert_eq!(of(Value::Null, nemo).head_dim, 128);
+}
+
+#[test]
+fn yi_and_the_distilled_models_of_r1_are_llama_and_qwen2() {
+    let yi = published(&json!({
+        "architectures": ["LlamaForCausalLM"], "attention_bias": false, "hidden_act": "silu", "hidden_size": 4096,
+        "intermediate_size": 11008, "max_position_embeddings": 4096, "model_type": "llama",
+        "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 4, "pretraining_tp": 1,
+        "rms_norm_eps": 1e-5, "rope_scaling": null, "rope_theta": 5_000_000.0, "tie_word_embeddings": false,
+        "torch_dtype": "bfloat16", "vocab_size": 64000,
+    }));
+    assert_eq!(
+        (yi.family, yi.kv_heads, yi.context_length),
+        (Family::Llama, 4, 4096)
+    );
+    assert!((yi.rope.theta - 5e6).abs() < 1.0 && yi.windows == [None; 32]);
+    let qwen = published(&json!({
+        "architectures": ["Qwen2ForCausalLM"], "hidden_act": "silu", "hidden_size": 3584,
+        "intermediate_size": 18944, "max_position_embeddings": 131_072, "max_window_layers": 28,
+        "model_type": "qwen2", "num_attention_heads": 28, "num_hidden_layers": 28, "num_key_value_heads": 4,
+        "rms_norm_eps": 1e-6, "rope_theta": 10000, "sliding_window": 4096, "tie_word_embeddings": false,
+        "torch_dtype": "bfloat16", "use_mrope": false, "use_sliding_window": false, "vocab_size": 152_064,
+    }));
+    assert_eq!(
+        (qwen.family, qwen.windows.as_slice()),
+        (Family::Qwen2, [None; 28].as_slice())
+    );
+    let llama = published(&json!({
+        "architectures": ["LlamaForCausalLM"], "attention_bias": false, "head_dim": 128, "hidden_act": "silu",
+        "hidden_size": 4096, "intermediate_size": 14336, "max_position_embeddings": 131_072, "mlp_bias": false,
+        "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
+        "rms_norm_eps": 1e-5, "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+        "rope_theta": 500_000.0, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "vocab_size": 128_256,
+    }));
+    assert_eq!((llama.family, llama.context_length), (Family::Llama, 131_072));
+}
+
+#[test]
+fn glm4_in_its_own_layout_has_the_sizes_of_the_one_of_transformers() {
+    let own = published(&json!({
+        "architectures": ["ChatGLMModel"], "model_type": "chatglm", "add_bias_linear": false, "add_qkv_bias": true,
+        "apply_query_key_layer_scaling": true, "apply_residual_connection_post_layernorm": false,
+        "attention_softmax_in_fp32": true, "ffn_hidden_size": 13696, "fp32_residual_connection": false,
+        "hidden_size": 4096, "kv_channels": 128, "layernorm_epsilon": 1.5625e-7, "multi_query_attention": true,
+        "multi_query_group_num": 2, "num_attention_heads": 32, "num_hidden_layers": 40, "num_layers": 40,
+        "rope_ratio": 500, "original_rope": true, "padded_vocab_size": 151_552, "post_layer_norm": true,
+        "rmsnorm": true, "seq_length": 131_072, "torch_dtype": "bfloat16", "tie_word_embeddings": false,
+        "vocab_size": 151_552,
+    }));
+    let transformers = published(&json!({
+        "architectures": ["GlmForCausalLM"], "attention_bias": true, "head_dim": 128, "hidden_act": "silu",
+        "hidden_size": 4096, "intermediate_size": 13696, "max_position_embeddings": 131_072, "model_type": "glm",
+        "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 2, "partial_rotary_factor": 0.5,
+        "rms_norm_eps": 1.5625e-7, "rope_theta": 5_000_000.0, "torch_dtype": "bfloat16", "vocab_size": 151_552,
+    }));
+    let expected = ModelConfig {
+        family: own.family,
+        layout: own.layout,
+        ..transformers
+    };
+    assert_eq!(own, expected);
+    assert_eq!((own.rope.rotated, own.rope.head_dim), (64, 128));
+}
+
+#[test]
+fn shapes_of_chatglm_that_are_not_computed_are_named() {
+    let chat_glm3 = json!({
+        "architectures": ["ChatGLMModel"], "add_qkv_bias": true, "ffn_hidden_size": 13696, "hidden_size": 4096,
+        "kv_channels": 128, "multi_query_attention": true, "multi_query_group_num": 2, "num_attention_heads": 32,
+        "num_layers": 28, "padded_vocab_size": 65024, "seq_length": 8192, "vocab_size": 65024,
+    });
+    let config = published(&chat_glm3);
+    assert_eq!((config.layers, config.rope.theta.round()), (28, 10_000.0));
+    for (field, value) in [
+        ("position_encoding_2d", json!(true)),
+        ("multi_query_attention", json!(false)),
+        ("rmsnorm", json!(false)),
+        ("pre_seq_len", json!(128)),
+        ("vision_config", json!({"hidden_size": 1792})),
+    ] {
+        let mut content = chat_glm3.clone();
+        content[field] = value;
+        let refused = ModelConfig::of(Path::new("config.json"), &content).unwrap_err();
+        assert!(refused.to_string().contains(field), "{refused}");
+    }
+}
+
+#[test]
+fn gemma2_ties_its_head_and_alternates_its_windows_where_the_file_says_nothing() {
+    let config = published(&json!({
+        "architectures": ["Gemma2ForCausalLM"], "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
+        "head_dim": 128, "hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size": 4608, "intermediate_size": 36864, "max_position_embeddings": 8192, "model_type": "gemma2",
+        "num_attention_heads": 32, "num_hidden_layers": 46, "num_key_value_heads": 16,
+        "query_pre_attn_scalar": 144, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "sliding_window": 4096,
+        "sliding_window_size": 4096, "torch_dtype": "float32", "vocab_size": 256_000,
+    }));
+    assert!(config.tied_embeddings && config.norms.after && config.norms.unit_offset);
+    assert_eq!(config.windows[..3], [Some(4096), None, Some(4096)]);
+    assert_eq!(config.logit_soft_cap, Some(30.0));
+    assert!((config.scores.factor - 1.0 / 12.0).abs() < 1e-12);
+    let gelu = json!({"architectures": ["Gemma2ForCausalLM"], "hidden_act": "gelu"});
+    assert!(refused(&gelu).contains("only gelu_pytorch_tanh"));
+}
+
+#[test]
+fn telechat2_reads_names_of_its_own_and_grows_its_base() {
+    let telechat = json!({
+        "architectures": ["TelechatForCausalLM"], "model_type": "telechat", "base_seqlen": 8192,
+        "embed_layernorm": false, "ffn_hidden_size": 12288, "hidden_size": 4096, "layer_norm_epsilon": 1e-5,
+        "logn": false, "n_head": 32, "n_layer": 30, "num_key_value_heads": 32, "training_seqlen": 8192,
+        "torch_dtype": "float16", "vocab_size": 160_256,
+    });
+    let config = published(&telechat);
+    assert_eq!(
+        (config.layers, config.heads, config.context_length),
+        (30, 32, 8192)
+    );
+    assert!((config.rope.theta - 10_000.0).abs() < 1e-6);
+    assert_eq!(
+        (config.biases.qkv, config.biases.output, config.biases.down),
+        (false, true, true)
+    );
+    let mut longer = telechat.clone();
+    longer["training_seqlen"] = 32768.into();
+    // 2^ceil(log2(32768 / 8192) + 1) - 1 = 7.
+    let expected = 10_000.0 * 7.0_f64.powf(128.0 / 126.0);
+    assert!((published(&longer).rope.theta - expected).abs() < 1e-6);
+    let mut normed = telechat;
+    normed["embed_layernorm"] = true.into();
+    let refused = ModelConfig::of(Path::new("config.json"), &normed).unwrap_err();
+    assert!(refused.to_string().contains("embed_layernorm"), "{refused}");
+}
+
+#[test]
+fn internlm2_has_a_name_of_its_own_for_biases() {
+    let content = json!({
+        "architectures": ["InternLM2ForCausalLM"], "bias": false, "hidden_act": "silu", "hidden_size": 4096,
+        "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "internlm2",
+        "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-5,
+        "rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_theta": 1_000_000, "torch_dtype": "bfloat16",
+        "vocab_size": 92544,
+    });
+    let config = published(&content);
+    assert_eq!(
+        (config.biases.qkv, config.biases.output, config.context_length),
+        (false, false, 65536)
+    );
+    assert_eq!(config.layout, TensorLayout::InternLm2);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 use super::*;
+use crate::text::config::RotaryPairs;
 
 fn config(scaling: RopeScaling) -> RopeConfig {
     RopeConfig {
         theta: 10_000.0,
         head_dim: 8,
+        rotated: 8,
+        pairs: RotaryPairs::Halves,
         scaling,
     }
 }
@@ -67,6 +70,8 @@ fn yarn_keeps_high_frequencies_and_divides_low_ones() {
     let config = RopeConfig {
         theta: 10_000.0,
         head_dim: 64,
+        rotated: 64,
+        pairs: RotaryPairs::Halves,
         scaling: RopeScaling::Yarn(yarn),
     };
     let plain = plain_frequencies(10_000.0, 64);

@@ -3,43 +3,48 @@
 use std::sync::Arc;
 
 use super::Shape;
+use super::layout::{FileLayout, InLayer, Part, in_layer, is_rotated, rotary_order};
 use super::read::{Located, RowOrder};
+use crate::LoadError;
 use crate::gguf::GgufFile;
-use crate::text::config::{Family, ModelConfig};
-use crate::{GgufError, LoadError};
+use crate::text::config::ModelConfig;
 
 /// A GGUF file as the weights of a model.
 pub(super) struct GgufTensors {
     file: Arc<GgufFile>,
-    family: Family,
-    head_dim: usize,
+    /// For the parts of packed tensors.
+    layout: FileLayout,
+    /// Of the rows of queries and keys.
+    rotary: RowOrder,
+}
+
+/// Where a tensor lies.
+struct Place {
+    name: String,
+    part: Option<Part>,
 }
 
 impl GgufTensors {
     /// # Errors
     /// When the file's architecture is not the configuration's: its rows may be in another order.
     pub(super) fn new(file: Arc<GgufFile>, config: &ModelConfig) -> Result<Self, LoadError> {
-        let (found, expected) = (file.family()?, config.family);
-        if found != expected {
-            return Err(LoadError::Gguf {
-                path: file.path().to_owned(),
-                source: Box::new(GgufError::OtherFamily { found, expected }),
-            });
-        }
+        let pairs = file.rotary_pairs(config.family)?;
+        let rope = &config.rope;
         Ok(Self {
             file,
-            family: expected,
-            head_dim: config.head_dim,
+            layout: FileLayout::of(config),
+            rotary: rotary_order(rope.head_dim, rope.rotated, pairs),
         })
     }
 
     pub(super) fn locate(&self, name: &str, expected: Shape) -> Result<Located<'_>, LoadError> {
-        let own = name_in_file(name);
+        let Place { name: own, part } = self.place(name);
         let tensor = self.file.tensor(&own).ok_or_else(|| LoadError::MissingTensor {
             path: self.file.path().to_owned(),
             name: own.clone(),
         })?;
-        expected.check(self.file.path(), &own, &tensor.shape)?;
+        let whole = part.map_or(expected, |part| part.whole(expected));
+        whole.check(self.file.path(), &own, &tensor.shape)?;
         if matches!(expected, Shape::Vector(_)) && tensor.format.block_values() > 1 {
             return Err(LoadError::WrongFormat {
                 path: self.file.path().to_owned(),
@@ -54,19 +59,36 @@ impl GgufTensors {
             rows: expected.rows(),
             columns: expected.columns(),
             format: tensor.format,
-            order: self.order(name),
+            order: if is_rotated(name) {
+                self.rotary.clone()
+            } else {
+                RowOrder::Plain
+            },
+            runs: None,
+        }
+        .part(part))
+    }
+
+    /// Some files have the projections packed that others have apart.
+    fn place(&self, name: &str) -> Place {
+        self.packed(name).unwrap_or_else(|| Place {
+            name: name_in_file(name),
+            part: None,
         })
     }
 
-    /// llama.cpp's converter reorders the query and key projections of Llama, and only of Llama:
-    /// the Qwen families are rotated by halves there too.
-    fn order(&self, name: &str) -> RowOrder {
-        let rotated = name.contains(".q_proj.") || name.contains(".k_proj.");
-        if self.family == Family::Llama && rotated {
-            RowOrder::Interleaved { head: self.head_dim }
-        } else {
-            RowOrder::Plain
-        }
+    fn packed(&self, name: &str) -> Option<Place> {
+        let InLayer { layer, module, kind } = in_layer(name)?;
+        let (packed, part) = match self.layout.half(module) {
+            Some(part) => ("ffn_up", part),
+            None => ("attn_qkv", self.layout.third(module)?),
+        };
+        let packed = format!("blk.{layer}.{packed}.{kind}");
+        let rows = self.file.tensor(&packed)?.shape.first()?;
+        (*rows == part.total).then_some(Place {
+            name: packed,
+            part: Some(part),
+        })
     }
 }
 
@@ -80,8 +102,7 @@ fn name_in_file(name: &str) -> String {
         _ => {}
     }
     let parts = || {
-        let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
-        let (module, kind) = rest.rsplit_once('.')?;
+        let InLayer { layer, module, kind } = in_layer(name)?;
         let module = match module {
             "input_layernorm" => "attn_norm",
             "self_attn.q_proj" => "attn_q",
@@ -90,7 +111,9 @@ fn name_in_file(name: &str) -> String {
             "self_attn.o_proj" => "attn_output",
             "self_attn.q_norm" => "attn_q_norm",
             "self_attn.k_norm" => "attn_k_norm",
+            "post_self_attn_layernorm" => "post_attention_norm",
             "post_attention_layernorm" => "ffn_norm",
+            "post_mlp_layernorm" => "post_ffw_norm",
             "mlp.gate_proj" => "ffn_gate",
             "mlp.up_proj" => "ffn_up",
             "mlp.down_proj" => "ffn_down",

@@ -49,7 +49,7 @@ impl Weights {
     /// Names the tensor that the index promises and its file lacks.
     pub(crate) fn sum(&self) -> Result<Option<(&'static str, u64)>, LoadError> {
         match &self.source {
-            Source::Safetensors(files) => files.sum().map(Some),
+            Source::Safetensors(files, _) => files.sum().map(Some),
             Source::Gguf(_) => Ok(None),
         }
     }

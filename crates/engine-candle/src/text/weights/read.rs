@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use half::{bf16, f16};
 
 use super::super::config::file_error;
+use super::layout::Part;
 use crate::LoadError;
 use crate::gguf::TensorFormat;
 use crate::kernels::ShapeError;
@@ -28,22 +30,39 @@ pub(super) struct Located<'weights> {
     pub(super) columns: usize,
     pub(super) format: TensorFormat,
     pub(super) order: RowOrder,
+    /// Where its rows lie apart from each other: as parts of a packed tensor.
+    pub(super) runs: Option<Runs>,
 }
 
 /// How a tensor's rows lie in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RowOrder {
     /// As this engine has them.
     Plain,
-    /// Row `j` of the first half of a head beside row `j` of its second half: llama.cpp rotates
-    /// neighbours where this engine, like transformers, rotates halves.
-    Interleaved {
-        /// Rows of a head, even; divides the number of rows.
-        head: usize,
-    },
+    /// Head by head in another order, of as many rows as there are numbers, which divides the number of
+    /// rows: which one of the file's comes first, second and so on.
+    Heads(Arc<[usize]>),
+}
+
+/// Rows that lie in stretches of the same length, at equal distances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Runs {
+    /// Rows of a stretch; divides the number of rows, and is a multiple of the rows of a head.
+    pub(super) length: usize,
+    /// Rows from the beginning of one to that of the next.
+    pub(super) distance: usize,
 }
 
 impl Located<'_> {
+    /// Of a packed tensor, one of its parts.
+    pub(super) fn part(mut self, part: Option<Part>) -> Self {
+        if let Some(part) = part {
+            self.offset += (part.first * self.row_bytes()) as u64;
+            self.runs = Some(part.runs);
+        }
+        self
+    }
+
     /// Bytes of a row.
     pub(super) fn row_bytes(&self) -> usize {
         // Both are below 2^8.
@@ -69,39 +88,43 @@ impl Located<'_> {
         let mut file = File::open(self.path).map_err(failed)?;
         file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
         let row = self.row_bytes();
-        let unit = match self.order {
+        let unit = match &self.order {
             RowOrder::Plain => 1,
-            RowOrder::Interleaved { head } => head,
+            RowOrder::Heads(rows) => rows.len(),
         };
         let most = (READ_BLOCK_BYTES / (row * unit)).max(1) * unit;
-        let mut block = vec![0; most.min(self.rows) * row];
+        let run = self.runs.map_or(self.rows, |runs| runs.length);
+        let mut block = vec![0; most.min(run) * row];
         let mut ordered = Vec::new();
-        let mut left = self.rows;
-        while left > 0 {
-            let rows = left.min(most);
+        let mut done = 0;
+        while done < self.rows {
+            let inside = done % run;
+            if let (0, Some(runs)) = (inside, self.runs) {
+                let start = self.offset + (done / run * runs.distance * row) as u64;
+                file.seek(SeekFrom::Start(start)).map_err(failed)?;
+            }
+            let rows = most.min(run - inside);
             let part = &mut block[..rows * row];
             file.read_exact(part).map_err(failed)?;
-            match self.order {
+            match &self.order {
                 RowOrder::Plain => take(part)?,
-                RowOrder::Interleaved { head } => {
+                RowOrder::Heads(order) => {
                     ordered.clear();
-                    part.chunks_exact(head * row)
-                        .for_each(|part| append_halves(part, row, &mut ordered));
+                    part.chunks_exact(unit * row)
+                        .for_each(|head| append_ordered(head, order, row, &mut ordered));
                     take(&ordered)?;
                 }
             }
-            left -= rows;
+            done += rows;
         }
         Ok(())
     }
 }
 
-/// Appends the even rows of a head, then the odd ones.
-fn append_halves(head: &[u8], row: usize, ordered: &mut Vec<u8>) {
-    for first in [0, 1] {
-        for row in head.chunks_exact(row).skip(first).step_by(2) {
-            ordered.extend_from_slice(row);
-        }
+/// Appends the rows of a head in this engine's order.
+fn append_ordered(head: &[u8], order: &[usize], row: usize, ordered: &mut Vec<u8>) {
+    for index in order {
+        ordered.extend_from_slice(&head[index * row..(index + 1) * row]);
     }
 }
 
@@ -150,14 +173,26 @@ impl FloatFormat {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::ops::Range;
 
     use super::*;
 
     fn rows(rows: usize, columns: usize, order: RowOrder) -> Vec<f32> {
+        read(rows, columns, order, 0..rows, None)
+    }
+
+    /// Some rows of a file of which each row is its number.
+    fn read(
+        total: usize,
+        columns: usize,
+        order: RowOrder,
+        taken: Range<usize>,
+        runs: Option<Runs>,
+    ) -> Vec<f32> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("values");
         let mut bytes = b"before".to_vec();
-        for row in 0..rows {
+        for row in 0..total {
             let value = f32::from(u16::try_from(row).unwrap());
             bytes.extend(value.to_le_bytes().repeat(columns));
         }
@@ -165,11 +200,12 @@ mod tests {
         let located = Located {
             path: &path,
             name: "values".to_owned(),
-            offset: 6,
-            rows,
+            offset: 6 + (taken.start * columns * 4) as u64,
+            rows: taken.len(),
             columns,
             format: TensorFormat::F32,
             order,
+            runs,
         };
         let mut values = Vec::new();
         located
@@ -181,10 +217,17 @@ mod tests {
         values.into_iter().step_by(columns).collect()
     }
 
+    fn neighbours(head: usize) -> RowOrder {
+        RowOrder::Heads((0..head).step_by(2).chain((1..head).step_by(2)).collect())
+    }
+
     #[test]
     fn neighbours_become_halves_head_by_head() {
-        let order = RowOrder::Interleaved { head: 4 };
-        assert_eq!(rows(8, 3, order), [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
+        let order = neighbours(4);
+        assert_eq!(
+            rows(8, 3, order.clone()),
+            [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]
+        );
         assert_eq!(rows(4, 1, order), [0.0, 2.0, 1.0, 3.0]);
     }
 
@@ -192,7 +235,7 @@ mod tests {
     #[test]
     fn heads_are_not_torn_by_the_blocks_that_are_read() {
         let (head, columns) = (64, READ_BLOCK_BYTES / 4 / 128);
-        let values = rows(3 * head, columns, RowOrder::Interleaved { head });
+        let values = rows(3 * head, columns, neighbours(head));
         let expected = (0..3).flat_map(|first| {
             let row = move |row: usize| f32::from(u16::try_from(first * 64 + row).unwrap());
             (0..64).step_by(2).chain((1..64).step_by(2)).map(row)
@@ -205,5 +248,23 @@ mod tests {
         let values = rows(1000, 1000, RowOrder::Plain);
         assert!(values.windows(2).all(|pair| pair[1] > pair[0]));
         assert_eq!(values.len(), 1000);
+    }
+
+    #[test]
+    fn parts_of_a_packed_matrix_are_its_rows_alone() {
+        let runs = Runs {
+            length: 4,
+            distance: 6,
+        };
+        let values = read(18, 2, neighbours(4), 1..9, Some(runs));
+        assert_eq!(values, [1.0, 3.0, 2.0, 4.0, 7.0, 9.0, 8.0, 10.0]);
+        let stretch = Runs {
+            length: 5,
+            distance: 5,
+        };
+        assert_eq!(
+            read(9, 3, RowOrder::Plain, 4..9, Some(stretch)),
+            [4.0, 5.0, 6.0, 7.0, 8.0]
+        );
     }
 }

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::super::config::{file_error, read_file};
 use super::Shape;
-use super::read::{Located, RowOrder};
+use super::layout::Place;
+use super::read::Located;
 use crate::LoadError;
 use crate::error::HeaderError;
 use crate::gguf::TensorFormat;
@@ -125,8 +126,8 @@ impl SafetensorsFiles {
         }
     }
 
-    pub(super) fn locate(&self, name: &str, expected: Shape) -> Result<Located<'_>, LoadError> {
-        let name = self.known_as(name);
+    pub(super) fn locate(&self, place: Place, expected: Shape) -> Result<Located<'_>, LoadError> {
+        let name = self.known_as(&place.name);
         let missing = |path: &Path| LoadError::MissingTensor {
             path: path.to_owned(),
             name: name.to_owned(),
@@ -137,7 +138,8 @@ impl SafetensorsFiles {
             .and_then(|position| self.files.get(*position));
         let file = file.ok_or_else(|| missing(&self.index))?;
         let info = file.metadata.info(name).ok_or_else(|| missing(&file.path))?;
-        expected.check(&file.path, name, &info.shape)?;
+        let whole = place.part.map_or(expected, |part| part.whole(expected));
+        whole.check(&file.path, name, &info.shape)?;
         let format = match info.dtype {
             FileDtype::F32 => TensorFormat::F32,
             FileDtype::BF16 => TensorFormat::Bf16,
@@ -157,8 +159,10 @@ impl SafetensorsFiles {
             rows: expected.rows(),
             columns: expected.columns(),
             format,
-            order: RowOrder::Plain,
-        })
+            order: place.order,
+            runs: None,
+        }
+        .part(place.part))
     }
 }
 

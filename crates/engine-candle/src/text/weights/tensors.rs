@@ -1,7 +1,9 @@
-//! Which tensors a model has: what is loaded, and what its headers are checked for, is one list.
+//! Which tensors a model has: what is loaded, and what its headers are checked for, is one list. The
+//! names are those that the transformers library has for Llama and what is made like it (`post_self_attn_layernorm`
+//! and `post_mlp_layernorm` are GLM-4's); where they lie is another matter (`layout.rs`, `gguf.rs`).
 
 use super::Shape;
-use crate::text::config::{Family, ModelConfig};
+use crate::text::config::ModelConfig;
 
 /// The tensors that a configuration asks for.
 pub(crate) struct ModelTensors<'config> {
@@ -34,6 +36,8 @@ pub(crate) struct LayerTensors {
     pub(crate) input_norm: Vector,
     pub(crate) attention: AttentionTensors,
     pub(crate) attention_norm: Vector,
+    /// Norms of what attention and the feed-forward block say.
+    pub(crate) after: Option<(Vector, Vector)>,
     pub(crate) gate_up: Projections,
     pub(crate) down: Projections,
 }
@@ -79,20 +83,22 @@ impl<'config> ModelTensors<'config> {
             name: format!("{prefix}.{name}.weight"),
             size: width,
         };
-        let projections = |names: &[&str], outputs: usize, inputs: usize| Projections {
+        let projections = |names: &[&str], outputs: usize, inputs: usize, bias: bool| Projections {
             parts: names
                 .iter()
                 .map(|name| (format!("{prefix}.mlp.{name}"), outputs))
                 .collect(),
             inputs,
-            bias: config.biases.mlp,
+            bias,
         };
+        let after = || (norm("post_self_attn_layernorm"), norm("post_mlp_layernorm"));
         LayerTensors {
             input_norm: norm("input_layernorm"),
             attention: self.attention(&format!("{prefix}.self_attn")),
             attention_norm: norm("post_attention_layernorm"),
-            gate_up: projections(&["gate_proj", "up_proj"], inner, width),
-            down: projections(&["down_proj"], width, inner),
+            after: config.norms.after.then(after),
+            gate_up: projections(&["gate_proj", "up_proj"], inner, width, config.biases.gate_up),
+            down: projections(&["down_proj"], width, inner, config.biases.down),
         }
     }
 
@@ -136,10 +142,7 @@ impl<'config> ModelTensors<'config> {
                 inputs: queries,
                 bias: config.biases.output,
             },
-            head_norms: match config.family {
-                Family::Qwen3 => Some((norm("q_norm"), norm("k_norm"))),
-                Family::Qwen2 | Family::Llama => None,
-            },
+            head_norms: config.norms.heads.then(|| (norm("q_norm"), norm("k_norm"))),
         }
     }
 }
@@ -151,6 +154,7 @@ impl LayerTensors {
             input_norm,
             attention,
             attention_norm,
+            after,
             gate_up,
             down,
         } = self;
@@ -160,11 +164,8 @@ impl LayerTensors {
             head_norms,
         } = attention;
         let mut named = vec![input_norm.named(), attention_norm.named()];
-        named.extend(
-            head_norms
-                .into_iter()
-                .flat_map(|(queries, keys)| [queries.named(), keys.named()]),
-        );
+        let pairs = head_norms.into_iter().chain(after);
+        named.extend(pairs.flat_map(|(one, other)| [one.named(), other.named()]));
         named.extend([qkv, output, gate_up, down].iter().flat_map(Projections::named));
         named
     }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::super::cache::store::KvShape;
 use super::super::View;
-use super::numbers::{LANES, multiply_add, softmax};
+use super::numbers::{LANES, bound, multiply_add, softmax};
 
 /// Queries that go through the keys and values together.
 const QUERIES: usize = 8;
@@ -102,8 +102,14 @@ impl Head<'_> {
             let mut totals = [0.0; QUERIES];
             let weights = scratch.weights.chunks_exact_mut(tile.stride());
             for ((query, weights), total) in tile.queries.clone().zip(weights).zip(&mut totals) {
-                let seen = tile.weights_of(&self.seen(query));
-                *total = softmax::<FUSED>(&mut weights[seen], self.scale());
+                let seen = &mut weights[tile.weights_of(&self.seen(query))];
+                *total = match self.view.scores.soft_cap {
+                    None => softmax::<FUSED>(seen, self.scale()),
+                    Some(cap) => {
+                        bound::<FUSED>(seen, self.scale(), narrow(cap));
+                        softmax::<FUSED>(seen, 1.0)
+                    }
+                };
             }
             self.sum_values::<FUSED>(&tile, &scratch.weights, &mut scratch.sums);
             let sums = scratch.sums.chunks_exact(width);
@@ -160,9 +166,7 @@ impl Head<'_> {
 
     #[inline(always)]
     fn scale(&self) -> f32 {
-        #[expect(clippy::cast_possible_truncation, reason = "f32 is what the logits are in")]
-        let scale = self.view.scale() as f32;
-        scale
+        narrow(self.view.scores.factor)
     }
 
     /// Fills in the products of queries and keys, also of positions that a query does not see;
@@ -283,6 +287,12 @@ impl Head<'_> {
             position = end;
         }
     }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "f32 is what the logits are in")]
+const fn narrow(value: f64) -> f32 {
+    value as f32
 }
 
 #[cfg(target_arch = "x86_64")]

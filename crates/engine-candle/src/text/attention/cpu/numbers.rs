@@ -30,6 +30,18 @@ pub(super) fn softmax<const FUSED: bool>(logits: &mut [f32], scale: f32) -> f32 
     sums.iter().sum()
 }
 
+/// Replaces logits by `cap * tanh(logit * scale / cap)`.
+#[inline(always)]
+pub(super) fn bound<const FUSED: bool>(logits: &mut [f32], scale: f32, cap: f32) {
+    let scale = 2.0 * scale / cap;
+    for logit in logits {
+        // tanh(x) is (1 - e) / (1 + e) with e = exp(-2x); for the sign of x that keeps e below 1.
+        let twice = *logit * scale;
+        let power = exponential::<FUSED>(-twice.abs());
+        *logit = (cap * (1.0 - power) / (1.0 + power)).copysign(twice);
+    }
+}
+
 /// `e` to the power of a number that is not above 0, with a relative error below 2e-7; nothing is
 /// smaller than about 1e-38. Unlike the library's it can be computed for many numbers at once.
 #[inline(always)]

@@ -27,3 +27,20 @@ fn weights_are_exponentials_of_the_distance_from_the_largest() {
     }
     assert!((sum - (0_u8..20).map(expected).sum::<f32>()).abs() < 1e-5);
 }
+
+#[test]
+fn bounds_are_those_of_the_tangent() {
+    for step in -4000_i16..=4000 {
+        let logit = f32::from(step) / 10.0;
+        let exact = 50.0 * (f64::from(logit) * 0.25 / 50.0).tanh();
+        let mut computed = [logit];
+        bound::<true>(&mut computed, 0.25, 50.0);
+        assert!(
+            (f64::from(computed[0]) - exact).abs() < 1e-5,
+            "{logit}: {computed:?} is not {exact}"
+        );
+    }
+    let mut none = [f32::NAN];
+    bound::<false>(&mut none, 1.0, 30.0);
+    assert!(none[0].is_nan());
+}
