@@ -14,7 +14,11 @@
 //! are added exactly), in every instruction set.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod blocks;
 mod buffer;
 mod builder;
@@ -26,7 +30,7 @@ mod scalar;
 use self::buffer::Buffer;
 pub(crate) use self::builder::PackedBuilder;
 pub(crate) use self::input::Input;
-use self::layout::{block_values, chunk_bytes, is_quantised, lanes};
+use self::layout::{LANES, block_values, chunk_bytes, is_quantised};
 pub(crate) use self::product::OutputColumns;
 use crate::gguf::TensorFormat;
 
@@ -115,9 +119,9 @@ impl PackedMatrix {
     pub(crate) fn row(&self, index: usize, output: &mut [f32]) {
         debug_assert!(index < self.rows, "row {index} of {}", self.rows);
         debug_assert_eq!(output.len(), self.columns, "columns of a row");
-        let lane = index % lanes(self.format);
+        let lane = index % LANES;
         let chunks = self
-            .group(index / lanes(self.format))
+            .group(index / LANES)
             .chunks_exact(chunk_bytes(self.format));
         if !is_quantised(self.format) {
             for (output, chunk) in output.iter_mut().zip(chunks) {
@@ -137,7 +141,7 @@ impl PackedMatrix {
 
     /// How many groups of rows there are.
     fn groups(&self) -> usize {
-        self.rows.div_ceil(lanes(self.format))
+        self.rows.div_ceil(LANES)
     }
 
     /// The bytes of one group of rows.

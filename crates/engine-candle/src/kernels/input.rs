@@ -27,7 +27,7 @@ pub(crate) struct Input<'data> {
     columns: usize,
     rounded: OnceCell<Rounded>,
     #[cfg(target_arch = "x86_64")]
-    widened: OnceCell<Vec<i16>>,
+    panels: OnceCell<Panels>,
 }
 
 impl<'data> Input<'data> {
@@ -40,7 +40,7 @@ impl<'data> Input<'data> {
             columns,
             rounded: OnceCell::new(),
             #[cfg(target_arch = "x86_64")]
-            widened: OnceCell::new(),
+            panels: OnceCell::new(),
         }
     }
 
@@ -64,16 +64,66 @@ impl<'data> Input<'data> {
             .get_or_init(|| Rounded::of(self.values, self.rows, self.columns))
     }
 
-    /// The values of [`Self::rounded`] in i16.
+    /// The rows in panels of `most` rows or a few less.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn widened(&self) -> &[i16] {
-        self.widened.get_or_init(|| {
-            self.rounded()
-                .values
-                .iter()
-                .map(|value| i16::from(*value))
-                .collect()
-        })
+    pub(super) fn panels(&self, most: usize) -> &Panels {
+        self.panels
+            .get_or_init(|| Panels::of(self.values, self.rows, self.columns, most))
+    }
+}
+
+/// Rows of floats in panels: within one the values of a column lie side by side, so that a product
+/// of several rows reads strictly forward, whatever the columns' number.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct Panels {
+    /// Rows in a panel; the last one may have fewer.
+    pub(super) rows: usize,
+    values: Vec<f32>,
+    columns: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Panels {
+    fn of(values: &[f32], rows: usize, columns: usize, most: usize) -> Self {
+        // Panels of the same size: a small one at the end would wait for each of its additions.
+        let panel = rows.div_ceil(rows.div_ceil(most).max(1)).max(1);
+        let mut panels = vec![0.0; values.len()];
+        let turn = |(target, source): (&mut [f32], &[f32])| transpose(source, columns, target);
+        if values.len() < MIN_PARALLEL_VALUES {
+            let size = (panel * columns).max(1);
+            panels.chunks_mut(size).zip(values.chunks(size)).for_each(turn);
+        } else {
+            let targets = panels.par_chunks_mut(panel * columns);
+            targets.zip(values.par_chunks(panel * columns)).for_each(turn);
+        }
+        Self {
+            rows: panel,
+            values: panels,
+            columns,
+        }
+    }
+
+    /// The panel that begins with input row `first`.
+    pub(super) fn panel(&self, first: usize) -> &[f32] {
+        debug_assert!(first.is_multiple_of(self.rows), "row {first} begins a panel");
+        let start = first * self.columns;
+        &self.values[start..self.values.len().min(start + self.rows * self.columns)]
+    }
+}
+
+/// Puts the values of a column side by side.
+#[cfg(target_arch = "x86_64")]
+fn transpose(rows: &[f32], columns: usize, target: &mut [f32]) {
+    /// Columns that are written at a time, so that their lines stay in the first-level cache.
+    const STRIP: usize = 64;
+    let count = rows.len() / columns;
+    for (strip, target) in target.chunks_mut(STRIP * count).enumerate() {
+        for (index, row) in rows.chunks_exact(columns).enumerate() {
+            let values = &row[strip * STRIP..];
+            for (value, column) in values.iter().zip(target.chunks_exact_mut(count)) {
+                column[index] = *value;
+            }
+        }
     }
 }
 
@@ -89,6 +139,9 @@ pub(super) struct Rounded {
     pub(super) scales: Vec<f32>,
     /// For each block and row the sums of the values of its first and its second half.
     pub(super) sums: Vec<[i16; 2]>,
+    /// For each block and row the sum of the values times -128: where a sum of products begins whose
+    /// weights have 128 added to them.
+    pub(super) offsets: Vec<i32>,
 }
 
 impl Rounded {
@@ -100,6 +153,7 @@ impl Rounded {
             values: vec![0; count * BLOCK],
             scales: vec![0.0; count],
             sums: vec![[0; 2]; count],
+            offsets: Vec::new(),
         };
         if count == 0 {
             return rounded;
@@ -122,6 +176,8 @@ impl Rounded {
                     (*scale, *sum) = round(source, place);
                 }
             });
+        let offset = |[first, second]: &[i16; 2]| -128 * i32::from(first + second);
+        rounded.offsets = rounded.sums.iter().map(offset).collect();
         rounded
     }
 
