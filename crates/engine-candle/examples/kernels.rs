@@ -1,12 +1,12 @@
 //! Measures the matrix products of the embedded engine: how fast weights are read and values are
 //! multiplied, for each number format and some batch sizes, beside candle's own in f32.
 //!
-//! `cargo run --release -p silica-engine-candle --example kernels -- [THREADS] [FORMAT]`
+//! `cargo run --release -p silica-engine-candle --example kernels -- [THREADS] [FORMAT] [INSTRUCTIONS]`
 
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use silica_engine_candle::bench::{Weights, formats};
+use silica_engine_candle::bench::{Instructions, Weights, formats};
 
 /// Outputs and inputs of the largest layers of Qwen2.5-0.5B.
 const SHAPES: [(usize, usize); 2] = [(4864, 896), (896, 4864)];
@@ -25,8 +25,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .transpose()?
         .unwrap_or(2);
     let only = arguments.next();
+    let wanted = arguments.next();
+    let wanted = |known: &Instructions| wanted.as_ref().is_none_or(|name| *name == known.name());
+    let instructions = Instructions::all()
+        .find(wanted)
+        .ok_or("this processor has no such instructions")?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    println!("{threads} threads; weights read in GB/s, and multiplications and additions in G/s");
+    println!("{threads} threads, {}; weights read in GB/s, and multiplications and additions in G/s", instructions.name());
     println!(
         "{:8} {:>12} {:>5} {:>10} {:>8} {:>8}",
         "format", "shape", "rows", "ms", "GB/s", "Gop/s"
@@ -47,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let time = best(&pool, || {
                     turn.next()
                         .unwrap_or(&weights)
-                        .multiply(&input, rows, &mut output);
+                        .multiply(instructions, &input, rows, &mut output);
                 });
                 print(format, (outputs, inputs), rows, time, weights.bytes());
             }

@@ -1,7 +1,23 @@
 //! A seam for `examples/kernels.rs`, which measures the matrix products; no part of the interface.
 
 use crate::gguf::TensorFormat;
-use crate::kernels::{Input, OutputColumns, PackedMatrix};
+use crate::kernels::{Input, OutputColumns, PackedMatrix, Path};
+
+/// Instructions that products can be computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instructions(Path);
+
+impl Instructions {
+    /// Those that this processor has, the best ones first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Path::vectorised().into_iter().map(Self)
+    }
+
+    /// What they are called.
+    pub fn name(self) -> String {
+        format!("{:?}", self.0).to_lowercase()
+    }
+}
 
 /// A weight matrix of pseudo-random values.
 pub struct Weights(PackedMatrix);
@@ -43,9 +59,9 @@ impl Weights {
 
     /// Multiplies `rows` rows of activations with the weights, on the threads of the calling thread's
     /// rayon pool; `output` has a value for each of them and each weight row.
-    pub fn multiply(&self, input: &[f32], rows: usize, output: &mut [f32]) {
+    pub fn multiply(&self, instructions: Instructions, input: &[f32], rows: usize, output: &mut [f32]) {
         let input = Input::new(input, rows, self.0.columns());
-        self.0
-            .multiply(&input, OutputColumns::whole(output, self.0.rows()));
+        let output = OutputColumns::whole(output, self.0.rows());
+        self.0.multiply_with(instructions.0, &input, output);
     }
 }

@@ -31,7 +31,7 @@ use self::buffer::Buffer;
 pub(crate) use self::builder::PackedBuilder;
 pub(crate) use self::input::Input;
 use self::layout::{LANES, block_values, chunk_bytes, is_quantised};
-pub(crate) use self::product::OutputColumns;
+pub(crate) use self::product::{OutputColumns, Path};
 use crate::gguf::TensorFormat;
 
 /// A weight matrix of `rows` (outputs) times `columns` (inputs) in one number format, laid out for

@@ -10,10 +10,8 @@
 #![expect(unsafe_code, reason = "tile instructions read through pointers")]
 
 use std::arch::asm;
-use std::arch::x86_64::{
-    __m512, __m512i, _mm512_load_si512, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_store_si512, _mm512_storeu_ps,
-};
+use std::arch::x86_64::{__m512, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_store_si512, _mm512_storeu_ps};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -156,17 +154,17 @@ impl Drop for Tiles {
 #[repr(C, align(64))]
 struct Strip<F: Format> {
     quads: [[[u8; QUAD]; QUADS]; STRIP],
-    scales: [std::mem::MaybeUninit<F::Scales>; STRIP],
+    scales: [MaybeUninit<F::Scales>; STRIP],
 }
 
 /// The integers of one part: of 16 rows, and of both halves where they are kept apart.
 #[repr(C, align(64))]
-struct Dots([[[u8; QUAD]; TILE_ROWS]; 2]);
+pub(super) struct Dots([[[u8; QUAD]; TILE_ROWS]; 2]);
 
 /// # Safety
 /// As [`quantised`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn products<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, sums: &mut [f32]) {
+unsafe fn products<F: TileFormat>(group: &[u8], input: &Rounded, range: Range<usize>, sums: &mut [f32]) {
     debug_assert!(range.len() >= TILE_ROWS, "rows of a tile");
     let columns = if F::HALVES { BLOCK / 2 } else { BLOCK };
     // SAFETY: as the caller promises.
@@ -178,7 +176,7 @@ unsafe fn products<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>
     let mut last = [0.0_f32; TILE_ROWS * LANES];
     let mut strip = Strip::<F> {
         quads: [[[0; QUAD]; QUADS]; STRIP],
-        scales: [const { std::mem::MaybeUninit::uninit() }; STRIP],
+        scales: [const { MaybeUninit::uninit() }; STRIP],
     };
     let blocks = group.len() / F::CHUNK * F::PARTS;
     for start in (0..blocks).step_by(STRIP) {
@@ -201,7 +199,7 @@ unsafe fn products<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>
     sums[done..].copy_from_slice(&last[(TILE_ROWS - rest) * LANES..]);
 }
 
-impl<F: Format> Strip<F> {
+impl<F: TileFormat> Strip<F> {
     /// # Safety
     /// AVX-512 with VNNI, and `count` parts in the group from `start` on, which begins a chunk.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -231,7 +229,8 @@ impl<F: Format> Strip<F> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn multiply(&self, input: &Rounded, start: usize, count: usize, first: usize, sums: &mut [f32]) {
         debug_assert_eq!(sums.len(), TILE_ROWS * LANES, "sums of a tile");
-        let mut dots = [const { Dots([[[0; QUAD]; TILE_ROWS]; 2]) }; 2];
+        let mut dots = [const { MaybeUninit::<Dots>::uninit() }; 2];
+        let dots = dots.each_mut().map(MaybeUninit::as_mut_ptr);
         let range = first..first + TILE_ROWS;
         // SAFETY: as the caller promises; each part's integers are stored before they are read, and
         // those of the next part are computed meanwhile.
@@ -241,17 +240,15 @@ impl<F: Format> Strip<F> {
                 *total = _mm512_loadu_ps(sums.as_ptr().add(row * LANES));
             }
             let mut rows = Rows::of(input, start, range.clone());
-            self.integers(0, &rows, &mut dots[0]);
+            self.integers(0, &rows, dots[0]);
             for index in 0..count {
-                let [even, odd] = &mut dots;
-                let (these, next) = if index % 2 == 0 { (even, odd) } else { (odd, even) };
                 let here = rows;
                 if index + 1 < count {
                     rows = Rows::of(input, start + index + 1, range.clone());
-                    self.integers(index + 1, &rows, next);
+                    self.integers(index + 1, &rows, dots[(index + 1) % 2]);
                 }
                 let scales = self.scales[index].assume_init_ref();
-                add::<F>(scales, these, &here, &mut totals);
+                F::add_tile(scales, dots[index % 2], &here, &mut totals);
             }
             for (row, total) in totals.iter().enumerate() {
                 _mm512_storeu_ps(sums.as_mut_ptr().add(row * LANES), *total);
@@ -265,10 +262,10 @@ impl<F: Format> Strip<F> {
     /// [`Tiles`] are set up for the format; the part is unpacked, and there are 16 rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn integers(&self, index: usize, rows: &Rows, dots: &mut Dots) {
+    unsafe fn integers(&self, index: usize, rows: &Rows, dots: *mut Dots) {
         let values = rows.values();
         let weights = self.quads[index].as_ptr();
-        let target = dots.0.as_mut_ptr();
+        let target = dots.cast::<[[u8; QUAD]; TILE_ROWS]>();
         // SAFETY: the input rows are 32 bytes apart, the weights' quads and the sums' rows 64.
         unsafe {
             asm!(
@@ -305,19 +302,143 @@ impl<F: Format> Strip<F> {
     }
 }
 
-/// Adds the integers of a part, scaled.
-///
-/// # Safety
-/// AVX-512 with VNNI, and 16 rows.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn add<F: Format>(scales: &F::Scales, dots: &Dots, rows: &Rows, totals: &mut [__m512; TILE_ROWS]) {
-    for (index, total) in totals.iter_mut().enumerate() {
-        // SAFETY: the integers of 16 lanes are aligned, and there are 16 rows.
+/// How the integers of a part with 16 rows are scaled and added to the rows' totals: what
+/// [`Format::add`] does for one row. In assembly, because the compiler would rather spill the totals.
+pub(super) trait TileFormat: Format {
+    /// # Safety
+    /// AVX-512, the integers of 16 rows, and the rows.
+    unsafe fn add_tile(scales: &Self::Scales, dots: *const Dots, rows: &Rows, totals: &mut [__m512; TILE_ROWS]);
+}
+
+/// Assembly for each of 16 rows, whose totals are registers 16 to 31.
+macro_rules! for_rows {
+    ($totals:expr, $line:ident, $($operands:tt)*) => {
+        asm!(
+            $line!(0, 16), $line!(1, 17), $line!(2, 18), $line!(3, 19),
+            $line!(4, 20), $line!(5, 21), $line!(6, 22), $line!(7, 23),
+            $line!(8, 24), $line!(9, 25), $line!(10, 26), $line!(11, 27),
+            $line!(12, 28), $line!(13, 29), $line!(14, 30), $line!(15, 31),
+            inout("zmm16") $totals[0], inout("zmm17") $totals[1], inout("zmm18") $totals[2],
+            inout("zmm19") $totals[3], inout("zmm20") $totals[4], inout("zmm21") $totals[5],
+            inout("zmm22") $totals[6], inout("zmm23") $totals[7], inout("zmm24") $totals[8],
+            inout("zmm25") $totals[9], inout("zmm26") $totals[10], inout("zmm27") $totals[11],
+            inout("zmm28") $totals[12], inout("zmm29") $totals[13], inout("zmm30") $totals[14],
+            inout("zmm31") $totals[15],
+            out("zmm0") _, out("zmm1") _, out("zmm2") _,
+            $($operands)*
+            options(nostack, readonly),
+        )
+    };
+}
+
+/// `total += float(dots) * (scales * row scale)`
+macro_rules! scaled {
+    ($row:literal, $total:literal) => {
+        concat!(
+            "vcvtdq2ps zmm0, [{dots} + 64*", $row, "]\n",
+            "vmulps zmm1, {scales}, dword ptr [{rows} + 4*", $row, "]{{1to16}}\n",
+            "vfmadd231ps zmm", $total, ", zmm0, zmm1",
+        )
+    };
+}
+
+/// As `scaled`, then `total -= sum of the row * (minima * row scale)`
+macro_rules! less_minimum {
+    ($row:literal, $total:literal) => {
+        concat!(
+            scaled!($row, $total),
+            "\nvmulps zmm2, {minima}, dword ptr [{rows} + 4*", $row, "]{{1to16}}\n",
+            "vfnmadd231ps zmm", $total, ", zmm2, dword ptr [{sums} + 4*", $row, "]{{1to16}}",
+        )
+    };
+}
+
+/// `total += (float(first dots) * first + float(second dots) * second) * (scales * row scale)`
+macro_rules! two_halves {
+    ($row:literal, $total:literal) => {
+        concat!(
+            "vcvtdq2ps zmm1, [{dots} + 1024 + 64*", $row, "]\n",
+            "vcvtdq2ps zmm0, [{dots} + 64*", $row, "]\n",
+            "vmulps zmm1, zmm1, {second}\n",
+            "vfmadd132ps zmm0, zmm1, {first}\n",
+            "vmulps zmm1, {scales}, dword ptr [{rows} + 4*", $row, "]{{1to16}}\n",
+            "vfmadd231ps zmm", $total, ", zmm0, zmm1",
+        )
+    };
+}
+
+macro_rules! one_scale {
+    ($($format:ident),*) => {
+        $(impl TileFormat for $format {
+            #[inline]
+            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+            unsafe fn add_tile(
+                scales: &__m512,
+                dots: *const Dots,
+                rows: &Rows,
+                totals: &mut [__m512; TILE_ROWS],
+            ) {
+                // SAFETY: the integers of 16 rows are there, and the scales of as many.
+                unsafe {
+                    for_rows!(
+                        totals,
+                        scaled,
+                        dots = in(reg) dots,
+                        rows = in(reg) rows.scales(),
+                        scales = in(zmm_reg) *scales,
+                    );
+                }
+            }
+        })*
+    };
+}
+
+one_scale!(Q8_0, Q4_0, Q5_0);
+
+impl TileFormat for Q4K {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn add_tile(
+        [scales, minima]: &[__m512; 2],
+        dots: *const Dots,
+        rows: &Rows,
+        totals: &mut [__m512; TILE_ROWS],
+    ) {
+        // SAFETY: the integers of 16 rows are there, and the scales and sums of as many.
         unsafe {
-            let load = |half: usize| -> __m512i { _mm512_load_si512(dots.0[half][index].as_ptr().cast()) };
-            let second = if F::HALVES { load(1) } else { _mm512_setzero_si512() };
-            *total = F::add(scales, [load(0), second], &rows.row(index), *total);
+            for_rows!(
+                totals,
+                less_minimum,
+                dots = in(reg) dots,
+                rows = in(reg) rows.scales(),
+                sums = in(reg) rows.totals(),
+                scales = in(zmm_reg) *scales,
+                minima = in(zmm_reg) *minima,
+            );
+        }
+    }
+}
+
+impl TileFormat for Q6K {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn add_tile(
+        [scales, first, second]: &[__m512; 3],
+        dots: *const Dots,
+        rows: &Rows,
+        totals: &mut [__m512; TILE_ROWS],
+    ) {
+        // SAFETY: the integers of both halves of 16 rows are there, and the scales of as many.
+        unsafe {
+            for_rows!(
+                totals,
+                two_halves,
+                dots = in(reg) dots,
+                rows = in(reg) rows.scales(),
+                scales = in(zmm_reg) *scales,
+                first = in(zmm_reg) *first,
+                second = in(zmm_reg) *second,
+            );
         }
     }
 }

@@ -8,11 +8,13 @@
 #![expect(unsafe_code, reason = "vector instructions read through pointers")]
 
 mod floats;
+mod rounding;
 pub(super) mod quads;
 
 use std::ops::Range;
 
 pub(super) use self::floats::PANEL_ROWS;
+pub(super) use self::rounding::round;
 use super::input::{Panels, Rounded};
 use super::layout::LANES;
 use crate::gguf::TensorFormat;

@@ -45,7 +45,7 @@ impl<'data> OutputColumns<'data> {
 
 /// The instructions that products are computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Path {
+pub(crate) enum Path {
     /// None but the compiler's; with fused additions where these are an instruction, as on 64-bit
     /// ARM.
     Scalar { fused: bool },
@@ -69,7 +69,7 @@ impl Path {
     }
 
     /// All that this processor has vector instructions for, the best one first.
-    pub(super) fn vectorised() -> impl IntoIterator<Item = Self> {
+    pub(crate) fn vectorised() -> impl IntoIterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let found = [
             amx::is_available().then_some(Self::Amx),
@@ -115,7 +115,8 @@ impl PackedMatrix {
         self.multiply_with(Path::best(), input, output);
     }
 
-    pub(super) fn multiply_with(&self, path: Path, input: &Input<'_>, output: OutputColumns<'_>) {
+    /// As [`Self::multiply`], with the instructions named, which this processor must have.
+    pub(crate) fn multiply_with(&self, path: Path, input: &Input<'_>, output: OutputColumns<'_>) {
         assert_eq!(input.columns(), self.columns, "inner dimensions");
         if input.rows() == 0 || self.rows == 0 {
             return;

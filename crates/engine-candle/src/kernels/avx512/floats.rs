@@ -200,9 +200,12 @@ impl Tile<'_> {
         unsafe {
             let sums = sums.as_mut_ptr();
             let place = |group: usize, row: usize| sums.add(group * self.stride + row * LANES);
-            let mut totals: [[__m512; GROUPS]; ROWS] = std::array::from_fn(|row| {
-                std::array::from_fn(|group| _mm512_loadu_ps(place(group, row)))
-            });
+            let mut totals = [[_mm512_set1_ps(0.0); GROUPS]; ROWS];
+            for (row, totals) in totals.iter_mut().enumerate() {
+                for (group, total) in totals.iter_mut().enumerate() {
+                    *total = _mm512_loadu_ps(place(group, row));
+                }
+            }
             for column in 0..self.count {
                 let offset = column * LANES * F::BYTES;
                 let mut values = [_mm512_set1_ps(0.0); GROUPS];

@@ -6,6 +6,7 @@
 
 mod formats;
 
+use std::arch::asm;
 use std::arch::x86_64::{
     __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
     _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
@@ -84,6 +85,7 @@ pub(in super::super) struct Rows {
     scales: *const f32,
     sums: *const [u8; 4],
     offsets: *const i32,
+    totals: *const f32,
 }
 
 impl Rows {
@@ -105,6 +107,7 @@ impl Rows {
                 scales: input.scales.as_ptr().add(first),
                 sums: input.sums.as_ptr().cast::<[u8; 4]>().add(first),
                 offsets: input.offsets.as_ptr().add(first),
+                totals: input.totals.as_ptr().add(first),
             }
         }
     }
@@ -121,6 +124,7 @@ impl Rows {
                 scale: self.scales.add(index),
                 sums: self.sums.add(index),
                 offset: self.offsets.add(index),
+                total: self.totals.add(index),
             }
         }
     }
@@ -128,6 +132,16 @@ impl Rows {
     /// The values of the first row; those of the next ones follow.
     pub(in super::super) fn values(&self) -> *const i8 {
         self.values.cast()
+    }
+
+    /// The scale of the first row; those of the next ones follow.
+    pub(in super::super) fn scales(&self) -> *const f32 {
+        self.scales
+    }
+
+    /// The sum of the first row's values; those of the next ones follow.
+    pub(in super::super) fn totals(&self) -> *const f32 {
+        self.totals
     }
 }
 
@@ -139,6 +153,8 @@ pub(in super::super) struct Row {
     /// The sums of its halves, two i16.
     sums: *const [u8; 4],
     offset: *const i32,
+    /// The sum of its values.
+    total: *const f32,
 }
 
 impl Row {
@@ -174,6 +190,17 @@ impl Row {
     unsafe fn offset(&self) -> __m512i {
         // SAFETY: a row has one.
         _mm512_set1_epi32(unsafe { *self.offset })
+    }
+
+    /// The sum of its values, in every lane.
+    ///
+    /// # Safety
+    /// A row.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn total(&self) -> __m512 {
+        // SAFETY: a row has one.
+        _mm512_set1_ps(unsafe { *self.total })
     }
 
     /// Its scale, in every lane.
@@ -245,7 +272,10 @@ unsafe fn strip<F: Format, const GROUPS: usize>(
         // SAFETY: the chunks are whole, the input has a block for each of their parts, and each group
         // has sixteen sums for each row.
         unsafe {
-            let heads = chunks.map(|chunk| F::head(chunk));
+            let mut heads = [F::head(chunks[0]); GROUPS];
+            if GROUPS > 1 {
+                heads[GROUPS - 1] = F::head(chunks[GROUPS - 1]);
+            }
             for part in 0..F::PARTS {
                 let unpacked = Unpacked::<F, GROUPS>::of(chunks, &heads, part);
                 let rows = Rows::of(input, index * F::PARTS + part, range.clone());
@@ -275,12 +305,21 @@ impl<F: Format, const GROUPS: usize> Unpacked<F, GROUPS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn of(chunks: [*const u8; GROUPS], heads: &[F::Head; GROUPS], part: usize) -> Self {
-        // SAFETY: as the caller promises.
-        unsafe {
-            Self {
-                quads: std::array::from_fn(|group| F::quads(chunks[group], part)),
-                scales: std::array::from_fn(|group| F::scales(chunks[group], &heads[group], part)),
+        let mut quads = [[_mm512_set1_epi32(0); QUADS]; GROUPS];
+        // Loops, because the compiler does not put closures with vector instructions in line.
+        for (quads, chunk) in quads.iter_mut().zip(chunks) {
+            // SAFETY: as the caller promises.
+            for (place, quad) in quads.iter_mut().zip(unsafe { F::quads(chunk, part) }) {
+                *place = kept(quad);
             }
+        }
+        // SAFETY: as the caller promises; there are one or two groups.
+        unsafe {
+            let mut scales = [F::scales(chunks[0], &heads[0], part); GROUPS];
+            if GROUPS > 1 {
+                scales[GROUPS - 1] = F::scales(chunks[GROUPS - 1], &heads[GROUPS - 1], part);
+            }
+            Self { quads, scales }
         }
     }
 
@@ -294,27 +333,39 @@ impl<F: Format, const GROUPS: usize> Unpacked<F, GROUPS> {
     unsafe fn tile<const COUNT: usize>(&self, rows: &Rows, first: usize, sums: *mut f32, stride: usize) {
         // SAFETY: as the caller promises.
         unsafe {
-            let rows: [Row; COUNT] = std::array::from_fn(|row| rows.row(first + row));
-            let mut dots: [[[__m512i; 2]; GROUPS]; COUNT] =
-                std::array::from_fn(|row| [F::start(&rows[row]); GROUPS]);
+            let mut dots = [[[_mm512_set1_epi32(0); 2]; GROUPS]; COUNT];
+            for (row, dots) in dots.iter_mut().enumerate() {
+                *dots = [F::start(&rows.row(first + row)); GROUPS];
+            }
             for quad in 0..QUADS {
                 let half = if F::HALVES { quad / (QUADS / 2) } else { 0 };
-                for (row, dots) in rows.iter().zip(&mut dots) {
-                    let values = row.quad(quad);
+                for (row, dots) in dots.iter_mut().enumerate() {
+                    let values = rows.row(first + row).quad(quad);
                     for (dots, quads) in dots.iter_mut().zip(&self.quads) {
                         dots[half] = _mm512_dpbusd_epi32(dots[half], quads[quad], values);
                     }
                 }
             }
-            for (index, (row, dots)) in rows.iter().zip(&dots).enumerate() {
+            for (index, dots) in dots.iter().enumerate() {
+                let row = rows.row(first + index);
                 for (group, (dots, scales)) in dots.iter().zip(&self.scales).enumerate() {
                     let sums = sums.add(index * LANES + group * stride);
-                    let total = F::add(scales, *dots, row, _mm512_loadu_ps(sums));
+                    let total = F::add(scales, *dots, &row, _mm512_loadu_ps(sums));
                     _mm512_storeu_ps(sums, total);
                 }
             }
         }
     }
+}
+
+/// The same bytes, of which the compiler does not know how they came about: it would rather unpack
+/// them again for each row than keep them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn kept(mut quad: __m512i) -> __m512i {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) quad, options(pure, nomem, nostack, preserves_flags)) };
+    quad
 }
 
 /// Asks for the weights that come a few chunks later.

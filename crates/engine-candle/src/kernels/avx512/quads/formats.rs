@@ -3,7 +3,7 @@
 use std::arch::x86_64::{
     __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi8, _mm512_and_si512,
     _mm512_cvtepi16_epi32, _mm512_cvtepu8_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_madd_epi16, _mm512_mul_ps, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi16,
+    _mm512_mul_ps, _mm512_or_si512, _mm512_set1_epi8,
     _mm512_set1_epi32, _mm512_setzero_si512, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_srai_epi32,
     _mm512_srli_epi16, _mm512_sub_epi8, _mm512_xor_si512,
 };
@@ -70,8 +70,12 @@ impl Format for Q8_0 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn quads(chunk: *const u8, _: usize) -> [__m512i; QUADS] {
-        // SAFETY: a chunk has its scales and eight quads.
-        std::array::from_fn(|quad| flip(unsafe { load(chunk.add(SCALES + quad * QUAD)) }))
+        let mut quads = [_mm512_setzero_si512(); QUADS];
+        for (index, quad) in quads.iter_mut().enumerate() {
+            // SAFETY: a chunk has its scales and eight quads.
+            *quad = flip(unsafe { load(chunk.add(SCALES + index * QUAD)) });
+        }
+        quads
     }
 }
 
@@ -83,8 +87,11 @@ impl Format for Q4_0 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn quads(chunk: *const u8, _: usize) -> [__m512i; QUADS] {
         // SAFETY: a chunk has its scales and four quads.
-        let codes = unsafe { nibbles(chunk.add(SCALES)) };
-        codes.map(|codes| _mm512_add_epi8(codes, _mm512_set1_epi8(120)))
+        let mut quads = unsafe { nibbles(chunk.add(SCALES)) };
+        for quad in &mut quads {
+            *quad = _mm512_add_epi8(*quad, _mm512_set1_epi8(120));
+        }
+        quads
     }
 }
 
@@ -100,16 +107,15 @@ impl Format for Q5_0 {
             let place = chunk.add(SCALES);
             (load(place), nibbles(place.add(QUAD)))
         };
-        let bit = |code: i8| _mm512_and_si512(fifth, _mm512_set1_epi8(code));
         let fifths = [
-            _mm512_slli_epi16::<4>(bit(1)),
-            _mm512_slli_epi16::<3>(bit(2)),
-            _mm512_slli_epi16::<2>(bit(4)),
-            _mm512_slli_epi16::<1>(bit(8)),
-            bit(16),
-            _mm512_srli_epi16::<1>(bit(32)),
-            _mm512_srli_epi16::<2>(bit(64)),
-            _mm512_srli_epi16::<3>(bit(i8::MIN)),
+            _mm512_slli_epi16::<4>(bits(fifth, 1)),
+            _mm512_slli_epi16::<3>(bits(fifth, 2)),
+            _mm512_slli_epi16::<2>(bits(fifth, 4)),
+            _mm512_slli_epi16::<1>(bits(fifth, 8)),
+            bits(fifth, 16),
+            _mm512_srli_epi16::<1>(bits(fifth, 32)),
+            _mm512_srli_epi16::<2>(bits(fifth, 64)),
+            _mm512_srli_epi16::<3>(bits(fifth, i8::MIN)),
         ];
         for (quad, fifth) in quads.iter_mut().zip(fifths) {
             *quad = _mm512_add_epi8(_mm512_or_si512(*quad, fifth), _mm512_set1_epi8(112));
@@ -180,8 +186,7 @@ impl Format for Q4K {
         // SAFETY: as the caller promises.
         unsafe {
             let total = row.scaled(float(dots[0]), *scales, total);
-            let sum = float(_mm512_madd_epi16(row.sums(), _mm512_set1_epi16(1)));
-            _mm512_fnmadd_ps(sum, _mm512_mul_ps(*minima, row.scale()), total)
+            _mm512_fnmadd_ps(_mm512_mul_ps(*minima, row.scale()), row.total(), total)
         }
     }
 }
@@ -224,18 +229,10 @@ impl Format for Q6K {
             let second = first.add(QUADS * QUAD);
             let high = first.add(2 * QUADS * QUAD);
             match part % 4 {
-                0 => with_high_bits(codes::<0>(first), high, |bits| {
-                    _mm512_slli_epi16::<4>(_mm512_and_si512(bits, _mm512_set1_epi8(0x03)))
-                }),
-                1 => with_high_bits(codes::<0>(second), high, |bits| {
-                    _mm512_slli_epi16::<2>(_mm512_and_si512(bits, _mm512_set1_epi8(0x0c)))
-                }),
-                2 => with_high_bits(codes::<4>(first), high, |bits| {
-                    _mm512_and_si512(bits, _mm512_set1_epi8(0x30))
-                }),
-                _ => with_high_bits(codes::<4>(second), high, |bits| {
-                    _mm512_and_si512(_mm512_srli_epi16::<2>(bits), _mm512_set1_epi8(0x30))
-                }),
+                0 => with_high_bits::<4, 0>(codes::<0>(first), high, 0x03),
+                1 => with_high_bits::<2, 0>(codes::<0>(second), high, 0x0c),
+                2 => with_high_bits::<0, 0>(codes::<4>(first), high, 0x30),
+                _ => with_high_bits::<0, 2>(codes::<4>(second), high, -0x40),
             }
         }
     }
@@ -281,6 +278,13 @@ fn flip(quad: __m512i) -> __m512i {
     _mm512_xor_si512(quad, _mm512_set1_epi8(i8::MIN))
 }
 
+/// The bits of `mask` of each byte.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn bits(quad: __m512i, mask: i8) -> __m512i {
+    _mm512_and_si512(quad, _mm512_set1_epi8(mask))
+}
+
 /// Four quads whose low halves are the first four of a part, and whose high halves the others.
 ///
 /// # Safety
@@ -289,15 +293,14 @@ fn flip(quad: __m512i) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn nibbles(place: *const u8) -> [__m512i; QUADS] {
     let low = _mm512_set1_epi8(15);
-    std::array::from_fn(|quad| {
+    let mut quads = [low; QUADS];
+    for index in 0..QUADS / 2 {
         // SAFETY: there are four quads.
-        let both = unsafe { load(place.add(quad % 4 * QUAD)) };
-        if quad < 4 {
-            _mm512_and_si512(both, low)
-        } else {
-            _mm512_and_si512(_mm512_srli_epi16::<4>(both), low)
-        }
-    })
+        let both = unsafe { load(place.add(index * QUAD)) };
+        quads[index] = _mm512_and_si512(both, low);
+        quads[index + QUADS / 2] = _mm512_and_si512(_mm512_srli_epi16::<4>(both), low);
+    }
+    quads
 }
 
 /// Eight quads of four bits of each byte: the low ones, or those from bit 4 on.
@@ -307,33 +310,41 @@ unsafe fn nibbles(place: *const u8) -> [__m512i; QUADS] {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn codes<const SHIFT: u32>(place: *const u8) -> [__m512i; QUADS] {
-    std::array::from_fn(|quad| {
+    let low = _mm512_set1_epi8(15);
+    let mut quads = [low; QUADS];
+    for (index, quad) in quads.iter_mut().enumerate() {
         // SAFETY: there are eight quads.
-        let both = unsafe { load(place.add(quad * QUAD)) };
+        let both = unsafe { load(place.add(index * QUAD)) };
         let shifted = if SHIFT == 0 {
             both
         } else {
             _mm512_srli_epi16::<SHIFT>(both)
         };
-        _mm512_and_si512(shifted, _mm512_set1_epi8(15))
-    })
+        *quad = _mm512_and_si512(shifted, low);
+    }
+    quads
 }
 
-/// Adds to each quad what `select` makes of the one of high bits.
+/// Adds to each quad the bits of `mask` of the one of high bits, moved up or down.
 ///
 /// # Safety
 /// AVX-512, and eight quads at `place`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn with_high_bits(
+unsafe fn with_high_bits<const UP: u32, const DOWN: u32>(
     mut quads: [__m512i; QUADS],
     place: *const u8,
-    select: impl Fn(__m512i) -> __m512i,
+    mask: i8,
 ) -> [__m512i; QUADS] {
     for (index, quad) in quads.iter_mut().enumerate() {
         // SAFETY: there are eight quads.
-        let bits = unsafe { load(place.add(index * QUAD)) };
-        *quad = _mm512_or_si512(*quad, select(bits));
+        let bits = bits(unsafe { load(place.add(index * QUAD)) }, mask);
+        let bits = match (UP, DOWN) {
+            (0, 0) => bits,
+            (0, _) => _mm512_srli_epi16::<DOWN>(bits),
+            _ => _mm512_slli_epi16::<UP>(bits),
+        };
+        *quad = _mm512_or_si512(*quad, bits);
     }
     quads
 }
