@@ -10,12 +10,14 @@
 #![expect(unsafe_code, reason = "tile instructions read through pointers")]
 
 use std::arch::asm;
-use std::arch::x86_64::{__m512, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_store_si512, _mm512_storeu_ps};
+use std::arch::x86_64::{
+    __m512, _MM_HINT_T0, _mm_prefetch, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_store_si512, _mm512_storeu_ps,
+};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::avx512::quads::{Format, Q4_0, Q4K, Q5_0, Q6K, Q8_0, QUADS, Rows, prefetch};
+use super::avx512::quads::{Format, Q4_0, Q4K, Q5_0, Q6K, Q8_0, QUADS, Rows};
 use super::blocks::BLOCK;
 use super::input::Rounded;
 use super::layout::{LANES, QUAD};
@@ -186,6 +188,7 @@ unsafe fn products<F: TileFormat>(group: &[u8], input: &Rounded, range: Range<us
         unsafe {
             strip.unpack(group, start, count);
             for tile in 0..whole {
+                ask(group, (start + STRIP) / F::PARTS * F::CHUNK, STRIP / F::PARTS * F::CHUNK, tile, whole);
                 let first = range.start + tile * TILE_ROWS;
                 let sums = &mut sums[tile * TILE_ROWS * LANES..][..TILE_ROWS * LANES];
                 strip.multiply(input, start, count, first, sums);
@@ -199,6 +202,17 @@ unsafe fn products<F: TileFormat>(group: &[u8], input: &Rounded, range: Range<us
     sums[done..].copy_from_slice(&last[(TILE_ROWS - rest) * LANES..]);
 }
 
+/// Asks for a tile's share of some bytes of a group from `start` on, so that reading the weights is
+/// spread over the time that all tiles take. Behind the group's end is the next group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn ask(group: &[u8], start: usize, bytes: usize, tile: usize, tiles: usize) {
+    let lines = bytes.div_ceil(64);
+    for line in tile * lines / tiles..(tile + 1) * lines / tiles {
+        _mm_prefetch::<_MM_HINT_T0>(group.as_ptr().wrapping_add(start + line * 64).cast());
+    }
+}
+
 impl<F: TileFormat> Strip<F> {
     /// # Safety
     /// AVX-512 with VNNI, and `count` parts in the group from `start` on, which begins a chunk.
@@ -207,9 +221,6 @@ impl<F: TileFormat> Strip<F> {
         for index in 0..count {
             let (chunk, part) = ((start + index) / F::PARTS, (start + index) % F::PARTS);
             let chunk = group[chunk * F::CHUNK..][..F::CHUNK].as_ptr();
-            if part == 0 {
-                prefetch::<F>(chunk);
-            }
             // SAFETY: the chunk is whole, and the places are aligned.
             unsafe {
                 let quads = F::quads(chunk, part);
@@ -243,6 +254,11 @@ impl<F: TileFormat> Strip<F> {
             self.integers(0, &rows, dots[0]);
             for index in 0..count {
                 let here = rows;
+                // The next tile's values follow.
+                for line in 0..TILE_ROWS * BLOCK / 64 {
+                    let next = here.values().wrapping_add(TILE_ROWS * BLOCK + line * 64);
+                    _mm_prefetch::<_MM_HINT_T0>(next);
+                }
                 if index + 1 < count {
                     rows = Rows::of(input, start + index + 1, range.clone());
                     self.integers(index + 1, &rows, dots[(index + 1) % 2]);
