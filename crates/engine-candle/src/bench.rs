@@ -1,7 +1,11 @@
-//! A seam for `examples/kernels.rs`, which measures the matrix products; no part of the interface.
+//! A seam for `examples/kernels.rs`, which measures matrix products and attention; no part of the
+//! interface.
+
+use std::sync::Mutex;
 
 use crate::gguf::TensorFormat;
 use crate::kernels::{Input, OutputColumns, PackedMatrix, Path};
+use crate::text::attention::{HeadShape, attend_whole};
 
 /// Instructions that products can be computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,5 +67,34 @@ impl Weights {
         let input = Input::new(input, rows, self.0.columns());
         let output = OutputColumns::whole(output, self.0.rows());
         self.0.multiply_with(instructions.0, &input, output);
+    }
+}
+
+/// One sequence's attention in one layer, in which every position sees all others.
+pub struct Attention {
+    shape: HeadShape,
+    memory: Mutex<Vec<f32>>,
+}
+
+impl Attention {
+    /// Query heads, the key heads that they share, and their width.
+    pub fn new(heads: usize, kv_heads: usize, width: usize) -> Self {
+        Self {
+            shape: HeadShape {
+                heads,
+                kv_heads,
+                width,
+            },
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Attends with queries, keys and values of `length` positions, on the threads of the calling
+    /// thread's rayon pool.
+    ///
+    /// # Errors
+    /// When they are not so many.
+    pub fn attend(&self, length: usize, rows: [&[f32]; 3], output: &mut [f32]) -> candle_core::Result<()> {
+        attend_whole(self.shape, &[length], rows, &self.memory, output)
     }
 }

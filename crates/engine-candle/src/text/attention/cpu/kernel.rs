@@ -425,6 +425,9 @@ impl Head<'_> {
                 column += LANES;
             }
         }
+        if column == width {
+            return;
+        }
         for position in positions {
             let values = &self.values(position / BLOCK)[position % BLOCK * width..][..width];
             for (weights, sums) in weights.chunks(STRIP).zip(sums.chunks_exact_mut(width)) {

@@ -44,7 +44,7 @@ impl Softmax {
         for (largest, logit) in largest.iter_mut().zip(&*rest) {
             *largest = if *logit > *largest { *logit } else { *largest };
         }
-        let largest = largest.into_iter().fold(before, f32::max);
+        let largest = largest_of(largest);
         self.largest = largest;
         let correction = if largest > before {
             exponential::<FUSED>((before - largest) * scale)
@@ -74,6 +74,21 @@ impl Softmax {
     pub(super) fn total(&self) -> f32 {
         self.sums.iter().sum()
     }
+}
+
+/// The largest of all lanes, none of which is no number; half of them at a time.
+#[inline(always)]
+fn largest_of(mut lanes: [f32; LANES]) -> f32 {
+    let mut count = LANES;
+    while count > 1 {
+        count /= 2;
+        for lane in 0..count {
+            if lanes[lane + count] > lanes[lane] {
+                lanes[lane] = lanes[lane + count];
+            }
+        }
+    }
+    lanes[0]
 }
 
 /// `e` to the power of a number that is not above 0, with a relative error below 2e-7; nothing is
