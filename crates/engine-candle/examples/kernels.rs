@@ -32,7 +32,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .find(wanted)
         .ok_or("this processor has no such instructions")?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    println!("{threads} threads, {}; weights read in GB/s, and multiplications and additions in G/s", instructions.name());
+    println!(
+        "{threads} threads, {}; weights read in GB/s, and multiplications and additions in G/s",
+        instructions.name()
+    );
     if only.as_deref().is_none_or(|only| only == "attention") {
         attention(&pool)?;
     }

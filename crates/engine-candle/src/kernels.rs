@@ -8,6 +8,9 @@
 //! - [`PackedMatrix::multiply`] computes a product on the threads of the rayon pool that the calling
 //!   thread belongs to, and on no others, so that a busy model leaves room for everything else.
 //!
+//! The instructions are chosen at run time (`product.rs`): AMX for many rows (`amx.rs`), AVX-512 with
+//! VNNI (`avx512.rs`), AVX2 (`avx2.rs`), or what the compiler makes of plain code (`scalar.rs`).
+//!
 //! An element of a product is what its input row and its weight row make it, bit for bit: it does
 //! not depend on the other rows in the batch nor on the number of threads. Each element is one chain
 //! of additions in the order of the columns (of the blocks of 32 columns, within which int8 products
@@ -24,6 +27,8 @@ mod buffer;
 mod builder;
 mod input;
 mod layout;
+#[cfg(any(target_arch = "aarch64", test))]
+mod neon;
 mod product;
 mod scalar;
 
@@ -120,9 +125,7 @@ impl PackedMatrix {
         debug_assert!(index < self.rows, "row {index} of {}", self.rows);
         debug_assert_eq!(output.len(), self.columns, "columns of a row");
         let lane = index % LANES;
-        let chunks = self
-            .group(index / LANES)
-            .chunks_exact(chunk_bytes(self.format));
+        let chunks = self.group(index / LANES).chunks_exact(chunk_bytes(self.format));
         if !is_quantised(self.format) {
             for (output, chunk) in output.iter_mut().zip(chunks) {
                 *output = layout::float(self.format, chunk, lane);

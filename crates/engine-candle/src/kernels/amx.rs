@@ -9,14 +9,17 @@
 
 #![expect(unsafe_code, reason = "tile instructions read through pointers")]
 
+mod scaling;
+
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m512, _MM_HINT_T0, _mm_prefetch, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_store_si512, _mm512_storeu_ps,
+    _MM_HINT_T0, _mm_prefetch, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_store_si512, _mm512_storeu_ps,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use self::scaling::TileFormat;
 use super::avx512::quads::{Format, Q4_0, Q4K, Q5_0, Q6K, Q8_0, QUADS, Rows};
 use super::blocks::BLOCK;
 use super::input::Rounded;
@@ -31,9 +34,8 @@ const STRIP: usize = 8;
 /// Whether this processor has the instructions, the system lets the process use them, and the rest of
 /// the work can be done with AVX-512.
 pub(super) fn is_available() -> bool {
-    static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
-        super::avx512::is_available() && processor_has_tiles() && system_allows_tiles()
-    });
+    static AVAILABLE: LazyLock<bool> =
+        LazyLock::new(|| super::avx512::is_available() && processor_has_tiles() && system_allows_tiles());
     *AVAILABLE
 }
 
@@ -188,7 +190,13 @@ unsafe fn products<F: TileFormat>(group: &[u8], input: &Rounded, range: Range<us
         unsafe {
             strip.unpack(group, start, count);
             for tile in 0..whole {
-                ask(group, (start + STRIP) / F::PARTS * F::CHUNK, STRIP / F::PARTS * F::CHUNK, tile, whole);
+                ask(
+                    group,
+                    (start + STRIP) / F::PARTS * F::CHUNK,
+                    STRIP / F::PARTS * F::CHUNK,
+                    tile,
+                    whole,
+                );
                 let first = range.start + tile * TILE_ROWS;
                 let sums = &mut sums[tile * TILE_ROWS * LANES..][..TILE_ROWS * LANES];
                 strip.multiply(input, start, count, first, sums);
@@ -314,147 +322,6 @@ impl<F: TileFormat> Strip<F> {
                     options(nostack),
                 );
             }
-        }
-    }
-}
-
-/// How the integers of a part with 16 rows are scaled and added to the rows' totals: what
-/// [`Format::add`] does for one row. In assembly, because the compiler would rather spill the totals.
-pub(super) trait TileFormat: Format {
-    /// # Safety
-    /// AVX-512, the integers of 16 rows, and the rows.
-    unsafe fn add_tile(scales: &Self::Scales, dots: *const Dots, rows: &Rows, totals: &mut [__m512; TILE_ROWS]);
-}
-
-/// Assembly for each of 16 rows, whose totals are registers 16 to 31.
-macro_rules! for_rows {
-    ($totals:expr, $line:ident, $($operands:tt)*) => {
-        asm!(
-            $line!(0, 16), $line!(1, 17), $line!(2, 18), $line!(3, 19),
-            $line!(4, 20), $line!(5, 21), $line!(6, 22), $line!(7, 23),
-            $line!(8, 24), $line!(9, 25), $line!(10, 26), $line!(11, 27),
-            $line!(12, 28), $line!(13, 29), $line!(14, 30), $line!(15, 31),
-            inout("zmm16") $totals[0], inout("zmm17") $totals[1], inout("zmm18") $totals[2],
-            inout("zmm19") $totals[3], inout("zmm20") $totals[4], inout("zmm21") $totals[5],
-            inout("zmm22") $totals[6], inout("zmm23") $totals[7], inout("zmm24") $totals[8],
-            inout("zmm25") $totals[9], inout("zmm26") $totals[10], inout("zmm27") $totals[11],
-            inout("zmm28") $totals[12], inout("zmm29") $totals[13], inout("zmm30") $totals[14],
-            inout("zmm31") $totals[15],
-            out("zmm0") _, out("zmm1") _, out("zmm2") _,
-            $($operands)*
-            options(nostack, readonly),
-        )
-    };
-}
-
-/// `total += float(dots) * (scales * row scale)`
-macro_rules! scaled {
-    ($row:literal, $total:literal) => {
-        concat!(
-            "vcvtdq2ps zmm0, [{dots} + 64*", $row, "]\n",
-            "vmulps zmm1, {scales}, dword ptr [{rows} + 4*", $row, "]{{1to16}}\n",
-            "vfmadd231ps zmm", $total, ", zmm0, zmm1",
-        )
-    };
-}
-
-/// As `scaled`, then `total -= sum of the row * (minima * row scale)`
-macro_rules! less_minimum {
-    ($row:literal, $total:literal) => {
-        concat!(
-            scaled!($row, $total),
-            "\nvmulps zmm2, {minima}, dword ptr [{rows} + 4*", $row, "]{{1to16}}\n",
-            "vfnmadd231ps zmm", $total, ", zmm2, dword ptr [{sums} + 4*", $row, "]{{1to16}}",
-        )
-    };
-}
-
-/// `total += (float(first dots) * first + float(second dots) * second) * (scales * row scale)`
-macro_rules! two_halves {
-    ($row:literal, $total:literal) => {
-        concat!(
-            "vcvtdq2ps zmm1, [{dots} + 1024 + 64*", $row, "]\n",
-            "vcvtdq2ps zmm0, [{dots} + 64*", $row, "]\n",
-            "vmulps zmm1, zmm1, {second}\n",
-            "vfmadd132ps zmm0, zmm1, {first}\n",
-            "vmulps zmm1, {scales}, dword ptr [{rows} + 4*", $row, "]{{1to16}}\n",
-            "vfmadd231ps zmm", $total, ", zmm0, zmm1",
-        )
-    };
-}
-
-macro_rules! one_scale {
-    ($($format:ident),*) => {
-        $(impl TileFormat for $format {
-            #[inline]
-            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-            unsafe fn add_tile(
-                scales: &__m512,
-                dots: *const Dots,
-                rows: &Rows,
-                totals: &mut [__m512; TILE_ROWS],
-            ) {
-                // SAFETY: the integers of 16 rows are there, and the scales of as many.
-                unsafe {
-                    for_rows!(
-                        totals,
-                        scaled,
-                        dots = in(reg) dots,
-                        rows = in(reg) rows.scales(),
-                        scales = in(zmm_reg) *scales,
-                    );
-                }
-            }
-        })*
-    };
-}
-
-one_scale!(Q8_0, Q4_0, Q5_0);
-
-impl TileFormat for Q4K {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn add_tile(
-        [scales, minima]: &[__m512; 2],
-        dots: *const Dots,
-        rows: &Rows,
-        totals: &mut [__m512; TILE_ROWS],
-    ) {
-        // SAFETY: the integers of 16 rows are there, and the scales and sums of as many.
-        unsafe {
-            for_rows!(
-                totals,
-                less_minimum,
-                dots = in(reg) dots,
-                rows = in(reg) rows.scales(),
-                sums = in(reg) rows.totals(),
-                scales = in(zmm_reg) *scales,
-                minima = in(zmm_reg) *minima,
-            );
-        }
-    }
-}
-
-impl TileFormat for Q6K {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn add_tile(
-        [scales, first, second]: &[__m512; 3],
-        dots: *const Dots,
-        rows: &Rows,
-        totals: &mut [__m512; TILE_ROWS],
-    ) {
-        // SAFETY: the integers of both halves of 16 rows are there, and the scales of as many.
-        unsafe {
-            for_rows!(
-                totals,
-                two_halves,
-                dots = in(reg) dots,
-                rows = in(reg) rows.scales(),
-                scales = in(zmm_reg) *scales,
-                first = in(zmm_reg) *first,
-                second = in(zmm_reg) *second,
-            );
         }
     }
 }

@@ -8,8 +8,8 @@
 #![expect(unsafe_code, reason = "vector instructions read through pointers")]
 
 mod floats;
-mod rounding;
 pub(super) mod quads;
+mod rounding;
 
 use std::ops::Range;
 

@@ -5,10 +5,15 @@
     reason = "the inner loops must be compiled with their caller's instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod panels;
+
 use std::cell::OnceCell;
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+pub(super) use self::panels::Panels;
 use super::blocks::BLOCK;
 
 /// Values below which rounding is not worth the other threads' wake-up.
@@ -72,61 +77,6 @@ impl<'data> Input<'data> {
     }
 }
 
-/// Rows of floats in panels: within one the values of a column lie side by side, so that a product
-/// of several rows reads strictly forward, whatever the columns' number.
-#[cfg(target_arch = "x86_64")]
-pub(super) struct Panels {
-    /// Rows in a panel; the last one may have fewer.
-    pub(super) rows: usize,
-    values: Vec<f32>,
-    columns: usize,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Panels {
-    fn of(values: &[f32], rows: usize, columns: usize, most: usize) -> Self {
-        // Panels of the same size: a small one at the end would wait for each of its additions.
-        let panel = rows.div_ceil(rows.div_ceil(most).max(1)).max(1);
-        let mut panels = vec![0.0; values.len()];
-        let turn = |(target, source): (&mut [f32], &[f32])| transpose(source, columns, target);
-        if values.len() < MIN_PARALLEL_VALUES {
-            let size = (panel * columns).max(1);
-            panels.chunks_mut(size).zip(values.chunks(size)).for_each(turn);
-        } else {
-            let targets = panels.par_chunks_mut(panel * columns);
-            targets.zip(values.par_chunks(panel * columns)).for_each(turn);
-        }
-        Self {
-            rows: panel,
-            values: panels,
-            columns,
-        }
-    }
-
-    /// The panel that begins with input row `first`.
-    pub(super) fn panel(&self, first: usize) -> &[f32] {
-        debug_assert!(first.is_multiple_of(self.rows), "row {first} begins a panel");
-        let start = first * self.columns;
-        &self.values[start..self.values.len().min(start + self.rows * self.columns)]
-    }
-}
-
-/// Puts the values of a column side by side.
-#[cfg(target_arch = "x86_64")]
-fn transpose(rows: &[f32], columns: usize, target: &mut [f32]) {
-    /// Columns that are written at a time, so that their lines stay in the first-level cache.
-    const STRIP: usize = 64;
-    let count = rows.len() / columns;
-    for (strip, target) in target.chunks_mut(STRIP * count).enumerate() {
-        for (index, row) in rows.chunks_exact(columns).enumerate() {
-            let values = &row[strip * STRIP..];
-            for (value, column) in values.iter().zip(target.chunks_exact_mut(count)) {
-                column[index] = *value;
-            }
-        }
-    }
-}
-
 /// Activations in blocks of 32 columns: int8 times a scale, as ggml's Q8_0 with a scale in f32.
 ///
 /// All rows of the first block come first, then all rows of the second, so that a product which
@@ -175,12 +125,22 @@ impl Rounded {
         outputs
             .with_min_len(if sequential { blocks } else { 1 })
             .for_each(|(block, ((places, scales), sums))| {
-                round_rows(&values[block * BLOCK..], columns, places.as_chunks_mut().0, scales, sums);
+                round_rows(
+                    &values[block * BLOCK..],
+                    columns,
+                    places.as_chunks_mut().0,
+                    scales,
+                    sums,
+                );
             });
         #[cfg(target_arch = "x86_64")]
         {
             let total = |[first, second]: &[i16; 2]| first + second;
-            rounded.offsets = rounded.sums.iter().map(|sums| -128 * i32::from(total(sums))).collect();
+            rounded.offsets = rounded
+                .sums
+                .iter()
+                .map(|sums| -128 * i32::from(total(sums)))
+                .collect();
             rounded.totals = rounded.sums.iter().map(|sums| f32::from(total(sums))).collect();
         }
         rounded
@@ -317,7 +277,11 @@ mod tests {
         round_rows(values, BLOCK, places, &mut scales, &mut sums);
         let mut twin = [99; BLOCK];
         let (scale, twin_sums) = round_with(values, &mut twin);
-        assert_eq!((target, sums[0]), (twin, twin_sums), "as without vector instructions");
+        assert_eq!(
+            (target, sums[0]),
+            (twin, twin_sums),
+            "as without vector instructions"
+        );
         assert!(scale.to_bits() == scales[0].to_bits() || scale.is_nan() && scales[0].is_nan());
         (target, scale, sums[0])
     }

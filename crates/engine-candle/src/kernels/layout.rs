@@ -238,7 +238,7 @@ fn signed(byte: u8) -> i16 {
 }
 
 /// The f16 at `index`, widened.
-fn half_at(chunk: &[u8], index: usize) -> f32 {
+pub(super) fn half_at(chunk: &[u8], index: usize) -> f32 {
     f16::from_le_bytes([chunk[index * 2], chunk[index * 2 + 1]]).to_f32()
 }
 

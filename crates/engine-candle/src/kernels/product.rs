@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use super::input::Panels;
 use super::input::{Input, Rounded};
 use super::layout::{LANES, is_quantised};
+#[cfg(any(target_arch = "aarch64", test))]
+use super::neon;
 use super::{PackedMatrix, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx2, avx512};
@@ -58,6 +60,10 @@ pub(crate) enum Path {
     /// The same, and AMX where there are enough input rows; only of a processor that has them.
     #[cfg(target_arch = "x86_64")]
     Amx,
+    /// NEON with dot products of bytes; only of a processor that has them, and in tests, which replace
+    /// the one instruction.
+    #[cfg(any(target_arch = "aarch64", test))]
+    Neon,
 }
 
 impl Path {
@@ -76,7 +82,9 @@ impl Path {
             avx512::is_available().then_some(Self::Avx512),
             avx2::is_available().then_some(Self::Avx2),
         ];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let found = [neon::is_available().then_some(Self::Neon)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let found = [None; 0];
         found.into_iter().flatten()
     }
@@ -91,6 +99,8 @@ impl Path {
             (Self::Avx512 | Self::Amx, _) => avx512::TILE_ROWS,
             #[cfg(target_arch = "x86_64")]
             (Self::Avx2, _) => avx2::TILE_ROWS,
+            #[cfg(any(target_arch = "aarch64", test))]
+            (Self::Neon, _) => SCALAR_ROWS,
             (Self::Scalar { .. }, _) => SCALAR_ROWS,
         }
     }
@@ -256,6 +266,13 @@ impl PackedMatrix {
             (Path::Scalar { fused: true }, Operand::Rounded(input)) => {
                 scalar::quantised::<true>(format, group, input, rows, sums);
             }
+            // The compiler makes NEON code of the plain one for floats.
+            #[cfg(any(target_arch = "aarch64", test))]
+            (Path::Neon, Operand::Floats(input)) => {
+                scalar::floats::<true>(format, group, input, rows, sums);
+            }
+            #[cfg(any(target_arch = "aarch64", test))]
+            (Path::Neon, Operand::Rounded(input)) => neon::quantised(format, group, input, rows, sums),
             // SAFETY: the path is only taken on processors that have the instructions; the shapes
             // were checked at the beginning of the product.
             #[cfg(target_arch = "x86_64")]

@@ -211,9 +211,7 @@ unsafe fn many<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, su
                     let row = rows.row(row);
                     *partial = [unpacked[0].half::<0>(&row), unpacked[1].half::<0>(&row)];
                 }
-                for (row, (partial, sums)) in
-                    partial.iter().zip(sums.chunks_exact_mut(LANES)).enumerate()
-                {
+                for (row, (partial, sums)) in partial.iter().zip(sums.chunks_exact_mut(LANES)).enumerate() {
                     let row = rows.row(row);
                     for (side, sums) in sums.chunks_exact_mut(SIDE).enumerate() {
                         let halves = [partial[side], unpacked[side].half::<1>(&row)];

@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::{
     _CMP_UNORD_Q, _mm_cvtsi128_si32, _mm_extract_epi32, _mm_hadd_epi32, _mm_setzero_si128,
-    _mm256_castsi256_si128, _mm256_dpbusd_epi32, _mm256_extracti128_si256, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_set_m128i, _mm256_storeu_si256, _mm512_abs_ps, _mm512_cmp_ps_mask,
+    _mm256_castsi256_si128, _mm256_dpbusd_epi32, _mm256_extracti128_si256, _mm256_set_m128i,
+    _mm256_set1_epi8, _mm256_setzero_si256, _mm256_storeu_si256, _mm512_abs_ps, _mm512_cmp_ps_mask,
     _mm512_cvtepi32_epi8, _mm512_cvtps_epi32, _mm512_loadu_ps, _mm512_max_ps, _mm512_mul_ps,
     _mm512_reduce_max_ps, _mm512_set1_ps,
 };
@@ -40,10 +40,7 @@ pub(in super::super) fn round(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -
     // SAFETY: as many bytes are there.
     unsafe { _mm256_storeu_si256(target.as_mut_ptr().cast(), codes) };
     let sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), codes);
-    let sums = _mm_hadd_epi32(
-        _mm256_castsi256_si128(sums),
-        _mm256_extracti128_si256::<1>(sums),
-    );
+    let sums = _mm_hadd_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
     let sums = _mm_hadd_epi32(sums, _mm_setzero_si128());
     let short = |sum: i32| i16::from_le_bytes([sum.to_le_bytes()[0], sum.to_le_bytes()[1]]);
     let sums = [

@@ -14,12 +14,15 @@
 )]
 #![expect(unsafe_code, reason = "vector instructions read through pointers")]
 
+mod scores;
+mod values;
+
 use std::ops::Range;
 
 use super::super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::super::cache::store::KvShape;
 use super::super::View;
-use super::numbers::{LANES, Softmax, multiply_add};
+use super::numbers::Softmax;
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
 use super::vector::{Portable, Vector};
@@ -47,8 +50,8 @@ impl Instructions {
     pub(super) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = std::arch::is_x86_feature_detected!("avx2")
-                && std::arch::is_x86_feature_detected!("fma");
+            let avx2 =
+                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
             if avx2 && std::arch::is_x86_feature_detected!("avx512f") {
                 return Self::Avx512;
             } else if avx2 {
@@ -240,260 +243,6 @@ impl Head<'_> {
         #[expect(clippy::cast_possible_truncation, reason = "f32 is what the logits are in")]
         let scale = self.view.scale() as f32;
         scale
-    }
-
-    /// Fills in the products of queries and the keys of a strip, also of positions that a query does
-    /// not see; those are not looked at afterwards.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn score<V: Vector>(&self, queries: &Range<usize>, positions: &Range<usize>, weights: &mut [f32]) {
-        let first = positions.start / BLOCK;
-        let count = positions.end.div_ceil(BLOCK) - first;
-        let mut query = queries.start;
-        while query < queries.end {
-            let target = &mut weights[(query - queries.start) * STRIP..];
-            // SAFETY: as the caller promises.
-            unsafe {
-                query += match queries.end - query {
-                    4.. => self.score_some::<V, 4>(query, first, count, target),
-                    2.. => self.score_some::<V, 2>(query, first, count, target),
-                    _ => self.score_some::<V, 1>(query, first, count, target),
-                };
-            }
-        }
-    }
-
-    /// Returns `N`.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn score_some<V: Vector, const N: usize>(
-        &self,
-        query: usize,
-        first: usize,
-        count: usize,
-        target: &mut [f32],
-    ) -> usize {
-        // SAFETY: as the caller promises.
-        unsafe {
-            if V::WIDE && count == WIDE {
-                self.score_blocks::<V, N, WIDE>(query, first, target);
-            } else {
-                for block in first..first + count {
-                    self.score_blocks::<V, N, 1>(query, block, target);
-                }
-            }
-        }
-        N
-    }
-
-    /// `N` queries times the keys of `C` blocks. Each sum runs over the width in order.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn score_blocks<V: Vector, const N: usize, const C: usize>(
-        &self,
-        query: usize,
-        block: usize,
-        target: &mut [f32],
-    ) {
-        let mut queries = [self.queries.as_ptr(); N];
-        for (index, place) in queries.iter_mut().enumerate() {
-            *place = self.query(query + index).as_ptr();
-        }
-        let mut keys = [self.data.as_ptr(); C];
-        for (index, place) in keys.iter_mut().enumerate() {
-            *place = self.keys(block + index).as_ptr();
-        }
-        let target = &mut target[block * BLOCK % STRIP..][..(N - 1) * STRIP + C * LANES];
-        // SAFETY: queries are as long as the width, blocks' keys sixteen times as long, and the target
-        // has room for `C` times sixteen logits of each query.
-        unsafe {
-            let mut sums = [[V::splat(0.0); C]; N];
-            for index in 0..self.shape.width {
-                let mut columns = [V::splat(0.0); C];
-                for (column, keys) in columns.iter_mut().zip(keys) {
-                    *column = V::load(keys.add(index * LANES));
-                }
-                for (sums, query) in sums.iter_mut().zip(queries) {
-                    let value = V::splat(*query.add(index));
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = sum.plus_product(value, column);
-                    }
-                }
-            }
-            for (index, sums) in sums.iter().enumerate() {
-                for (column, sum) in sums.iter().enumerate() {
-                    sum.store(target.as_mut_ptr().add(index * STRIP + column * LANES));
-                }
-            }
-        }
-    }
-
-    /// Adds up the values of a strip for all queries by their weights.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn sum_values<V: Vector>(
-        &self,
-        queries: &Range<usize>,
-        positions: &Range<usize>,
-        weights: &[f32],
-        sums: &mut [f32],
-    ) {
-        let width = self.shape.width;
-        let mut query = queries.start;
-        while query < queries.end {
-            let weights = &weights[(query - queries.start) * STRIP..];
-            let sums = &mut sums[(query - queries.start) * width..];
-            // SAFETY: as the caller promises.
-            unsafe {
-                query += match queries.end - query {
-                    4.. => self.sum_some::<V, 4>(query, positions, weights, sums),
-                    2.. => self.sum_some::<V, 2>(query, positions, weights, sums),
-                    _ => self.sum_some::<V, 1>(query, positions, weights, sums),
-                };
-            }
-        }
-    }
-
-    /// `N` queries from `first` on. Each one's sum runs over its positions in order: those that
-    /// only it sees before or after the others one by one, those that all see together. Returns
-    /// `N`.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn sum_some<V: Vector, const N: usize>(
-        &self,
-        first: usize,
-        positions: &Range<usize>,
-        weights: &[f32],
-        sums: &mut [f32],
-    ) -> usize {
-        let width = self.shape.width;
-        let shared = self.seen(first + N - 1).start..self.seen(first).end;
-        let shared = within(&(shared.start..shared.end.max(shared.start)), positions);
-        // SAFETY: as the caller promises; each query has its weights and sums.
-        unsafe {
-            for index in 0..N {
-                let seen = within(&self.seen(first + index), positions);
-                let alone = seen.start..seen.end.min(shared.start);
-                self.sum_positions::<V, 1>(alone, &weights[index * STRIP..], &mut sums[index * width..]);
-            }
-            self.sum_positions::<V, N>(shared.clone(), weights, sums);
-            for index in 0..N {
-                let seen = within(&self.seen(first + index), positions);
-                let alone = seen.start.max(shared.end)..seen.end;
-                self.sum_positions::<V, 1>(alone, &weights[index * STRIP..], &mut sums[index * width..]);
-            }
-        }
-        N
-    }
-
-    /// Adds the values of some positions of a strip onto the sums of `N` queries.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn sum_positions<V: Vector, const N: usize>(
-        &self,
-        positions: Range<usize>,
-        weights: &[f32],
-        sums: &mut [f32],
-    ) {
-        if positions.is_empty() {
-            return;
-        }
-        let width = self.shape.width;
-        let weights = &weights[..(N - 1) * STRIP + STRIP];
-        let sums = &mut sums[..N * width];
-        let mut column = 0;
-        // SAFETY: as the caller promises.
-        unsafe {
-            while V::WIDE && column + WIDE * LANES <= width {
-                self.sum_columns::<V, N, WIDE>(&positions, column, weights, sums);
-                column += WIDE * LANES;
-            }
-            while column + LANES <= width {
-                self.sum_columns::<V, N, 1>(&positions, column, weights, sums);
-                column += LANES;
-            }
-        }
-        if column == width {
-            return;
-        }
-        for position in positions {
-            let values = &self.values(position / BLOCK)[position % BLOCK * width..][..width];
-            for (weights, sums) in weights.chunks(STRIP).zip(sums.chunks_exact_mut(width)) {
-                let weight = weights[position % STRIP];
-                for (sum, value) in sums[column..].iter_mut().zip(&values[column..]) {
-                    *sum = if V::FUSED {
-                        multiply_add::<true>(weight, *value, *sum)
-                    } else {
-                        multiply_add::<false>(weight, *value, *sum)
-                    };
-                }
-            }
-        }
-    }
-
-    /// `C` times sixteen columns of the values from `column` on.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `V`; there are so many columns, and the weights and sums of
-    /// `N` queries.
-    #[inline(always)]
-    unsafe fn sum_columns<V: Vector, const N: usize, const C: usize>(
-        &self,
-        positions: &Range<usize>,
-        column: usize,
-        weights: &[f32],
-        sums: &mut [f32],
-    ) {
-        let width = self.shape.width;
-        // SAFETY: a block has a row of values for each position, and a strip a weight.
-        unsafe {
-            let sums = sums.as_mut_ptr().add(column);
-            let mut totals = [[V::splat(0.0); C]; N];
-            for (query, totals) in totals.iter_mut().enumerate() {
-                for (index, total) in totals.iter_mut().enumerate() {
-                    *total = V::load(sums.add(query * width + index * LANES));
-                }
-            }
-            let mut position = positions.start;
-            while position < positions.end {
-                let end = ((position / BLOCK + 1) * BLOCK).min(positions.end);
-                let mut values = self.values(position / BLOCK).as_ptr();
-                values = values.add(position % BLOCK * width + column);
-                let mut weights = weights.as_ptr().add(position % STRIP);
-                for _ in position..end {
-                    let mut columns = [V::splat(0.0); C];
-                    for (index, column) in columns.iter_mut().enumerate() {
-                        *column = V::load(values.add(index * LANES));
-                    }
-                    for (query, totals) in totals.iter_mut().enumerate() {
-                        let weight = V::splat(*weights.add(query * STRIP));
-                        for (total, column) in totals.iter_mut().zip(columns) {
-                            *total = total.plus_product(weight, column);
-                        }
-                    }
-                    values = values.add(width);
-                    weights = weights.add(1);
-                }
-                position = end;
-            }
-            for (query, totals) in totals.iter().enumerate() {
-                for (index, total) in totals.iter().enumerate() {
-                    total.store(sums.add(query * width + index * LANES));
-                }
-            }
-        }
     }
 }
 

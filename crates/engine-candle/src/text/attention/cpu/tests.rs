@@ -5,7 +5,10 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f32::from(i16::from_le_bytes([state.to_le_bytes()[2], state.to_le_bytes()[3]])) / 32_768.0
+        f32::from(i16::from_le_bytes([
+            state.to_le_bytes()[2],
+            state.to_le_bytes()[3],
+        ])) / 32_768.0
     };
     std::iter::repeat_with(next).take(count).collect()
 }
@@ -72,7 +75,10 @@ fn all_instructions_give_the_bits_of_the_portable_twin() {
             assert!(twin.iter().all(|value| value.is_finite()));
             for instructions in Instructions::vectorised() {
                 let actual = attend(instructions, shape, span, window);
-                assert!(actual == twin, "{instructions:?}: {shape:?}, {span:?}, {window:?}");
+                assert!(
+                    actual == twin,
+                    "{instructions:?}: {shape:?}, {span:?}, {window:?}"
+                );
             }
         }
     }
