@@ -248,80 +248,132 @@ impl<F: TileFormat> Strip<F> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn multiply(&self, input: &Rounded, start: usize, count: usize, first: usize, sums: &mut [f32]) {
         debug_assert_eq!(sums.len(), TILE_ROWS * LANES, "sums of a tile");
-        let mut dots = [const { MaybeUninit::<Dots>::uninit() }; 2];
-        let dots = dots.each_mut().map(MaybeUninit::as_mut_ptr);
+        let mut dots = [const { MaybeUninit::<Dots>::uninit() }; STRIP];
         let range = first..first + TILE_ROWS;
-        // SAFETY: as the caller promises; each part's integers are stored before they are read, and
-        // those of the next part are computed meanwhile.
+        // SAFETY: as the caller promises; the integers of all parts are stored before they are read.
         unsafe {
+            let mut index = 0;
+            while index < count {
+                let rows = Rows::of(input, start + index, range.clone());
+                let here = Operands::of(&self.quads[index], &rows, dots[index].as_mut_ptr());
+                if F::HALVES {
+                    integers_of_two(&here, &here.second_half());
+                    index += 1;
+                } else if index + 1 < count {
+                    let rows = Rows::of(input, start + index + 1, range.clone());
+                    let next = Operands::of(&self.quads[index + 1], &rows, dots[index + 1].as_mut_ptr());
+                    integers_of_two(&here, &next);
+                    index += 2;
+                } else {
+                    integers(&here);
+                    index += 1;
+                }
+            }
             let mut totals = [_mm512_setzero_ps(); TILE_ROWS];
             for (row, total) in totals.iter_mut().enumerate() {
                 *total = _mm512_loadu_ps(sums.as_ptr().add(row * LANES));
             }
-            let mut rows = Rows::of(input, start, range.clone());
-            self.integers(0, &rows, dots[0]);
-            for index in 0..count {
-                let here = rows;
+            for (index, dots) in dots.iter().enumerate().take(count) {
+                let rows = Rows::of(input, start + index, range.clone());
                 // The next tile's values follow.
                 for line in 0..TILE_ROWS * BLOCK / 64 {
-                    let next = here.values().wrapping_add(TILE_ROWS * BLOCK + line * 64);
+                    let next = rows.values().wrapping_add(TILE_ROWS * BLOCK + line * 64);
                     _mm_prefetch::<_MM_HINT_T0>(next);
                 }
-                if index + 1 < count {
-                    rows = Rows::of(input, start + index + 1, range.clone());
-                    self.integers(index + 1, &rows, dots[(index + 1) % 2]);
-                }
                 let scales = self.scales[index].assume_init_ref();
-                F::add_tile(scales, dots[index % 2], &here, &mut totals);
+                F::add_tile(scales, dots.as_ptr(), &rows, &mut totals);
             }
             for (row, total) in totals.iter().enumerate() {
                 _mm512_storeu_ps(sums.as_mut_ptr().add(row * LANES), *total);
             }
         }
     }
+}
 
-    /// The integers of a part with 16 rows.
-    ///
+/// What a tile product reads and writes: quads 64 bytes apart, input rows 32, and sums' rows 64.
+struct Operands {
+    weights: *const [u8; QUAD],
+    values: *const i8,
+    dots: *mut [[u8; QUAD]; TILE_ROWS],
+}
+
+impl Operands {
+    fn of(quads: &[[u8; QUAD]; QUADS], rows: &Rows, dots: *mut Dots) -> Self {
+        Self {
+            weights: quads.as_ptr(),
+            values: rows.values(),
+            dots: dots.cast(),
+        }
+    }
+
     /// # Safety
-    /// [`Tiles`] are set up for the format; the part is unpacked, and there are 16 rows.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn integers(&self, index: usize, rows: &Rows, dots: *mut Dots) {
-        let values = rows.values();
-        let weights = self.quads[index].as_ptr();
-        let target = dots.cast::<[[u8; QUAD]; TILE_ROWS]>();
-        // SAFETY: the input rows are 32 bytes apart, the weights' quads and the sums' rows 64.
+    /// These are the first half of a part.
+    unsafe fn second_half(&self) -> Self {
+        // SAFETY: as the caller promises.
         unsafe {
-            asm!(
-                "tileloadd tmm4, [{weights} + {quad}*1]",
-                "tileloadd tmm2, [{values} + {block}*1]",
-                "tilezero tmm0",
-                "tdpbssd tmm0, tmm2, tmm4",
-                "tilestored [{target} + {quad}*1], tmm0",
-                weights = in(reg) weights,
-                values = in(reg) values,
-                target = in(reg) target,
-                quad = in(reg) QUAD,
-                block = in(reg) BLOCK,
-                out("tmm0") _, out("tmm2") _, out("tmm4") _,
-                options(nostack),
-            );
-            if F::HALVES {
-                asm!(
-                    "tileloadd tmm5, [{weights} + {quad}*1]",
-                    "tileloadd tmm3, [{values} + {block}*1]",
-                    "tilezero tmm1",
-                    "tdpbssd tmm1, tmm3, tmm5",
-                    "tilestored [{target} + {quad}*1], tmm1",
-                    weights = in(reg) weights.add(QUADS / 2),
-                    values = in(reg) values.add(BLOCK / 2),
-                    target = in(reg) target.add(1),
-                    quad = in(reg) QUAD,
-                    block = in(reg) BLOCK,
-                    out("tmm1") _, out("tmm3") _, out("tmm5") _,
-                    options(nostack),
-                );
+            Self {
+                weights: self.weights.add(QUADS / 2),
+                values: self.values.add(BLOCK / 2),
+                dots: self.dots.add(1),
             }
         }
+    }
+}
+
+/// The integers of one part.
+///
+/// # Safety
+/// [`Tiles`] are set up for what the operands are.
+#[inline]
+unsafe fn integers(operands: &Operands) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{weights} + {quad}*1]",
+            "tileloadd tmm2, [{values} + {block}*1]",
+            "tilezero tmm0",
+            "tdpbssd tmm0, tmm2, tmm4",
+            "tilestored [{dots} + {quad}*1], tmm0",
+            weights = in(reg) operands.weights,
+            values = in(reg) operands.values,
+            dots = in(reg) operands.dots,
+            quad = in(reg) QUAD,
+            block = in(reg) BLOCK,
+            out("tmm0") _, out("tmm2") _, out("tmm4") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Those of two parts, or of both halves of one, which overlap.
+///
+/// # Safety
+/// As [`integers`].
+#[inline]
+unsafe fn integers_of_two(first: &Operands, second: &Operands) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{weights} + {quad}*1]",
+            "tileloadd tmm2, [{values} + {block}*1]",
+            "tilezero tmm0",
+            "tdpbssd tmm0, tmm2, tmm4",
+            "tileloadd tmm5, [{next_weights} + {quad}*1]",
+            "tileloadd tmm3, [{next_values} + {block}*1]",
+            "tilezero tmm1",
+            "tdpbssd tmm1, tmm3, tmm5",
+            "tilestored [{dots} + {quad}*1], tmm0",
+            "tilestored [{next_dots} + {quad}*1], tmm1",
+            weights = in(reg) first.weights,
+            values = in(reg) first.values,
+            dots = in(reg) first.dots,
+            next_weights = in(reg) second.weights,
+            next_values = in(reg) second.values,
+            next_dots = in(reg) second.dots,
+            quad = in(reg) QUAD,
+            block = in(reg) BLOCK,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+            options(nostack),
+        );
     }
 }

@@ -98,11 +98,7 @@ fn write_block(format: TensorFormat, block: &[u8], lane: usize, chunk: &mut [u8]
     match format {
         // Not in blocks.
         TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => {}
-        TensorFormat::Q8_0 => {
-            chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
-            write_quads(&block[2..], lane, &mut chunk[SCALES..]);
-        }
-        TensorFormat::Q4_0 => {
+        TensorFormat::Q8_0 | TensorFormat::Q4_0 => {
             chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
             write_quads(&block[2..], lane, &mut chunk[SCALES..]);
         }

@@ -15,9 +15,7 @@ use super::{PackedMatrix, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx2, avx512};
 
-/// The most input rows that any path multiplies while groups of weight rows are at hand.
-const MOST_ROWS: usize = 256;
-/// As many for the path without vector instructions.
+/// Input rows that plain code multiplies while a group of weight rows is at hand.
 const SCALAR_ROWS: usize = 64;
 /// The most groups that share what is read of the input.
 const MOST_GROUPS: usize = 2;
@@ -170,7 +168,7 @@ impl PackedMatrix {
         rows: Range<usize>,
         target: &Target<'_>,
     ) {
-        let mut sums = [0.0; MOST_ROWS * LANES * MOST_GROUPS];
+        let mut sums = vec![0.0; rows.len() * LANES * MOST_GROUPS];
         for first in groups.clone().step_by(MOST_GROUPS) {
             let indices = first..groups.end.min(first + MOST_GROUPS);
             let sums = &mut sums[..indices.len() * rows.len() * LANES];

@@ -3,7 +3,7 @@
 //! Many queries go through the keys and values together, a strip of positions after the other, so that
 //! a strip is read once for all of them and what is computed of it stays in the nearest caches. A
 //! query's softmax is corrected whenever a strip brings a larger logit (Milakov and Gimelshein, "Online
-//! normalizer calculation for softmax", 2018; Dao and others, "FlashAttention", 2022).
+//! normalizer calculation for softmax", 2018; Dao and others, "`FlashAttention`", 2022).
 //!
 //! Strips begin at multiples of [`STRIP`], and every sum runs over the width or the positions in order,
 //! so a query's result does not depend on the others, nor on the instructions if additions are fused.

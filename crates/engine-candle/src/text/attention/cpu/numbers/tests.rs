@@ -25,7 +25,9 @@ fn weights_are_exponentials_of_the_distance_from_the_largest_so_far() {
     let (first, second) = logits.split_at_mut(23);
     softmax.add::<false>(first, 0.5);
     let correction = softmax.add::<false>(second, 0.5);
-    first.iter_mut().for_each(|weight| *weight *= correction);
+    for weight in first {
+        *weight *= correction;
+    }
     for (logit, weight) in all.iter().zip(&logits) {
         assert!((weight - (0.5 * (logit - 39.0)).exp()).abs() < 1e-6);
     }
