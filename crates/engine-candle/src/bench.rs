@@ -12,14 +12,20 @@ use crate::text::attention::{HeadShape, attend_whole};
 pub struct Instructions(Path);
 
 impl Instructions {
-    /// Those that this processor has, the best ones first.
+    /// Those that this processor has, the best ones first and plain code last.
     pub fn all() -> impl Iterator<Item = Self> {
-        Path::vectorised().into_iter().map(Self)
+        let plain = Path::Scalar {
+            fused: cfg!(target_arch = "aarch64"),
+        };
+        Path::vectorised().into_iter().chain([plain]).map(Self)
     }
 
     /// What they are called.
     pub fn name(self) -> String {
-        format!("{:?}", self.0).to_lowercase()
+        match self.0 {
+            Path::Scalar { .. } => "scalar".to_owned(),
+            path => format!("{path:?}").to_lowercase(),
+        }
     }
 }
 

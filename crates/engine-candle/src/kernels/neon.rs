@@ -1,6 +1,6 @@
 //! Products with NEON and its dot products of bytes (`sdot`): 64-bit ARM processors since about 2018.
-//! *Untested* on such a processor as a whole: its tests run wherever the instructions are, and the
-//! portable part of them everywhere.
+//! *Untested* on such a processor: the portable part is tested everywhere, and the assembly was compared
+//! with plain code in an emulator (QEMU) once. Where the instructions are, the tests run all of it.
 //!
 //! A part is unpacked to signed bytes by plain code, which the compiler turns into vector code; only the
 //! dot products are assembly, because the standard library has no stable function for them yet. The
