@@ -1,12 +1,13 @@
 //! Measures the matrix products of the embedded engine: how fast weights are read and values are
-//! multiplied, for each number format and some batch sizes, beside candle's own in f32.
+//! multiplied, for each number format and some batch sizes, beside candle's own in f32; and attention
+//! over sequences of some lengths. `FORMAT` may also be `attention`.
 //!
-//! `cargo run --release -p silica-engine-candle --example kernels -- [THREADS] [FORMAT]`
+//! `cargo run --release -p silica-engine-candle --example kernels -- [THREADS] [FORMAT] [INSTRUCTIONS]`
 
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use silica_engine_candle::bench::{Weights, formats};
+use silica_engine_candle::bench::{Attention, Instructions, Weights, formats};
 
 /// Outputs and inputs of the largest layers of Qwen2.5-0.5B.
 const SHAPES: [(usize, usize); 2] = [(4864, 896), (896, 4864)];
@@ -25,8 +26,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .transpose()?
         .unwrap_or(2);
     let only = arguments.next();
+    let wanted = arguments.next();
+    let wanted = |known: &Instructions| wanted.as_ref().is_none_or(|name| *name == known.name());
+    let instructions = Instructions::all()
+        .find(wanted)
+        .ok_or("this processor has no such instructions")?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    println!("{threads} threads; weights read in GB/s, and multiplications and additions in G/s");
+    println!(
+        "{threads} threads, {}; weights read in GB/s, and multiplications and additions in G/s",
+        instructions.name()
+    );
+    if only.as_deref().is_none_or(|only| only == "attention") {
+        attention(&pool)?;
+    }
     println!(
         "{:8} {:>12} {:>5} {:>10} {:>8} {:>8}",
         "format", "shape", "rows", "ms", "GB/s", "Gop/s"
@@ -47,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let time = best(&pool, || {
                     turn.next()
                         .unwrap_or(&weights)
-                        .multiply(&input, rows, &mut output);
+                        .multiply(instructions, &input, rows, &mut output);
                 });
                 print(format, (outputs, inputs), rows, time, weights.bytes());
             }
@@ -89,6 +101,33 @@ fn best(pool: &rayon::ThreadPool, mut work: impl FnMut() + Send) -> Duration {
         }
         best
     })
+}
+
+/// Attention with the heads of Qwen2.5-0.5B.
+#[expect(clippy::cast_precision_loss, reason = "figures of three digits")]
+#[expect(clippy::print_stdout, reason = "printing is what this program does")]
+fn attention(pool: &rayon::ThreadPool) -> candle_core::Result<()> {
+    const HEADS: (usize, usize, usize) = (14, 2, 64);
+    let (heads, kv_heads, width) = HEADS;
+    let attention = Attention::new(heads, kv_heads, width);
+    for length in [128, 512, 2048] {
+        let queries = activations(length * heads * width);
+        let keys = activations(length * kv_heads * width);
+        let mut output = vec![0.0; queries.len()];
+        let mut result = Ok(());
+        let time = best(pool, || {
+            if let Err(error) = attention.attend(length, [&queries, &keys, &keys], &mut output) {
+                result = Err(error);
+            }
+        });
+        result?;
+        println!(
+            "attention of {length:5} positions: {:8.3} ms, {:6.1} Gop/s",
+            time.as_secs_f64() * 1e3,
+            (4 * length * length * heads * width) as f64 / time.as_secs_f64() / 1e9,
+        );
+    }
+    Ok(())
 }
 
 /// Values around 0.

@@ -1,7 +1,33 @@
-//! A seam for `examples/kernels.rs`, which measures the matrix products; no part of the interface.
+//! A seam for `examples/kernels.rs`, which measures matrix products and attention; no part of the
+//! interface.
+
+use std::sync::Mutex;
 
 use crate::gguf::TensorFormat;
-use crate::kernels::{Input, OutputColumns, PackedMatrix};
+use crate::kernels::{Input, OutputColumns, PackedMatrix, Path};
+use crate::text::attention::{HeadShape, attend_whole};
+
+/// Instructions that products can be computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instructions(Path);
+
+impl Instructions {
+    /// Those that this processor has, the best ones first and plain code last.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let plain = Path::Scalar {
+            fused: cfg!(target_arch = "aarch64"),
+        };
+        Path::vectorised().into_iter().chain([plain]).map(Self)
+    }
+
+    /// What they are called.
+    pub fn name(self) -> String {
+        match self.0 {
+            Path::Scalar { .. } => "scalar".to_owned(),
+            path => format!("{path:?}").to_lowercase(),
+        }
+    }
+}
 
 /// A weight matrix of pseudo-random values.
 pub struct Weights(PackedMatrix);
@@ -43,9 +69,38 @@ impl Weights {
 
     /// Multiplies `rows` rows of activations with the weights, on the threads of the calling thread's
     /// rayon pool; `output` has a value for each of them and each weight row.
-    pub fn multiply(&self, input: &[f32], rows: usize, output: &mut [f32]) {
+    pub fn multiply(&self, instructions: Instructions, input: &[f32], rows: usize, output: &mut [f32]) {
         let input = Input::new(input, rows, self.0.columns());
-        self.0
-            .multiply(&input, OutputColumns::whole(output, self.0.rows()));
+        let output = OutputColumns::whole(output, self.0.rows());
+        self.0.multiply_with(instructions.0, &input, output);
+    }
+}
+
+/// One sequence's attention in one layer, in which every position sees all others.
+pub struct Attention {
+    shape: HeadShape,
+    memory: Mutex<Vec<f32>>,
+}
+
+impl Attention {
+    /// Query heads, the key heads that they share, and their width.
+    pub fn new(heads: usize, kv_heads: usize, width: usize) -> Self {
+        Self {
+            shape: HeadShape {
+                heads,
+                kv_heads,
+                width,
+            },
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Attends with queries, keys and values of `length` positions, on the threads of the calling
+    /// thread's rayon pool.
+    ///
+    /// # Errors
+    /// When they are not so many.
+    pub fn attend(&self, length: usize, rows: [&[f32]; 3], output: &mut [f32]) -> candle_core::Result<()> {
+        attend_whole(self.shape, &[length], rows, &self.memory, output)
     }
 }

@@ -8,26 +8,35 @@
 //! - [`PackedMatrix::multiply`] computes a product on the threads of the rayon pool that the calling
 //!   thread belongs to, and on no others, so that a busy model leaves room for everything else.
 //!
+//! The instructions are chosen at run time (`product.rs`): AMX for many rows (`amx.rs`), AVX-512 with
+//! VNNI (`avx512.rs`), AVX2 (`avx2.rs`), or what the compiler makes of plain code (`scalar.rs`).
+//!
 //! An element of a product is what its input row and its weight row make it, bit for bit: it does
 //! not depend on the other rows in the batch nor on the number of threads. Each element is one chain
 //! of additions in the order of the columns (of the blocks of 32 columns, within which int8 products
 //! are added exactly), in every instruction set.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod blocks;
 mod buffer;
 mod builder;
 mod input;
 mod layout;
+#[cfg(any(target_arch = "aarch64", test))]
+mod neon;
 mod product;
 mod scalar;
 
 use self::buffer::Buffer;
 pub(crate) use self::builder::PackedBuilder;
 pub(crate) use self::input::Input;
-use self::layout::{block_values, chunk_bytes, is_quantised, lanes};
-pub(crate) use self::product::OutputColumns;
+use self::layout::{LANES, block_values, chunk_bytes, is_quantised};
+pub(crate) use self::product::{OutputColumns, Path};
 use crate::gguf::TensorFormat;
 
 /// A weight matrix of `rows` (outputs) times `columns` (inputs) in one number format, laid out for
@@ -115,10 +124,8 @@ impl PackedMatrix {
     pub(crate) fn row(&self, index: usize, output: &mut [f32]) {
         debug_assert!(index < self.rows, "row {index} of {}", self.rows);
         debug_assert_eq!(output.len(), self.columns, "columns of a row");
-        let lane = index % lanes(self.format);
-        let chunks = self
-            .group(index / lanes(self.format))
-            .chunks_exact(chunk_bytes(self.format));
+        let lane = index % LANES;
+        let chunks = self.group(index / LANES).chunks_exact(chunk_bytes(self.format));
         if !is_quantised(self.format) {
             for (output, chunk) in output.iter_mut().zip(chunks) {
                 *output = layout::float(self.format, chunk, lane);
@@ -137,7 +144,7 @@ impl PackedMatrix {
 
     /// How many groups of rows there are.
     fn groups(&self) -> usize {
-        self.rows.div_ceil(lanes(self.format))
+        self.rows.div_ceil(LANES)
     }
 
     /// The bytes of one group of rows.

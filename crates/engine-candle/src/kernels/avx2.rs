@@ -14,6 +14,10 @@ use std::ops::Range;
 use super::input::Rounded;
 use crate::gguf::TensorFormat;
 
+/// Input rows that are multiplied while a group of weight rows is at hand: with wide inputs (4864
+/// columns in int8) as many fit the second-level cache, and their sums the first.
+pub(super) const TILE_ROWS: usize = quads::MOST_ROWS;
+
 /// Whether this processor has the instructions.
 pub(super) fn is_available() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
@@ -43,23 +47,22 @@ pub(super) unsafe fn floats(
     }
 }
 
-/// As [`super::scalar::quantised`]; `words` are the input's values in i16 where the format is Q8_0.
+/// As [`super::scalar::quantised`].
 ///
 /// # Safety
-/// [`is_available`]. `rows` are rows of the input, which has as many columns as the group, and
-/// `sums` has a value for each of them and each lane.
+/// [`is_available`]. `rows` are at most [`TILE_ROWS`] rows of the input, which has as many columns
+/// as the group, and `sums` has a value for each of them and each lane.
 pub(super) unsafe fn quantised(
     format: TensorFormat,
     group: &[u8],
     input: &Rounded,
-    words: &[i16],
     rows: Range<usize>,
     sums: &mut [f32],
 ) {
     // SAFETY: as the caller promises.
     unsafe {
         match format {
-            TensorFormat::Q8_0 => bytes::products(group, input, words, rows, sums),
+            TensorFormat::Q8_0 => bytes::products(group, input, rows, sums),
             TensorFormat::Q4_0 => quads::products::<quads::Q4_0>(group, input, rows, sums),
             TensorFormat::Q5_0 => quads::products::<quads::Q5_0>(group, input, rows, sums),
             TensorFormat::Q4K => quads::products::<quads::Q4K>(group, input, rows, sums),
@@ -67,33 +70,4 @@ pub(super) unsafe fn quantised(
             TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => {}
         }
     }
-}
-
-/// As [`quantised`], for two groups of a format with 8 rows in a group; `sums` has all values of the
-/// first group before those of the second.
-///
-/// # Safety
-/// As [`quantised`].
-pub(super) unsafe fn quantised_pair(
-    format: TensorFormat,
-    groups: [&[u8]; 2],
-    input: &Rounded,
-    rows: Range<usize>,
-    sums: &mut [f32],
-) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        match format {
-            TensorFormat::Q4_0 => quads::pair::<quads::Q4_0>(groups, input, rows, sums),
-            TensorFormat::Q5_0 => quads::pair::<quads::Q5_0>(groups, input, rows, sums),
-            TensorFormat::Q4K => quads::pair::<quads::Q4K>(groups, input, rows, sums),
-            TensorFormat::Q6K => quads::pair::<quads::Q6K>(groups, input, rows, sums),
-            TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 | TensorFormat::Q8_0 => {}
-        }
-    }
-}
-
-/// Whether products with a format read the input's values in i16.
-pub(super) fn reads_words(format: TensorFormat) -> bool {
-    format == TensorFormat::Q8_0
 }

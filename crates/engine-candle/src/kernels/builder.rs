@@ -1,8 +1,7 @@
 //! Packing a matrix row by row.
 
 use super::buffer::Buffer;
-use super::layout::chunk_bytes;
-use super::layout::{block_bytes, block_values, lanes, write_row};
+use super::layout::{LANES, block_bytes, block_values, chunk_bytes, write_row};
 use super::{PackedMatrix, ShapeError, blocks};
 use crate::gguf::TensorFormat;
 
@@ -29,7 +28,7 @@ impl PackedBuilder {
                 rows,
                 columns,
                 group_bytes,
-                data: Buffer::zeroed(rows.div_ceil(lanes(format)) * group_bytes),
+                data: Buffer::zeroed(rows.div_ceil(LANES) * group_bytes),
             },
             next_row: 0,
             rounded: Vec::new(),
@@ -50,11 +49,11 @@ impl PackedBuilder {
                 actual: bytes.len(),
             });
         }
-        let (lanes, group_bytes) = (lanes(format), self.matrix.group_bytes);
+        let group_bytes = self.matrix.group_bytes;
         for row in bytes.chunks_exact(row_bytes) {
             let group =
-                &mut self.matrix.data.bytes_mut()[self.next_row / lanes * group_bytes..][..group_bytes];
-            write_row(format, row, self.next_row % lanes, group);
+                &mut self.matrix.data.bytes_mut()[self.next_row / LANES * group_bytes..][..group_bytes];
+            write_row(format, row, self.next_row % LANES, group);
             self.next_row += 1;
         }
         Ok(())

@@ -5,16 +5,21 @@
     reason = "the inner loops must be compiled with their caller's instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod panels;
+
 use std::cell::OnceCell;
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+pub(super) use self::panels::Panels;
 use super::blocks::BLOCK;
 
 /// Values below which rounding is not worth the other threads' wake-up.
 const MIN_PARALLEL_VALUES: usize = 1 << 15;
 /// Below this a block counts as zeros: one over its scale would not be a finite f32.
-const SMALLEST: f32 = 1e-35;
+pub(super) const SMALLEST: f32 = 1e-35;
 
 /// Rows of activations, row-major. Rounded to int8 blocks at most once, when the first quantised
 /// matrix asks for it; several matrices share the result.
@@ -27,7 +32,7 @@ pub(crate) struct Input<'data> {
     columns: usize,
     rounded: OnceCell<Rounded>,
     #[cfg(target_arch = "x86_64")]
-    widened: OnceCell<Vec<i16>>,
+    panels: OnceCell<Panels>,
 }
 
 impl<'data> Input<'data> {
@@ -40,7 +45,7 @@ impl<'data> Input<'data> {
             columns,
             rounded: OnceCell::new(),
             #[cfg(target_arch = "x86_64")]
-            widened: OnceCell::new(),
+            panels: OnceCell::new(),
         }
     }
 
@@ -64,16 +69,11 @@ impl<'data> Input<'data> {
             .get_or_init(|| Rounded::of(self.values, self.rows, self.columns))
     }
 
-    /// The values of [`Self::rounded`] in i16.
+    /// The rows in panels of `most` rows or a few less.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn widened(&self) -> &[i16] {
-        self.widened.get_or_init(|| {
-            self.rounded()
-                .values
-                .iter()
-                .map(|value| i16::from(*value))
-                .collect()
-        })
+    pub(super) fn panels(&self, most: usize) -> &Panels {
+        self.panels
+            .get_or_init(|| Panels::of(self.values, self.rows, self.columns, most))
     }
 }
 
@@ -89,6 +89,13 @@ pub(super) struct Rounded {
     pub(super) scales: Vec<f32>,
     /// For each block and row the sums of the values of its first and its second half.
     pub(super) sums: Vec<[i16; 2]>,
+    /// For each block and row the sum of the values times -128: where a sum of products begins whose
+    /// weights have 128 added to them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) offsets: Vec<i32>,
+    /// For each block and row the sum of the values.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) totals: Vec<f32>,
 }
 
 impl Rounded {
@@ -100,6 +107,10 @@ impl Rounded {
             values: vec![0; count * BLOCK],
             scales: vec![0.0; count],
             sums: vec![[0; 2]; count],
+            #[cfg(target_arch = "x86_64")]
+            offsets: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            totals: Vec::new(),
         };
         if count == 0 {
             return rounded;
@@ -114,14 +125,24 @@ impl Rounded {
         outputs
             .with_min_len(if sequential { blocks } else { 1 })
             .for_each(|(block, ((places, scales), sums))| {
-                let sources = values
-                    .chunks_exact(columns)
-                    .filter_map(|row| row[block * BLOCK..].first_chunk());
-                let places = places.as_chunks_mut().0.iter_mut();
-                for (source, (place, (scale, sum))) in sources.zip(places.zip(scales.iter_mut().zip(sums))) {
-                    (*scale, *sum) = round(source, place);
-                }
+                round_rows(
+                    &values[block * BLOCK..],
+                    columns,
+                    places.as_chunks_mut().0,
+                    scales,
+                    sums,
+                );
             });
+        #[cfg(target_arch = "x86_64")]
+        {
+            let total = |[first, second]: &[i16; 2]| first + second;
+            rounded.offsets = rounded
+                .sums
+                .iter()
+                .map(|sums| -128 * i32::from(total(sums)))
+                .collect();
+            rounded.totals = rounded.sums.iter().map(|sums| f32::from(total(sums))).collect();
+        }
         rounded
     }
 
@@ -153,24 +174,72 @@ fn further(found: f32, value: f32) -> f32 {
     }
 }
 
-/// Rounds one block; returns its scale and the sums of its halves. A value that is no number, or
-/// infinite, makes the scale infinite or no number, and so every product with the row.
-fn round(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]) {
+/// Rounds one block of all rows; `values` begin with that of the first row, and rows are `columns`
+/// apart.
+fn round_rows(
+    values: &[f32],
+    columns: usize,
+    places: &mut [[i8; BLOCK]],
+    scales: &mut [f32],
+    sums: &mut [[i16; 2]],
+) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if super::avx512::is_available() {
         // SAFETY: the processor has the instructions that the function is compiled for.
         #[expect(unsafe_code, reason = "the instructions were checked for in the line above")]
-        return unsafe { round_avx2(source, target) };
+        return unsafe { round_rows_avx512(values, columns, places, scales, sums) };
+    } else if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: as above.
+        #[expect(unsafe_code, reason = "the instructions were checked for in the line above")]
+        return unsafe { round_rows_avx2(values, columns, places, scales, sums) };
     }
-    round_with(source, target)
+    round_rows_with(values, columns, places, scales, sums, round_with);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn round_rows_avx512(
+    values: &[f32],
+    columns: usize,
+    places: &mut [[i8; BLOCK]],
+    scales: &mut [f32],
+    sums: &mut [[i16; 2]],
+) {
+    round_rows_with(values, columns, places, scales, sums, |source, target| {
+        super::avx512::round(source, target).unwrap_or_else(|| round_with(source, target))
+    });
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn round_avx2(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]) {
-    round_with(source, target)
+fn round_rows_avx2(
+    values: &[f32],
+    columns: usize,
+    places: &mut [[i8; BLOCK]],
+    scales: &mut [f32],
+    sums: &mut [[i16; 2]],
+) {
+    round_rows_with(values, columns, places, scales, sums, round_with);
 }
 
+#[inline(always)]
+fn round_rows_with(
+    values: &[f32],
+    columns: usize,
+    places: &mut [[i8; BLOCK]],
+    scales: &mut [f32],
+    sums: &mut [[i16; 2]],
+    round: impl Fn(&[f32; BLOCK], &mut [i8; BLOCK]) -> (f32, [i16; 2]),
+) {
+    let sources = values.chunks(columns).filter_map(|row| row.first_chunk());
+    for (source, (place, (scale, sum))) in sources.zip(places.iter_mut().zip(scales.iter_mut().zip(sums))) {
+        (*scale, *sum) = round(source, place);
+    }
+}
+
+/// Rounds one block; returns its scale and the sums of its halves. A value that is no number, or
+/// infinite, makes the scale infinite or no number, and so every product with the row.
+///
 /// Written so that the compiler turns it into vector code of whatever it is compiled for.
 #[inline(always)]
 fn round_with(source: &[f32; BLOCK], target: &mut [i8; BLOCK]) -> (f32, [i16; 2]) {
@@ -203,8 +272,18 @@ mod tests {
 
     fn rounded(values: &[f32; BLOCK]) -> ([i8; BLOCK], f32, [i16; 2]) {
         let mut target = [99; BLOCK];
-        let (scale, sums) = round(values, &mut target);
-        (target, scale, sums)
+        let (mut scales, mut sums) = ([f32::NAN], [[99; 2]]);
+        let places = std::slice::from_mut(&mut target);
+        round_rows(values, BLOCK, places, &mut scales, &mut sums);
+        let mut twin = [99; BLOCK];
+        let (scale, twin_sums) = round_with(values, &mut twin);
+        assert_eq!(
+            (target, sums[0]),
+            (twin, twin_sums),
+            "as without vector instructions"
+        );
+        assert!(scale.to_bits() == scales[0].to_bits() || scale.is_nan() && scales[0].is_nan());
+        (target, scale, sums[0])
     }
 
     #[test]

@@ -1,40 +1,35 @@
 //! Where the values of a weight matrix lie once it is packed for products.
 //!
-//! Rows are taken in groups of [`lanes`]. A group is a sequence of chunks; each chunk holds one
+//! Rows are taken in groups of 16 ([`LANES`]). A group is a sequence of chunks; each chunk holds one
 //! block (of floats: one value) of every row of the group, so that a product reads memory strictly
 //! forward and one vector instruction works on several rows. Within a chunk:
 //!
 //! | format | chunk |
 //! |---|---|
 //! | floats | 16 values, one a row |
-//! | Q8_0 | 16 scales; for each pair of columns 16 times 2 values |
-//! | Q4_0 | 8 scales; quads 0 to 3 in the low and 4 to 7 in the high half of each byte |
-//! | Q5_0 | 8 scales; a quad of fifth bits (bit `q` belongs to quad `q`); as Q4_0 |
-//! | Q4_K | 8 scales, 8 scales of minima; for each of 8 parts 8 scales and 8 minima of a byte; for each pair of parts 8 quads, the first part in the low and the second in the high half |
-//! | Q6_K | 8 scales; for each of 8 parts 8 pairs of scales of a byte; for each half 16 quads of low bits and 8 of high bits |
+//! | Q8_0 | 16 scales; 8 quads |
+//! | Q4_0 | 16 scales; quads 0 to 3 in the low and 4 to 7 in the high half of each byte |
+//! | Q5_0 | 16 scales; a quad of fifth bits (bit `q` belongs to quad `q`); as Q4_0 |
+//! | Q4_K | 16 scales, 16 scales of minima; for each of 8 parts 16 scales and 16 minima of a byte; for each pair of parts 8 quads, the first part in the low and the second in the high half |
+//! | Q6_K | 16 scales; for each of 8 parts 16 pairs of scales of a byte; for each half 16 quads of low bits and 8 of high bits |
 //!
-//! A **quad** is 32 bytes: four consecutive columns of 8 rows, row by row. A **part** is 32 columns.
-//! Scales are f16. Every format but Q4_K (whose scales of 6 bits become bytes) keeps its size.
+//! A **quad** is 64 bytes: four consecutive columns of 16 rows, row by row; one register of AVX-512,
+//! two of AVX2, one row of an AMX tile. A **part** is 32 columns. Scales are f16. Every format but Q4_K (whose scales of
+//! 6 bits become bytes) keeps its size. All instruction sets read the same layout.
 
 use half::f16;
 
 use super::blocks::{BLOCK, q4_k_scale};
 use crate::gguf::TensorFormat;
 
-/// The most rows in a group.
-pub(super) const MOST_LANES: usize = 16;
-/// Bytes of four columns of 8 rows.
-pub(super) const QUAD: usize = 32;
+/// Rows in a group.
+pub(super) const LANES: usize = 16;
+/// Bytes of four columns of a group.
+pub(super) const QUAD: usize = 4 * LANES;
+/// Bytes of a group's scales, or of any two bytes for each row.
+pub(super) const SCALES: usize = 2 * LANES;
 /// Parts of 32 columns in the blocks of 256.
 pub(super) const PARTS: usize = 8;
-
-/// Rows in a group.
-pub(super) fn lanes(format: TensorFormat) -> usize {
-    match format {
-        TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 | TensorFormat::Q8_0 => 16,
-        TensorFormat::Q4_0 | TensorFormat::Q5_0 | TensorFormat::Q4K | TensorFormat::Q6K => 8,
-    }
-}
 
 /// Columns in a chunk: the values of a block.
 pub(super) fn block_values(format: TensorFormat) -> usize {
@@ -61,8 +56,8 @@ pub(super) fn block_bytes(format: TensorFormat) -> usize {
 /// Bytes of a chunk.
 pub(super) fn chunk_bytes(format: TensorFormat) -> usize {
     match format {
-        TensorFormat::Q4K => 8 * (2 + 2 + 2 * PARTS + 128),
-        other => lanes(other) * block_bytes(other),
+        TensorFormat::Q4K => LANES * (2 + 2 + 2 * PARTS + 128),
+        other => LANES * block_bytes(other),
     }
 }
 
@@ -92,7 +87,7 @@ pub(super) fn write_row(format: TensorFormat, row: &[u8], lane: usize, group: &m
 
 /// Writes a value of the row into each chunk of 16.
 fn write_values<const BYTES: usize>(row: &[u8], lane: usize, group: &mut [u8]) {
-    let chunks = group.as_chunks_mut::<BYTES>().0.chunks_exact_mut(MOST_LANES);
+    let chunks = group.as_chunks_mut::<BYTES>().0.chunks_exact_mut(LANES);
     for (value, chunk) in row.as_chunks::<BYTES>().0.iter().zip(chunks) {
         chunk[lane] = *value;
     }
@@ -103,38 +98,32 @@ fn write_block(format: TensorFormat, block: &[u8], lane: usize, chunk: &mut [u8]
     match format {
         // Not in blocks.
         TensorFormat::F32 | TensorFormat::F16 | TensorFormat::Bf16 => {}
-        TensorFormat::Q8_0 => {
+        TensorFormat::Q8_0 | TensorFormat::Q4_0 => {
             chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
-            for (pair, values) in block[2..].as_chunks::<2>().0.iter().enumerate() {
-                chunk[32 + pair * 32 + lane * 2..][..2].copy_from_slice(values);
-            }
-        }
-        TensorFormat::Q4_0 => {
-            chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
-            write_quads(&block[2..], lane, &mut chunk[16..]);
+            write_quads(&block[2..], lane, &mut chunk[SCALES..]);
         }
         TensorFormat::Q5_0 => {
             chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
-            write_fifth_bits(&block[2..6], lane, &mut chunk[16..]);
-            write_quads(&block[6..], lane, &mut chunk[16 + QUAD..]);
+            write_fifth_bits(&block[2..6], lane, &mut chunk[SCALES..]);
+            write_quads(&block[6..], lane, &mut chunk[SCALES + QUAD..]);
         }
         TensorFormat::Q4K => {
             chunk[lane * 2..][..2].copy_from_slice(&block[..2]);
-            chunk[16 + lane * 2..][..2].copy_from_slice(&block[2..4]);
+            chunk[SCALES + lane * 2..][..2].copy_from_slice(&block[2..4]);
             for part in 0..PARTS {
                 let (scale, minimum) = q4_k_scale(&block[4..16], part);
-                chunk[32 + part * 16 + lane] = scale;
-                chunk[32 + part * 16 + 8 + lane] = minimum;
+                chunk[(2 + part) * SCALES + lane] = scale;
+                chunk[(2 + part) * SCALES + LANES + lane] = minimum;
             }
-            write_quads(&block[16..], lane, &mut chunk[160..]);
+            write_quads(&block[16..], lane, &mut chunk[(2 + PARTS) * SCALES..]);
         }
         TensorFormat::Q6K => {
             chunk[lane * 2..][..2].copy_from_slice(&block[208..]);
             for (part, scales) in block[192..208].as_chunks::<2>().0.iter().enumerate() {
-                chunk[16 + part * 16 + lane * 2..][..2].copy_from_slice(scales);
+                chunk[(1 + part) * SCALES + lane * 2..][..2].copy_from_slice(scales);
             }
             for half in 0..2 {
-                let target = &mut chunk[144 + half * 24 * QUAD..];
+                let target = &mut chunk[(1 + PARTS) * SCALES + half * 24 * QUAD..];
                 write_quads(&block[half * 64..][..64], lane, target);
                 write_quads(&block[128 + half * 32..][..32], lane, &mut target[16 * QUAD..]);
             }
@@ -176,14 +165,14 @@ pub(super) fn part(format: TensorFormat, chunk: &[u8], lane: usize, part: usize)
         .zip(high.as_chunks_mut::<4>().0);
     match format {
         TensorFormat::Q8_0 => {
-            for (pair, values) in values.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                let bytes = &chunk[32 + pair * 32 + lane * 2..][..2];
-                *values = [signed(bytes[0]), signed(bytes[1])];
+            for (index, values) in values.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                let bytes = &chunk[SCALES + quad(index, lane, 0)..][..4];
+                *values = [bytes[0], bytes[1], bytes[2], bytes[3]].map(signed);
             }
         }
         TensorFormat::Q4_0 => {
             for (index, (low, high)) in halves.enumerate() {
-                let bytes = four(&chunk[16..], index, lane);
+                let bytes = four(&chunk[SCALES..], index, lane);
                 (*low, *high) = (
                     bytes.map(|byte| (byte & 15) - 8),
                     bytes.map(|byte| (byte >> 4) - 8),
@@ -191,9 +180,9 @@ pub(super) fn part(format: TensorFormat, chunk: &[u8], lane: usize, part: usize)
             }
         }
         TensorFormat::Q5_0 => {
-            let fifth = four(&chunk[16..], 0, lane);
+            let fifth = four(&chunk[SCALES..], 0, lane);
             for (index, (low, high)) in halves.enumerate() {
-                let bytes = four(&chunk[16 + QUAD..], index, lane);
+                let bytes = four(&chunk[SCALES + QUAD..], index, lane);
                 for i in 0..4 {
                     low[i] = (bytes[i] & 15) + (fifth[i] >> index & 1) * 16 - 16;
                     high[i] = (bytes[i] >> 4) + (fifth[i] >> (index + 4) & 1) * 16 - 16;
@@ -202,17 +191,18 @@ pub(super) fn part(format: TensorFormat, chunk: &[u8], lane: usize, part: usize)
         }
         TensorFormat::Q4K => {
             let shift = part % 2 * 4;
-            let quads = &chunk[160 + part / 2 * 8 * QUAD..];
+            let quads = &chunk[(2 + PARTS) * SCALES + part / 2 * 8 * QUAD..];
             for (index, values) in values.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                 *values = four(quads, index, lane).map(|byte| byte >> shift & 15);
             }
-            let scales = &chunk[32 + part * 16..];
+            let scales = &chunk[(2 + part) * SCALES..];
             scale *= f32::from(scales[lane]);
-            minimum = half_at(chunk, 8 + lane) * f32::from(scales[8 + lane]);
+            minimum = half_at(chunk, LANES + lane) * f32::from(scales[LANES + lane]);
         }
         TensorFormat::Q6K => {
-            let (quads, quarter) = (&chunk[144 + part / 4 * 24 * QUAD..], part % 4);
-            let scales = &chunk[16 + part * 16 + lane * 2..];
+            let quads = &chunk[(1 + PARTS) * SCALES + part / 4 * 24 * QUAD..];
+            let quarter = part % 4;
+            let scales = &chunk[(1 + part) * SCALES + lane * 2..];
             for (index, values) in values.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                 let low = four(quads, quarter % 2 * 8 + index, lane);
                 let high = four(quads, 16 + index, lane);
@@ -244,7 +234,7 @@ fn signed(byte: u8) -> i16 {
 }
 
 /// The f16 at `index`, widened.
-fn half_at(chunk: &[u8], index: usize) -> f32 {
+pub(super) fn half_at(chunk: &[u8], index: usize) -> f32 {
     f16::from_le_bytes([chunk[index * 2], chunk[index * 2 + 1]]).to_f32()
 }
 

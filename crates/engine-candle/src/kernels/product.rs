@@ -6,14 +6,19 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::avx2;
+use super::input::Panels;
 use super::input::{Input, Rounded};
-use super::layout::{MOST_LANES, is_quantised, lanes};
+use super::layout::{LANES, is_quantised};
+#[cfg(any(target_arch = "aarch64", test))]
+use super::neon;
 use super::{PackedMatrix, scalar};
+#[cfg(target_arch = "x86_64")]
+use super::{amx, avx2, avx512};
 
-/// Input rows that are multiplied while a group of weight rows is at hand. With wide inputs (4864
-/// columns in int8) as many fit the second-level cache, and their sums the first.
-const TILE_ROWS: usize = 64;
+/// Input rows that plain code multiplies while a group of weight rows is at hand.
+const SCALAR_ROWS: usize = 64;
+/// The most groups that share what is read of the input.
+const MOST_GROUPS: usize = 2;
 /// Multiplications below which handing work to other threads costs more than it saves.
 const MIN_PARALLEL_WORK: usize = 1 << 18;
 /// Pieces of work for each thread: enough that one that is interrupted does not hold up the rest.
@@ -40,24 +45,61 @@ impl<'data> OutputColumns<'data> {
 
 /// The instructions that products are computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Path {
+pub(crate) enum Path {
     /// None but the compiler's; with fused additions where these are an instruction, as on 64-bit
     /// ARM.
     Scalar { fused: bool },
     /// AVX2, FMA and F16C; only of a processor that has them.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX-512 with VNNI; only of a processor that has them.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// The same, and AMX where there are enough input rows; only of a processor that has them.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+    /// NEON with dot products of bytes; only of a processor that has them, and in tests, which replace
+    /// the one instruction.
+    #[cfg(any(target_arch = "aarch64", test))]
+    Neon,
 }
 
 impl Path {
     /// The best one that this processor has.
     pub(super) fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if avx2::is_available() {
-            return Self::Avx2;
-        }
-        Self::Scalar {
+        Self::vectorised().into_iter().next().unwrap_or(Self::Scalar {
             fused: cfg!(target_arch = "aarch64"),
+        })
+    }
+
+    /// All that this processor has vector instructions for, the best one first.
+    pub(crate) fn vectorised() -> impl IntoIterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let found = [
+            amx::is_available().then_some(Self::Amx),
+            avx512::is_available().then_some(Self::Avx512),
+            avx2::is_available().then_some(Self::Avx2),
+        ];
+        #[cfg(target_arch = "aarch64")]
+        let found = [neon::is_available().then_some(Self::Neon)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let found = [None; 0];
+        found.into_iter().flatten()
+    }
+
+    /// Input rows that are multiplied while groups of weight rows are at hand.
+    fn tile_rows(self, operand: Operand<'_>) -> usize {
+        match (self, operand) {
+            // Whole panels.
+            #[cfg(target_arch = "x86_64")]
+            (_, Operand::Panels(panels)) => avx512::TILE_ROWS / panels.rows * panels.rows,
+            #[cfg(target_arch = "x86_64")]
+            (Self::Avx512 | Self::Amx, _) => avx512::TILE_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            (Self::Avx2, _) => avx2::TILE_ROWS,
+            #[cfg(any(target_arch = "aarch64", test))]
+            (Self::Neon, _) => SCALAR_ROWS,
+            (Self::Scalar { .. }, _) => SCALAR_ROWS,
         }
     }
 }
@@ -66,8 +108,9 @@ impl Path {
 #[derive(Clone, Copy)]
 enum Operand<'data> {
     Floats(&'data [f32]),
-    /// With the same values in i16 where the path reads those, else none.
-    Rounded(&'data Rounded, &'data [i16]),
+    #[cfg(target_arch = "x86_64")]
+    Panels(&'data Panels),
+    Rounded(&'data Rounded),
 }
 
 impl PackedMatrix {
@@ -80,7 +123,8 @@ impl PackedMatrix {
         self.multiply_with(Path::best(), input, output);
     }
 
-    pub(super) fn multiply_with(&self, path: Path, input: &Input<'_>, output: OutputColumns<'_>) {
+    /// As [`Self::multiply`], with the instructions named, which this processor must have.
+    pub(crate) fn multiply_with(&self, path: Path, input: &Input<'_>, output: OutputColumns<'_>) {
         assert_eq!(input.columns(), self.columns, "inner dimensions");
         if input.rows() == 0 || self.rows == 0 {
             return;
@@ -89,8 +133,9 @@ impl PackedMatrix {
         let target = Target::new(output, input.rows(), self.rows);
         let groups = self.groups();
         let threads = rayon::current_num_threads();
-        for start in (0..input.rows()).step_by(TILE_ROWS) {
-            let rows = start..input.rows().min(start + TILE_ROWS);
+        let tile_rows = path.tile_rows(operand);
+        for start in (0..input.rows()).step_by(tile_rows) {
+            let rows = start..input.rows().min(start + tile_rows);
             if threads == 1 || rows.len() * self.rows * self.columns < MIN_PARALLEL_WORK {
                 self.multiply_tile(path, operand, 0..groups, rows, &target);
                 continue;
@@ -104,15 +149,13 @@ impl PackedMatrix {
     }
 
     fn operand<'data>(&self, path: Path, input: &'data Input<'_>) -> Operand<'data> {
-        if !is_quantised(self.format) {
-            return Operand::Floats(input.values());
+        if is_quantised(self.format) {
+            return Operand::Rounded(input.rounded());
         }
         match path {
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 if avx2::reads_words(self.format) => {
-                Operand::Rounded(input.rounded(), input.widened())
-            }
-            _ => Operand::Rounded(input.rounded(), &[]),
+            Path::Avx512 | Path::Amx => Operand::Panels(input.panels(avx512::PANEL_ROWS)),
+            _ => Operand::Floats(input.values()),
         }
     }
 
@@ -125,17 +168,14 @@ impl PackedMatrix {
         rows: Range<usize>,
         target: &Target<'_>,
     ) {
-        let lanes = lanes(self.format);
-        // Two groups of 8 rows share what is read of the input.
-        let step = MOST_LANES / lanes;
-        let mut sums = [0.0; TILE_ROWS * MOST_LANES];
-        for first in groups.clone().step_by(step) {
-            let indices = first..groups.end.min(first + step);
-            let sums = &mut sums[..indices.len() * rows.len() * lanes];
+        let mut sums = vec![0.0; rows.len() * LANES * MOST_GROUPS];
+        for first in groups.clone().step_by(MOST_GROUPS) {
+            let indices = first..groups.end.min(first + MOST_GROUPS);
+            let sums = &mut sums[..indices.len() * rows.len() * LANES];
             self.multiply_groups(path, operand, indices.clone(), rows.clone(), sums);
-            for (index, sums) in indices.zip(sums.chunks_exact(rows.len() * lanes)) {
-                let columns = index * lanes..self.rows.min((index + 1) * lanes);
-                for (row, sums) in rows.clone().zip(sums.chunks_exact(lanes)) {
+            for (index, sums) in indices.zip(sums.chunks_exact(rows.len() * LANES)) {
+                let columns = index * LANES..self.rows.min((index + 1) * LANES);
+                for (row, sums) in rows.clone().zip(sums.chunks_exact(LANES)) {
                     // SAFETY: the row is one of the input's and the columns are those of this group,
                     // which no other thread has.
                     #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
@@ -157,18 +197,48 @@ impl PackedMatrix {
         sums: &mut [f32],
     ) {
         #[cfg(target_arch = "x86_64")]
-        if let (Path::Avx2, Operand::Rounded(input, _), 2) = (path, operand, groups.len()) {
-            let pair = [self.group(groups.start), self.group(groups.start + 1)];
-            // SAFETY: as in `multiply_group`.
-            #[expect(unsafe_code, reason = "vector instructions")]
-            unsafe {
-                avx2::quantised_pair(self.format, pair, input, rows, sums);
+        if matches!(path, Path::Avx512 | Path::Amx) {
+            if let (Path::Amx, Operand::Rounded(input), amx::TILE_ROWS..) = (path, operand, rows.len()) {
+                for (index, sums) in groups.zip(sums.chunks_exact_mut(rows.len() * LANES)) {
+                    // SAFETY: as in `multiply_avx512`.
+                    #[expect(unsafe_code, reason = "vector instructions")]
+                    unsafe {
+                        amx::quantised(self.format, self.group(index), input, rows.clone(), sums);
+                    }
+                }
+                return;
+            }
+            if groups.len() == 2 {
+                let pair = [self.group(groups.start), self.group(groups.start + 1)];
+                self.multiply_avx512(operand, pair, rows, sums);
+            } else {
+                self.multiply_avx512(operand, [self.group(groups.start)], rows, sums);
             }
             return;
         }
-        let lanes = lanes(self.format);
-        for (index, sums) in groups.zip(sums.chunks_exact_mut(rows.len() * lanes)) {
+        for (index, sums) in groups.zip(sums.chunks_exact_mut(rows.len() * LANES)) {
             self.multiply_group(path, operand, self.group(index), rows.clone(), sums);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn multiply_avx512<const GROUPS: usize>(
+        &self,
+        operand: Operand<'_>,
+        groups: [&[u8]; GROUPS],
+        rows: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        // SAFETY: the path is only taken on processors that have the instructions; the shapes were
+        // checked at the beginning of the product, and tiles begin with a panel.
+        #[expect(unsafe_code, reason = "vector instructions")]
+        unsafe {
+            match operand {
+                Operand::Panels(input) => avx512::floats(self.format, groups, input, rows, sums),
+                Operand::Rounded(input) => avx512::quantised(self.format, groups, input, rows, sums),
+                // Not what this path reads.
+                Operand::Floats(_) => {}
+            }
         }
     }
 
@@ -188,12 +258,19 @@ impl PackedMatrix {
             (Path::Scalar { fused: true }, Operand::Floats(input)) => {
                 scalar::floats::<true>(format, group, input, rows, sums);
             }
-            (Path::Scalar { fused: false }, Operand::Rounded(input, _)) => {
+            (Path::Scalar { fused: false }, Operand::Rounded(input)) => {
                 scalar::quantised::<false>(format, group, input, rows, sums);
             }
-            (Path::Scalar { fused: true }, Operand::Rounded(input, _)) => {
+            (Path::Scalar { fused: true }, Operand::Rounded(input)) => {
                 scalar::quantised::<true>(format, group, input, rows, sums);
             }
+            // The compiler makes NEON code of the plain one for floats.
+            #[cfg(any(target_arch = "aarch64", test))]
+            (Path::Neon, Operand::Floats(input)) => {
+                scalar::floats::<true>(format, group, input, rows, sums);
+            }
+            #[cfg(any(target_arch = "aarch64", test))]
+            (Path::Neon, Operand::Rounded(input)) => neon::quantised(format, group, input, rows, sums),
             // SAFETY: the path is only taken on processors that have the instructions; the shapes
             // were checked at the beginning of the product.
             #[cfg(target_arch = "x86_64")]
@@ -201,12 +278,15 @@ impl PackedMatrix {
             (Path::Avx2, Operand::Floats(input)) => unsafe {
                 avx2::floats(format, group, input, rows, sums);
             },
-            // SAFETY: as above; the input's values are there in i16 if the format asks for them.
+            // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "vector instructions")]
-            (Path::Avx2, Operand::Rounded(input, words)) => unsafe {
-                avx2::quantised(format, group, input, words, rows, sums);
+            (Path::Avx2, Operand::Rounded(input)) => unsafe {
+                avx2::quantised(format, group, input, rows, sums);
             },
+            // Multiplied two groups at a time, from panels.
+            #[cfg(target_arch = "x86_64")]
+            (Path::Avx512 | Path::Amx, _) | (_, Operand::Panels(_)) => {}
         }
     }
 }

@@ -12,11 +12,9 @@ use half::f16;
 
 use super::blocks::BLOCK;
 use super::input::Rounded;
-use super::layout::{self, block_values, chunk_bytes, lanes};
+use super::layout::{self, LANES, block_values, chunk_bytes};
 use crate::gguf::TensorFormat;
 
-/// Float rows in a group.
-const LANES: usize = 16;
 /// Input rows that share the widened weights of a column.
 const TILE: usize = 4;
 
@@ -80,7 +78,6 @@ pub(super) fn quantised<const FUSED: bool>(
     rows: Range<usize>,
     sums: &mut [f32],
 ) {
-    let lanes = lanes(format);
     let parts = block_values(format) / BLOCK;
     sums.fill(0.0);
     for (chunk_index, chunk) in group.chunks_exact(chunk_bytes(format)).enumerate() {
@@ -89,10 +86,10 @@ pub(super) fn quantised<const FUSED: bool>(
             let values = &input.block(block)[rows.clone()];
             let scales = &input.scales(block)[rows.clone()];
             let input_sums = &input.sums(block)[rows.clone()];
-            for lane in 0..lanes {
+            for lane in 0..LANES {
                 let part = layout::part(format, chunk, lane, part_index);
                 for (row, values) in values.iter().enumerate() {
-                    let sum = &mut sums[row * lanes + lane];
+                    let sum = &mut sums[row * LANES + lane];
                     let scale = part.scale * scales[row];
                     *sum = multiply_add::<FUSED>(dot(&part.values, values), scale, *sum);
                     if format == TensorFormat::Q4K {

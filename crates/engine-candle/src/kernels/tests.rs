@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
-use super::product::Path;
 use super::*;
 
 mod blocks;

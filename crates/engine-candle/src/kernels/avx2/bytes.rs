@@ -1,24 +1,22 @@
-//! Q8_0: weights and activations widened to i16, whose products are added in pairs.
-//!
-//! `vpmaddubsw` would take int8, but one of its factors must be unsigned and its sums of two
-//! saturate; making one so costs as much as widening.
+//! Q8_0: `vpmaddubsw` wants one factor unsigned, so the weights' signs go to the activations. Two
+//! products of at most 128 * 127 do not saturate i16.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16,
-    _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_mul_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_storeu_ps,
+    __m256, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_abs_epi8, _mm256_add_epi32,
+    _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_ps, _mm256_setzero_si256, _mm256_sign_epi8, _mm256_storeu_ps,
 };
 use std::ops::Range;
 
 use super::super::blocks::BLOCK;
 use super::super::input::Rounded;
+use super::super::layout::{LANES, QUAD, SCALES};
 
-/// Weight rows in a group.
-const LANES: usize = 16;
-/// Pairs of columns in a block.
-const PAIRS: usize = BLOCK / 2;
-/// Bytes of a chunk: scales, then pairs.
-const CHUNK: usize = LANES * (2 + BLOCK);
+/// Quads in a block.
+const QUADS: usize = BLOCK / 4;
+/// Bytes of a chunk: scales, then quads.
+const CHUNK: usize = SCALES + QUADS * QUAD;
 /// Input rows in a tile: 8 registers of sums, and enough products for each weight that is loaded.
 const TILE: usize = 4;
 /// Chunks that are multiplied with all rows before the next: few enough that the weights stay in the
@@ -30,13 +28,7 @@ const AHEAD: usize = 8 * CHUNK;
 /// # Safety
 /// As [`super::quantised`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn products(
-    group: &[u8],
-    input: &Rounded,
-    words: &[i16],
-    rows: Range<usize>,
-    sums: &mut [f32],
-) {
+pub(super) unsafe fn products(group: &[u8], input: &Rounded, rows: Range<usize>, sums: &mut [f32]) {
     sums.fill(0.0);
     // Tiles of the same size: a small one has few products for each weight that is loaded.
     let tile_rows = rows.len().div_ceil(rows.len().div_ceil(TILE));
@@ -48,7 +40,6 @@ pub(super) unsafe fn products(
         {
             let tile = Tile {
                 input,
-                words,
                 block: index * STRIP,
                 row: start,
                 ahead: start == rows.start,
@@ -69,7 +60,6 @@ pub(super) unsafe fn products(
 /// Some rows of the input, from a block on.
 struct Tile<'data> {
     input: &'data Rounded,
-    words: &'data [i16],
     block: usize,
     row: usize,
     /// Whether this is the tile that asks for the weights that come later.
@@ -121,21 +111,26 @@ impl Tile<'_> {
         totals: &mut [[__m256; 2]; ROWS],
     ) {
         let first = block * self.input.rows + self.row;
-        let words = self.words[first * BLOCK..(first + ROWS) * BLOCK]
+        let values = self.input.values[first * BLOCK..(first + ROWS) * BLOCK]
             .as_ptr()
             .cast::<[u8; 4]>();
+        let ones = _mm256_set1_epi16(1);
         let mut dots = [[_mm256_setzero_si256(); 2]; ROWS];
-        for pair in 0..PAIRS {
-            // SAFETY: after 32 bytes of scales a chunk has 32 bytes for each pair, and `words` has 16
-            // pairs for each of the rows.
+        for quad in 0..QUADS {
+            // SAFETY: after its scales a chunk has 64 bytes for each quad, and `values` has 8 quads for
+            // each of the rows.
             unsafe {
-                let place = chunk.add(2 * LANES + pair * 2 * LANES);
-                let weights = [widen(place), widen(place.add(LANES))];
+                let place = chunk.add(SCALES + quad * QUAD);
+                let weights = [load(place), load(place.add(QUAD / 2))];
+                let sizes = weights.map(|weights| _mm256_abs_epi8(weights));
                 for (row, dots) in dots.iter_mut().enumerate() {
-                    let value = words.add(row * PAIRS + pair).read();
+                    let value = values.add(row * QUADS + quad).read();
                     let value = _mm256_set1_epi32(i32::from_ne_bytes(value));
-                    dots[0] = _mm256_add_epi32(dots[0], _mm256_madd_epi16(weights[0], value));
-                    dots[1] = _mm256_add_epi32(dots[1], _mm256_madd_epi16(weights[1], value));
+                    for side in 0..2 {
+                        let signed = _mm256_sign_epi8(value, weights[side]);
+                        let pairs = _mm256_maddubs_epi16(sizes[side], signed);
+                        dots[side] = _mm256_add_epi32(dots[side], _mm256_madd_epi16(pairs, ones));
+                    }
                 }
             }
         }
@@ -177,13 +172,13 @@ unsafe fn scales(chunk: *const u8) -> [__m256; 2] {
     }
 }
 
-/// Widens 16 signed bytes.
+/// The weights of four columns of 8 rows.
 ///
 /// # Safety
-/// 16 bytes are there.
+/// 32 bytes are there.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn widen(place: *const u8) -> __m256i {
-    // SAFETY: 16 bytes are there.
-    _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(place.cast()) })
+unsafe fn load(place: *const u8) -> __m256i {
+    // SAFETY: 32 bytes are there.
+    unsafe { _mm256_loadu_si256(place.cast()) }
 }

@@ -6,8 +6,8 @@ use std::arch::x86_64::{
 };
 use std::ops::Range;
 
-/// Weight rows in a group.
-const LANES: usize = 16;
+use super::super::layout::LANES;
+
 /// Input rows in a tile: with two registers of weights for each, as many as 16 registers take.
 const TILE: usize = 6;
 /// Columns that are multiplied with all rows before the next: the weights of so many, widened, stay

@@ -13,15 +13,14 @@ use std::ops::Range;
 pub(super) use self::formats::{Q4_0, Q4K, Q5_0, Q6K};
 use super::super::blocks::BLOCK;
 use super::super::input::Rounded;
+use super::super::layout::LANES;
 
-/// Weight rows in a group.
-const LANES: usize = 8;
+/// Weight rows of a side: a register holds half of a group's.
+const SIDE: usize = LANES / 2;
 /// Quads in a part.
 const QUADS: usize = 8;
-/// The most rows whose sums stay in registers.
-const FEW: usize = 4;
-/// The most rows in a tile of [`pair`].
-const MOST_ROWS: usize = 64;
+/// The most rows in a tile.
+pub(super) const MOST_ROWS: usize = 64;
 /// How far ahead of the product weights are asked for, in bytes.
 const AHEAD: usize = 2048;
 
@@ -33,17 +32,17 @@ pub(super) trait Format: Sized {
     /// What all parts of a chunk need.
     type Head;
 
-    /// Reads what all parts need.
+    /// Reads what all parts of a side need.
     ///
     /// # Safety
-    /// AVX2, FMA and F16C, and a chunk.
-    unsafe fn head(chunk: *const u8) -> Self::Head;
+    /// AVX2, FMA and F16C, a chunk, and one of its two sides.
+    unsafe fn head(chunk: *const u8, side: usize) -> Self::Head;
 
-    /// Unpacks a part.
+    /// Unpacks a side of a part.
     ///
     /// # Safety
-    /// AVX2, FMA and F16C, a chunk, and one of its parts.
-    unsafe fn unpack(chunk: *const u8, head: &Self::Head, part: usize) -> Self;
+    /// AVX2, FMA and F16C, a chunk, one of its sides and one of its parts.
+    unsafe fn unpack(chunk: *const u8, side: usize, head: &Self::Head, part: usize) -> Self;
 
     /// The products of one half of the part and of an input row's block, as far as they can be added.
     ///
@@ -135,7 +134,7 @@ impl Row {
 }
 
 /// # Safety
-/// As [`super::quantised`].
+/// As [`super::quantised`]; at most [`MOST_ROWS`].
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn products<F: Format>(
     group: &[u8],
@@ -159,107 +158,64 @@ pub(super) unsafe fn products<F: Format>(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn few<F: Format, const ROWS: usize>(group: &[u8], input: &Rounded, start: usize, sums: &mut [f32]) {
     debug_assert_eq!(sums.len(), ROWS * LANES, "sums of a tile");
-    let mut totals = [_mm256_setzero_ps(); ROWS];
+    let mut totals = [[_mm256_setzero_ps(); ROWS]; 2];
     for (index, chunk) in group.chunks_exact(F::CHUNK).enumerate() {
         let chunk = chunk.as_ptr();
         prefetch::<F>(chunk);
         // SAFETY: the chunk is whole, and the input has a block for each of its parts.
         unsafe {
-            let head = F::head(chunk);
+            let heads = [F::head(chunk, 0), F::head(chunk, 1)];
             for part in 0..F::PARTS {
-                let unpacked = F::unpack(chunk, &head, part);
                 let rows = Rows::of(input, index * F::PARTS + part, start..start + ROWS);
-                for (row, total) in totals.iter_mut().enumerate() {
-                    let row = rows.row(row);
-                    let halves = [unpacked.half::<0>(&row), unpacked.half::<1>(&row)];
-                    *total = unpacked.add(halves, &row, *total);
+                for side in 0..2 {
+                    let unpacked = F::unpack(chunk, side, &heads[side], part);
+                    for (row, total) in totals[side].iter_mut().enumerate() {
+                        let row = rows.row(row);
+                        let halves = [unpacked.half::<0>(&row), unpacked.half::<1>(&row)];
+                        *total = unpacked.add(halves, &row, *total);
+                    }
                 }
             }
         }
     }
-    for (sums, total) in sums.chunks_exact_mut(LANES).zip(totals) {
-        // SAFETY: there are eight values.
-        unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), total) };
+    for (row, sums) in sums.chunks_exact_mut(LANES).enumerate() {
+        // SAFETY: there are sixteen values.
+        unsafe {
+            _mm256_storeu_ps(sums.as_mut_ptr(), totals[0][row]);
+            _mm256_storeu_ps(sums.as_mut_ptr().add(SIDE), totals[1][row]);
+        }
     }
 }
 
-/// Many rows, whose sums stay in the first-level cache.
+/// Many rows, whose sums stay in the first-level cache. As many quads of both sides as registers hold,
+/// which are those of half a part, share what is read of the input.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn many<F: Format>(group: &[u8], input: &Rounded, range: Range<usize>, sums: &mut [f32]) {
     sums.fill(0.0);
+    let mut partial = [[_mm256_setzero_si256(); 2]; MOST_ROWS];
+    let partial = &mut partial[..range.len()];
     for (index, chunk) in group.chunks_exact(F::CHUNK).enumerate() {
         let chunk = chunk.as_ptr();
         prefetch::<F>(chunk);
-        // SAFETY: the chunk is whole, the input has a block for each of its parts, and `sums` has
-        // eight values for each row.
+        // SAFETY: the chunk is whole, the input has a block for each of its parts, and there are
+        // sixteen sums for each row.
         unsafe {
-            let head = F::head(chunk);
-            for part in 0..F::PARTS {
-                let unpacked = F::unpack(chunk, &head, part);
-                let rows = Rows::of(input, index * F::PARTS + part, range.clone());
-                for (row, sums) in sums.chunks_exact_mut(LANES).enumerate() {
-                    let row = rows.row(row);
-                    let halves = [unpacked.half::<0>(&row), unpacked.half::<1>(&row)];
-                    let total = unpacked.add(halves, &row, _mm256_loadu_ps(sums.as_ptr()));
-                    _mm256_storeu_ps(sums.as_mut_ptr(), total);
-                }
-            }
-        }
-    }
-}
-
-/// Two groups at once: as many of their quads as registers hold, which are those of half a part, share
-/// what is read of the input.
-///
-/// # Safety
-/// As [`super::quantised_pair`].
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn pair<F: Format>(
-    groups: [&[u8]; 2],
-    input: &Rounded,
-    range: Range<usize>,
-    sums: &mut [f32],
-) {
-    let (first, second) = sums.split_at_mut(range.len() * LANES);
-    if range.len() <= FEW || range.len() > MOST_ROWS {
-        // SAFETY: as the caller promises.
-        unsafe {
-            products::<F>(groups[0], input, range.clone(), first);
-            products::<F>(groups[1], input, range, second);
-        }
-        return;
-    }
-    first.fill(0.0);
-    second.fill(0.0);
-    let mut partial = [[_mm256_setzero_si256(); 2]; MOST_ROWS];
-    let partial = &mut partial[..range.len()];
-    let chunks = groups[0]
-        .chunks_exact(F::CHUNK)
-        .zip(groups[1].chunks_exact(F::CHUNK));
-    for (index, chunks) in chunks.enumerate() {
-        let chunks = [chunks.0.as_ptr(), chunks.1.as_ptr()];
-        prefetch::<F>(chunks[0]);
-        prefetch::<F>(chunks[1]);
-        // SAFETY: the chunks are whole, the input has a block for each of their parts, and there are
-        // eight sums of each group for each row.
-        unsafe {
-            let heads = chunks.map(|chunk| F::head(chunk));
+            let heads = [F::head(chunk, 0), F::head(chunk, 1)];
             for part in 0..F::PARTS {
                 let unpacked = [
-                    F::unpack(chunks[0], &heads[0], part),
-                    F::unpack(chunks[1], &heads[1], part),
+                    F::unpack(chunk, 0, &heads[0], part),
+                    F::unpack(chunk, 1, &heads[1], part),
                 ];
                 let rows = Rows::of(input, index * F::PARTS + part, range.clone());
                 for (row, partial) in partial.iter_mut().enumerate() {
                     let row = rows.row(row);
                     *partial = [unpacked[0].half::<0>(&row), unpacked[1].half::<0>(&row)];
                 }
-                let sums = first.chunks_exact_mut(LANES).zip(second.chunks_exact_mut(LANES));
-                for (row, (partial, sums)) in partial.iter().zip(sums).enumerate() {
+                for (row, (partial, sums)) in partial.iter().zip(sums.chunks_exact_mut(LANES)).enumerate() {
                     let row = rows.row(row);
-                    for (group, sums) in [sums.0, sums.1].into_iter().enumerate() {
-                        let halves = [partial[group], unpacked[group].half::<1>(&row)];
-                        let total = unpacked[group].add(halves, &row, _mm256_loadu_ps(sums.as_ptr()));
+                    for (side, sums) in sums.chunks_exact_mut(SIDE).enumerate() {
+                        let halves = [partial[side], unpacked[side].half::<1>(&row)];
+                        let total = unpacked[side].add(halves, &row, _mm256_loadu_ps(sums.as_ptr()));
                         _mm256_storeu_ps(sums.as_mut_ptr(), total);
                     }
                 }
@@ -277,7 +233,7 @@ fn prefetch<F: Format>(chunk: *const u8) {
     }
 }
 
-/// The 32 bytes of a quad.
+/// One side of a quad.
 ///
 /// # Safety
 /// AVX2, and 32 bytes at `place`.

@@ -37,7 +37,7 @@ fn every_format_widens_as_ggml_defines_it_in_every_row_of_a_group() {
         }
         let bytes = tensors.tensor(&format!("{}.rounded", format.name())).unwrap();
         let expected = floats(&tensors, &format!("{}.widened", format.name()));
-        let rows = lanes(format) + 3;
+        let rows = LANES + 3;
         let mut builder = PackedBuilder::new(format, rows, COLUMNS).unwrap();
         for _ in 0..rows {
             builder.push_rows(bytes.data()).unwrap();

@@ -7,13 +7,14 @@
 
 mod kernel;
 mod numbers;
+mod vector;
 
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, bail};
 use rayon::prelude::*;
 
-use self::kernel::{Head, Scratch};
+use self::kernel::{Head, Instructions, QUERIES, Scratch};
 use super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::cache::store::{KvShape, lock, write_rows};
 use super::super::config::AttentionScores;
@@ -21,7 +22,7 @@ use super::super::linear::contiguous;
 use super::{HeadShape, View};
 use crate::Span;
 
-/// Positions of one sequence computed by one task.
+/// The fewest positions of one sequence computed by one task, if it has so many.
 const TASK_ROWS: usize = 8;
 
 /// Queries `[rows, heads, width]`, keys and values of the same positions `[rows, kv heads, width]`,
@@ -151,12 +152,22 @@ struct Task<'data> {
 impl CpuAttention<'_> {
     /// Puts the keys and values into their blocks, and attends.
     fn compute(&self, queries: &[f32], keys: &[f32], values: &[f32], output: &mut [f32]) -> Result<()> {
+        self.compute_with(Instructions::best(), [queries, keys, values], output)
+    }
+
+    /// As [`Self::compute`], with the instructions named, which this processor must have.
+    fn compute_with(
+        &self,
+        instructions: Instructions,
+        [queries, keys, values]: [&[f32]; 3],
+        output: &mut [f32],
+    ) -> Result<()> {
         let mut data = lock(self.data);
         self.write(&mut data, keys, values)?;
         let data = data.as_slice();
         let tasks = self.tasks(queries, output).into_par_iter();
         tasks.for_each_init(Scratch::default, |scratch, mut task| {
-            self.run(data, &mut task, scratch);
+            self.run(instructions, data, &mut task, scratch);
         });
         Ok(())
     }
@@ -200,6 +211,8 @@ impl CpuAttention<'_> {
             width,
         } = self.shape;
         let row = heads * width;
+        // As many as go through the keys and values together.
+        let task_rows = TASK_ROWS.max(QUERIES / (heads / kv_heads).max(1));
         let mut tasks = Vec::new();
         for span in &self.spans {
             let (own_queries, rest) = queries.split_at(span.rows * row);
@@ -219,12 +232,12 @@ impl CpuAttention<'_> {
                 continue;
             }
             let parts = own_queries
-                .chunks(TASK_ROWS * row)
-                .zip(own_output.chunks_mut(TASK_ROWS * row));
+                .chunks(task_rows * row)
+                .zip(own_output.chunks_mut(task_rows * row));
             tasks.extend(parts.enumerate().map(|(index, (queries, output))| Task {
                 span: *span,
                 queries,
-                first: span.first + index * TASK_ROWS,
+                first: span.first + index * task_rows,
                 kv_head: 0,
                 rows: queries.len() / row,
                 output,
@@ -233,7 +246,7 @@ impl CpuAttention<'_> {
         tasks
     }
 
-    fn run(&self, data: &[f32], task: &mut Task<'_>, scratch: &mut Scratch) {
+    fn run(&self, instructions: Instructions, data: &[f32], task: &mut Task<'_>, scratch: &mut Scratch) {
         let group = self.shape.heads / self.shape.kv_heads;
         let stride = task.output.len() / task.rows;
         for index in 0..stride / (group * self.shape.width) {
@@ -253,6 +266,7 @@ impl CpuAttention<'_> {
                 index: task.kv_head + index,
             }
             .attend(
+                instructions,
                 &mut task.output[index * group * self.shape.width..],
                 stride,
                 scratch,
@@ -260,3 +274,6 @@ impl CpuAttention<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,12 @@ use std::arch::x86_64::{
     _mm256_sub_epi32,
 };
 
-use super::super::super::layout::{PARTS, QUAD};
-use super::{Format, LANES, QUADS, Row, load, scales};
+use super::super::super::layout::{LANES, PARTS, QUAD, SCALES};
+use super::{Format, QUADS, Row, load, scales};
+
+/// Bytes of a side of a quad, and of its scales.
+const SIDE: usize = QUAD / 2;
+const SIDE_SCALES: usize = SCALES / 2;
 
 /// Codes of 4 bits, less 8.
 pub(in super::super) struct Q4_0 {
@@ -24,18 +28,18 @@ impl Format for Q4_0 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn head(chunk: *const u8) -> __m256 {
-        // SAFETY: a chunk begins with 16 bytes of scales.
-        unsafe { scales(chunk) }
+    unsafe fn head(chunk: *const u8, side: usize) -> __m256 {
+        // SAFETY: a chunk begins with its scales.
+        unsafe { scales(chunk.add(side * SIDE_SCALES)) }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, head: &__m256, _: usize) -> Self {
-        // SAFETY: a chunk has 16 bytes of scales and four quads.
+    unsafe fn unpack(chunk: *const u8, side: usize, head: &__m256, _: usize) -> Self {
+        // SAFETY: a chunk has its scales and four quads.
         unsafe {
             Self {
-                quads: nibbles(chunk.add(16)),
+                quads: nibbles(chunk.add(SCALES + side * SIDE)),
                 scales: *head,
             }
         }
@@ -71,18 +75,19 @@ impl Format for Q5_0 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn head(chunk: *const u8) -> __m256 {
-        // SAFETY: a chunk begins with 16 bytes of scales.
-        unsafe { scales(chunk) }
+    unsafe fn head(chunk: *const u8, side: usize) -> __m256 {
+        // SAFETY: a chunk begins with its scales.
+        unsafe { scales(chunk.add(side * SIDE_SCALES)) }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, head: &__m256, _: usize) -> Self {
-        // SAFETY: a chunk has 16 bytes of scales, a quad of fifth bits and four quads.
+    unsafe fn unpack(chunk: *const u8, side: usize, head: &__m256, _: usize) -> Self {
+        // SAFETY: a chunk has its scales, a quad of fifth bits and four quads.
         unsafe {
-            let fifth = load(chunk.add(16));
-            let mut quads = nibbles(chunk.add(16 + QUAD));
+            let place = chunk.add(SCALES + side * SIDE);
+            let fifth = load(place);
+            let mut quads = nibbles(place.add(QUAD));
             let bit = |code: i8| _mm256_and_si256(fifth, _mm256_set1_epi8(code));
             let fifths = [
                 _mm256_slli_epi16::<4>(bit(1)),
@@ -132,22 +137,26 @@ impl Format for Q4K {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn head(chunk: *const u8) -> [__m256; 2] {
-        // SAFETY: a chunk begins with twice 16 bytes of scales.
-        unsafe { [scales(chunk), scales(chunk.add(16))] }
+    unsafe fn head(chunk: *const u8, side: usize) -> [__m256; 2] {
+        // SAFETY: a chunk begins with its scales and those of its minima.
+        unsafe {
+            let place = chunk.add(side * SIDE_SCALES);
+            [scales(place), scales(place.add(SCALES))]
+        }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, head: &[__m256; 2], part: usize) -> Self {
-        // SAFETY: after the scales a chunk has 16 bytes for each part, and 8 quads for each pair of
-        // parts.
+    unsafe fn unpack(chunk: *const u8, side: usize, head: &[__m256; 2], part: usize) -> Self {
+        // SAFETY: after the scales a chunk has as many bytes for each part, and 8 quads for each pair
+        // of parts.
         unsafe {
             let bytes = |offset: usize| {
-                let bytes = _mm_loadl_epi64(chunk.add(32 + part * 16 + offset).cast());
+                let place = chunk.add((2 + part) * SCALES + offset + side * LANES / 2);
+                let bytes = _mm_loadl_epi64(place.cast());
                 _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))
             };
-            let first = chunk.add(160 + part / 2 * QUADS * QUAD);
+            let first = chunk.add((2 + PARTS) * SCALES + part / 2 * QUADS * QUAD + side * SIDE);
             Self {
                 quads: if part.is_multiple_of(2) {
                     codes::<0>(first)
@@ -155,7 +164,7 @@ impl Format for Q4K {
                     codes::<4>(first)
                 },
                 scales: _mm256_mul_ps(head[0], bytes(0)),
-                minima: _mm256_mul_ps(head[1], bytes(8)),
+                minima: _mm256_mul_ps(head[1], bytes(LANES)),
             }
         }
     }
@@ -193,20 +202,21 @@ impl Format for Q6K {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn head(chunk: *const u8) -> __m256 {
-        // SAFETY: a chunk begins with 16 bytes of scales.
-        unsafe { scales(chunk) }
+    unsafe fn head(chunk: *const u8, side: usize) -> __m256 {
+        // SAFETY: a chunk begins with its scales.
+        unsafe { scales(chunk.add(side * SIDE_SCALES)) }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn unpack(chunk: *const u8, head: &__m256, part: usize) -> Self {
-        // SAFETY: after the scales a chunk has 16 bytes for each part, and for each half of the parts
-        // 16 quads of low and 8 of high bits.
+    unsafe fn unpack(chunk: *const u8, side: usize, head: &__m256, part: usize) -> Self {
+        // SAFETY: after the scales a chunk has as many bytes for each part, and for each half of the
+        // parts 16 quads of low and 8 of high bits.
         unsafe {
-            let first = chunk.add(16 * (1 + PARTS) + part / 4 * 24 * QUAD);
+            let first = chunk.add((1 + PARTS) * SCALES + part / 4 * 24 * QUAD + side * SIDE);
             let second = first.add(QUADS * QUAD);
             let high = first.add(2 * QUADS * QUAD);
+            let halves = chunk.add((1 + part) * SCALES + side * SIDE_SCALES);
             Self {
                 quads: match part % 4 {
                     0 => with_high_bits(codes::<0>(first), high, |bits| {
@@ -222,7 +232,7 @@ impl Format for Q6K {
                         _mm256_and_si256(_mm256_srli_epi16::<2>(bits), _mm256_set1_epi8(0x30))
                     }),
                 },
-                halves: _mm256_cvtepi8_epi16(_mm_loadu_si128(chunk.add(16 + part * 16).cast())),
+                halves: _mm256_cvtepi8_epi16(_mm_loadu_si128(halves.cast())),
                 scales: *head,
             }
         }
@@ -255,7 +265,7 @@ impl Format for Q6K {
     }
 }
 
-/// Four quads whose low halves are the first four of a part, and whose high halves the others.
+/// One side of four quads whose low halves are the first four of a part, and whose high halves the others.
 ///
 /// # Safety
 /// AVX2, and four quads at `place`.
@@ -274,7 +284,7 @@ unsafe fn nibbles(place: *const u8) -> [__m256i; QUADS] {
     })
 }
 
-/// Eight quads of four bits of each byte: the low ones, or those from bit 4 on.
+/// One side of eight quads of four bits of each byte: the low ones, or those from bit 4 on.
 ///
 /// # Safety
 /// AVX2, and eight quads at `place`.

@@ -1,20 +1,80 @@
 //! The inner loops of attention: one key head and the queries that share it.
+//!
+//! Many queries go through the keys and values together, a strip of positions after the other, so that
+//! a strip is read once for all of them and what is computed of it stays in the nearest caches. A
+//! query's softmax is corrected whenever a strip brings a larger logit (Milakov and Gimelshein, "Online
+//! normalizer calculation for softmax", 2018; Dao and others, "`FlashAttention`", 2022).
+//!
+//! Strips begin at multiples of [`STRIP`], and every sum runs over the width or the positions in order,
+//! so a query's result does not depend on the others, nor on the instructions if additions are fused.
 
 #![expect(
     clippy::inline_always,
     reason = "the inner loops must be compiled with their caller's instructions"
 )]
+#![expect(unsafe_code, reason = "vector instructions read through pointers")]
 
-use std::array;
+mod scores;
+mod values;
+
 use std::ops::Range;
 
 use super::super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::super::cache::store::KvShape;
 use super::super::View;
-use super::numbers::{LANES, bound, multiply_add, softmax};
+use super::numbers::{Softmax, bound};
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Avx2, Avx512};
+use super::vector::{Portable, Vector};
 
 /// Queries that go through the keys and values together.
-const QUERIES: usize = 8;
+pub(super) const QUERIES: usize = 64;
+/// Positions that are looked at before the softmax is corrected.
+const STRIP: usize = WIDE * BLOCK;
+/// Vectors of a wide tile.
+const WIDE: usize = 4;
+
+/// The instructions that attention is computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instructions {
+    /// The compiler's; with fused additions where these are an instruction, as on 64-bit ARM.
+    Portable { fused: bool },
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Instructions {
+    /// The best ones that this processor has.
+    pub(super) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 =
+                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+            if avx2 && std::arch::is_x86_feature_detected!("avx512f") {
+                return Self::Avx512;
+            } else if avx2 {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable {
+            fused: cfg!(target_arch = "aarch64"),
+        }
+    }
+
+    /// All that this processor has vector instructions for.
+    #[cfg(test)]
+    pub(super) fn vectorised() -> Vec<Self> {
+        match Self::best() {
+            Self::Portable { .. } => Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => vec![Self::Avx2],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => vec![Self::Avx2, Self::Avx512],
+        }
+    }
+}
 
 /// One key head and the query heads that share it, at some consecutive positions.
 pub(super) struct Head<'data> {
@@ -35,89 +95,108 @@ pub(super) struct Head<'data> {
 /// Buffers of one thread.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Of each query, one for every position from the start of a block on.
+    /// Of each query, the logits of a strip, then their exponentials.
     weights: Vec<f32>,
     /// Of each query, as wide as a head.
     sums: Vec<f32>,
-}
-
-/// Queries that are computed together.
-struct Tile {
-    /// Counted over positions and, within each, the heads of the group.
-    queries: Range<usize>,
-    /// The first position that one of them sees, and its block.
-    start: usize,
-    /// Behind the last position that one of them sees.
-    end: usize,
-}
-
-impl Tile {
-    fn first_block(&self) -> usize {
-        self.start / BLOCK
-    }
-
-    /// Weights per query, unused ones at both ends included.
-    fn stride(&self) -> usize {
-        (self.end.div_ceil(BLOCK) - self.first_block()) * BLOCK
-    }
-
-    /// Where the weights of these positions are among those of a query.
-    fn weights_of(&self, positions: &Range<usize>) -> Range<usize> {
-        let offset = self.first_block() * BLOCK;
-        positions.start - offset..positions.end - offset
-    }
+    softmax: Vec<Softmax>,
 }
 
 impl Head<'_> {
     /// Writes the result of each position's heads side by side, and of the positions `stride`
-    /// apart.
-    pub(super) fn attend(&self, output: &mut [f32], stride: usize, scratch: &mut Scratch) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the features that the function is compiled for.
-            #[expect(unsafe_code, reason = "the instructions were checked for in the line above")]
-            unsafe {
-                attend_avx2(self, output, stride, scratch);
+    /// apart. The processor must have the instructions.
+    pub(super) fn attend(
+        &self,
+        instructions: Instructions,
+        output: &mut [f32],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        // SAFETY: the caller names instructions that the processor has.
+        unsafe {
+            match instructions {
+                Instructions::Portable { fused: false } => {
+                    self.attend_with::<Portable<false>>(output, stride, scratch);
+                }
+                Instructions::Portable { fused: true } => {
+                    self.attend_with::<Portable<true>>(output, stride, scratch);
+                }
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx2 => attend_avx2(self, output, stride, scratch),
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx512 => attend_avx512(self, output, stride, scratch),
             }
-            return;
         }
-        self.attend_with::<{ cfg!(target_arch = "aarch64") }>(output, stride, scratch);
     }
 
+    /// # Safety
+    /// The processor has the instructions of `V`.
     #[inline(always)]
-    fn attend_with<const FUSED: bool>(&self, output: &mut [f32], stride: usize, scratch: &mut Scratch) {
-        let width = self.shape.width;
-        let group = self.group();
-        let count = self.rows * group;
+    unsafe fn attend_with<V: Vector>(&self, output: &mut [f32], stride: usize, scratch: &mut Scratch) {
+        let count = self.rows * self.group();
         for first in (0..count).step_by(QUERIES) {
             let queries = first..(first + QUERIES).min(count);
-            let tile = Tile {
-                start: self.view.start(self.position(queries.start)),
-                end: self.view.end(self.position(queries.end - 1)),
-                queries,
-            };
-            self.score::<FUSED>(&tile, &mut scratch.weights);
-            scratch.sums.clear();
-            scratch.sums.resize(tile.queries.len() * width, 0.0);
-            let mut totals = [0.0; QUERIES];
-            let weights = scratch.weights.chunks_exact_mut(tile.stride());
-            for ((query, weights), total) in tile.queries.clone().zip(weights).zip(&mut totals) {
-                let seen = &mut weights[tile.weights_of(&self.seen(query))];
-                *total = match self.view.scores.soft_cap {
-                    None => softmax::<FUSED>(seen, self.scale()),
-                    Some(cap) => {
-                        bound::<FUSED>(seen, self.scale(), narrow(cap));
-                        softmax::<FUSED>(seen, 1.0)
-                    }
-                };
-            }
-            self.sum_values::<FUSED>(&tile, &scratch.weights, &mut scratch.sums);
-            let sums = scratch.sums.chunks_exact(width);
-            for ((query, sums), total) in tile.queries.clone().zip(sums).zip(totals) {
-                let target = &mut output[query / group * stride + query % group * width..][..width];
-                for (target, sum) in target.iter_mut().zip(sums) {
-                    *target = sum / total;
+            // SAFETY: as the caller promises.
+            unsafe { self.attend_tile::<V>(queries, output, stride, scratch) };
+        }
+    }
+
+    /// # Safety
+    /// The processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn attend_tile<V: Vector>(
+        &self,
+        queries: Range<usize>,
+        output: &mut [f32],
+        stride: usize,
+        scratch: &mut Scratch,
+    ) {
+        let (width, group) = (self.shape.width, self.group());
+        let Scratch {
+            weights,
+            sums,
+            softmax,
+        } = scratch;
+        weights.resize(queries.len() * STRIP, 0.0);
+        sums.clear();
+        sums.resize(queries.len() * width, 0.0);
+        softmax.clear();
+        softmax.resize(queries.len(), Softmax::default());
+        // Later queries start and end later or at the same position.
+        let seen = self.seen(queries.start).start..self.seen(queries.end - 1).end;
+        for strip in (seen.start / STRIP * STRIP..seen.end).step_by(STRIP) {
+            let positions = strip.max(seen.start)..(strip + STRIP).min(seen.end);
+            // SAFETY: as the caller promises.
+            unsafe { self.score::<V>(&queries, &positions, weights) };
+            for ((query, weights), (softmax, sums)) in queries
+                .clone()
+                .zip(weights.chunks_exact_mut(STRIP))
+                .zip(softmax.iter_mut().zip(sums.chunks_exact_mut(width)))
+            {
+                let seen = within(&self.seen(query), &positions);
+                if seen.is_empty() {
+                    continue;
                 }
+                let weights = &mut weights[seen.start - strip..seen.end - strip];
+                let correction = if V::FUSED {
+                    self.weigh::<true>(softmax, weights)
+                } else {
+                    self.weigh::<false>(softmax, weights)
+                };
+                if correction < 1.0 {
+                    for sum in sums {
+                        *sum *= correction;
+                    }
+                }
+            }
+            // SAFETY: as the caller promises.
+            unsafe { self.sum_values::<V>(&queries, &positions, weights, sums) };
+        }
+        for ((query, sums), softmax) in queries.zip(sums.chunks_exact(width)).zip(softmax) {
+            let total = softmax.total();
+            let target = &mut output[query / group * stride + query % group * width..][..width];
+            for (target, sum) in target.iter_mut().zip(sums) {
+                *target = sum / total;
             }
         }
     }
@@ -128,15 +207,10 @@ impl Head<'_> {
         self.view.shape.heads / self.view.shape.kv_heads
     }
 
-    #[inline(always)]
-    fn position(&self, query: usize) -> usize {
-        self.view.first + query / self.group()
-    }
-
     /// The positions that a query sees.
     #[inline(always)]
     fn seen(&self, query: usize) -> Range<usize> {
-        let position = self.position(query);
+        let position = self.view.first + query / self.group();
         self.view.start(position)..self.view.end(position)
     }
 
@@ -164,128 +238,22 @@ impl Head<'_> {
         &self.data[start..start + size]
     }
 
+    /// Takes the logits of some positions into the softmax; returns what was weighed before has to be multiplied
+    /// with.
+    #[inline(always)]
+    fn weigh<const FUSED: bool>(&self, softmax: &mut Softmax, logits: &mut [f32]) -> f32 {
+        match self.view.scores.soft_cap {
+            None => softmax.add::<FUSED>(logits, self.scale()),
+            Some(cap) => {
+                bound::<FUSED>(logits, self.scale(), narrow(cap));
+                softmax.add::<FUSED>(logits, 1.0)
+            }
+        }
+    }
+
     #[inline(always)]
     fn scale(&self) -> f32 {
         narrow(self.view.scores.factor)
-    }
-
-    /// Fills in the products of queries and keys, also of positions that a query does not see;
-    /// those are not looked at afterwards.
-    #[inline(always)]
-    fn score<const FUSED: bool>(&self, tile: &Tile, weights: &mut Vec<f32>) {
-        let stride = tile.stride();
-        weights.clear();
-        weights.resize(tile.queries.len() * stride, 0.0);
-        let first_block = tile.first_block();
-        for block in first_block..first_block + stride / BLOCK {
-            let keys = self.keys(block);
-            let offset = (block - first_block) * BLOCK;
-            let mut query = tile.queries.start;
-            while query < tile.queries.end {
-                let target = &mut weights[(query - tile.queries.start) * stride + offset..];
-                query += match tile.queries.end - query {
-                    4.. => self.score_block::<4, FUSED>(query, keys, target, stride),
-                    2.. => self.score_block::<2, FUSED>(query, keys, target, stride),
-                    _ => self.score_block::<1, FUSED>(query, keys, target, stride),
-                };
-            }
-        }
-    }
-
-    /// `N` queries from `first` on times the keys of one block. Each sum runs over the width in
-    /// order, whatever `N`. Returns `N`.
-    #[inline(always)]
-    fn score_block<const N: usize, const FUSED: bool>(
-        &self,
-        first: usize,
-        keys: &[f32],
-        target: &mut [f32],
-        stride: usize,
-    ) -> usize {
-        let queries: [&[f32]; N] = array::from_fn(|index| self.query(first + index));
-        let mut sums = [[0.0_f32; LANES]; N];
-        let (keys, _) = keys.as_chunks::<LANES>();
-        for (index, keys) in keys.iter().enumerate() {
-            for (sums, query) in sums.iter_mut().zip(queries) {
-                let query = query[index];
-                for lane in 0..LANES {
-                    sums[lane] = multiply_add::<FUSED>(query, keys[lane], sums[lane]);
-                }
-            }
-        }
-        for (index, sums) in sums.iter().enumerate() {
-            target[index * stride..][..LANES].copy_from_slice(sums);
-        }
-        N
-    }
-
-    /// Adds up the values of all queries by their weights.
-    #[inline(always)]
-    fn sum_values<const FUSED: bool>(&self, tile: &Tile, weights: &[f32], sums: &mut [f32]) {
-        let mut query = tile.queries.start;
-        while query < tile.queries.end {
-            query += match tile.queries.end - query {
-                4.. => self.sum_some::<4, FUSED>(tile, query, weights, sums),
-                2.. => self.sum_some::<2, FUSED>(tile, query, weights, sums),
-                _ => self.sum_some::<1, FUSED>(tile, query, weights, sums),
-            };
-        }
-    }
-
-    /// `N` queries from `first` on. Each one's sum runs over its positions in order: those that
-    /// only it sees before or after the others one by one, those that all see together. Returns
-    /// `N`.
-    #[inline(always)]
-    fn sum_some<const N: usize, const FUSED: bool>(
-        &self,
-        tile: &Tile,
-        first: usize,
-        weights: &[f32],
-        sums: &mut [f32],
-    ) -> usize {
-        let (stride, width) = (tile.stride(), self.shape.width);
-        let index = first - tile.queries.start;
-        let weights: [&[f32]; N] = array::from_fn(|offset| &weights[(index + offset) * stride..][..stride]);
-        let sums = &mut sums[index * width..(index + N) * width];
-        // A later query starts and ends later or at the same position.
-        let shared = self.seen(first + N - 1).start..self.seen(first).end;
-        let shared = shared.start..shared.end.max(shared.start);
-        for offset in 0..N {
-            let seen = self.seen(first + offset);
-            let alone = seen.start..seen.end.min(shared.start);
-            let sums = &mut sums[offset * width..][..width];
-            self.sum_positions::<1, FUSED>(tile, alone, [weights[offset]], sums);
-        }
-        self.sum_positions::<N, FUSED>(tile, shared.clone(), weights, sums);
-        for offset in 0..N {
-            let seen = self.seen(first + offset);
-            let alone = seen.start.max(shared.end)..seen.end;
-            let sums = &mut sums[offset * width..][..width];
-            self.sum_positions::<1, FUSED>(tile, alone, [weights[offset]], sums);
-        }
-        N
-    }
-
-    /// Adds the values of some positions onto the sums of `N` queries.
-    #[inline(always)]
-    fn sum_positions<const N: usize, const FUSED: bool>(
-        &self,
-        tile: &Tile,
-        positions: Range<usize>,
-        weights: [&[f32]; N],
-        sums: &mut [f32],
-    ) {
-        let mut position = positions.start;
-        while position < positions.end {
-            let end = ((position / BLOCK + 1) * BLOCK).min(positions.end);
-            let width = self.shape.width;
-            let values =
-                &self.values(position / BLOCK)[position % BLOCK * width..][..(end - position) * width];
-            let part = tile.weights_of(&(position..end));
-            let weights = weights.map(|weights| &weights[part.clone()]);
-            sum_block::<N, FUSED>(width, values, weights, sums);
-            position = end;
-        }
     }
 }
 
@@ -295,47 +263,27 @@ const fn narrow(value: f64) -> f32 {
     value as f32
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn attend_avx2(head: &Head<'_>, output: &mut [f32], stride: usize, scratch: &mut Scratch) {
-    head.attend_with::<true>(output, stride, scratch);
+/// The part of `range` that lies in `limits`.
+#[inline(always)]
+fn within(range: &Range<usize>, limits: &Range<usize>) -> Range<usize> {
+    let start = range.start.clamp(limits.start, limits.end);
+    start..range.end.clamp(start, limits.end)
 }
 
-/// Adds rows of values, each times its weight, onto the sums of `N` queries, row by row in order.
-#[inline(always)]
-fn sum_block<const N: usize, const FUSED: bool>(
-    width: usize,
-    values: &[f32],
-    weights: [&[f32]; N],
-    sums: &mut [f32],
-) {
-    let whole = width / LANES * LANES;
-    for column in (0..whole).step_by(LANES) {
-        let mut lanes = [[0.0_f32; LANES]; N];
-        for (lanes, sums) in lanes.iter_mut().zip(sums.chunks_exact(width)) {
-            lanes.copy_from_slice(&sums[column..column + LANES]);
-        }
-        for (row, values) in values.chunks_exact(width).enumerate() {
-            let values = &values[column..column + LANES];
-            for (lanes, weights) in lanes.iter_mut().zip(weights) {
-                let weight = weights[row];
-                for lane in 0..LANES {
-                    lanes[lane] = multiply_add::<FUSED>(weight, values[lane], lanes[lane]);
-                }
-            }
-        }
-        for (lanes, sums) in lanes.iter().zip(sums.chunks_exact_mut(width)) {
-            sums[column..column + LANES].copy_from_slice(lanes);
-        }
-    }
-    if whole == width {
-        return;
-    }
-    for (weights, sums) in weights.iter().zip(sums.chunks_exact_mut(width)) {
-        for (weight, values) in weights.iter().zip(values.chunks_exact(width)) {
-            for (sum, value) in sums[whole..].iter_mut().zip(&values[whole..]) {
-                *sum = multiply_add::<FUSED>(*weight, *value, *sum);
-            }
-        }
-    }
+/// # Safety
+/// The processor has the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn attend_avx2(head: &Head<'_>, output: &mut [f32], stride: usize, scratch: &mut Scratch) {
+    // SAFETY: as the caller promises.
+    unsafe { head.attend_with::<Avx2>(output, stride, scratch) };
+}
+
+/// # Safety
+/// The processor has the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn attend_avx512(head: &Head<'_>, output: &mut [f32], stride: usize, scratch: &mut Scratch) {
+    // SAFETY: as the caller promises.
+    unsafe { head.attend_with::<Avx512>(output, stride, scratch) };
 }

@@ -18,14 +18,35 @@ fn exponentials_are_as_exact_as_the_format() {
 }
 
 #[test]
-fn weights_are_exponentials_of_the_distance_from_the_largest() {
-    let mut logits: Vec<f32> = (0_u8..20).map(f32::from).collect();
-    let sum = softmax::<false>(&mut logits, 0.5);
-    let expected = |index: u8| (0.5 * (f32::from(index) - 19.0)).exp();
-    for (index, weight) in (0_u8..).zip(&logits) {
-        assert!((weight - expected(index)).abs() < 1e-6);
+fn weights_are_exponentials_of_the_distance_from_the_largest_so_far() {
+    let all: Vec<f32> = (0_u16..40).map(|index| f32::from(index * 7 % 40)).collect();
+    let mut logits = all.clone();
+    let mut softmax = Softmax::default();
+    let (first, second) = logits.split_at_mut(23);
+    softmax.add::<false>(first, 0.5);
+    let correction = softmax.add::<false>(second, 0.5);
+    for weight in first {
+        *weight *= correction;
     }
-    assert!((sum - (0_u8..20).map(expected).sum::<f32>()).abs() < 1e-5);
+    for (logit, weight) in all.iter().zip(&logits) {
+        assert!((weight - (0.5 * (logit - 39.0)).exp()).abs() < 1e-6);
+    }
+    let total: f32 = all.iter().map(|logit| (0.5 * (logit - 39.0)).exp()).sum();
+    assert!((softmax.total() - total).abs() < 1e-5);
+}
+
+#[test]
+fn a_smaller_logit_corrects_nothing() {
+    let mut softmax = Softmax::default();
+    softmax.add::<true>(&mut [3.0], 1.0);
+    assert!((softmax.add::<true>(&mut [2.0, 3.0], 1.0) - 1.0).abs() < f32::EPSILON);
+}
+
+#[test]
+fn a_logit_that_is_no_number_spoils_the_total() {
+    let mut softmax = Softmax::default();
+    softmax.add::<true>(&mut [1.0, f32::NAN, 2.0], 1.0);
+    assert!(softmax.total().is_nan());
 }
 
 #[test]
