@@ -43,7 +43,7 @@ pub enum LoadError {
     },
     /// The architecture is not one of the families this engine computes.
     #[error(
-        "{}: architecture {value} is not supported; supported are Qwen2ForCausalLM, Qwen3ForCausalLM, LlamaForCausalLM, MistralForCausalLM, InternLM2ForCausalLM, GlmForCausalLM, Glm4ForCausalLM, ChatGLMModel, Gemma2ForCausalLM and TelechatForCausalLM, and for embedding and ranking BertModel, XLMRobertaModel and their ForSequenceClassification",
+        "{}: architecture {value} is not supported; supported are Qwen2ForCausalLM, Qwen3ForCausalLM, LlamaForCausalLM, MistralForCausalLM, InternLM2ForCausalLM, GlmForCausalLM, Glm4ForCausalLM, ChatGLMModel, Gemma2ForCausalLM, TelechatForCausalLM, MixtralForCausalLM, Qwen2MoeForCausalLM, Qwen3MoeForCausalLM, DeepseekV2ForCausalLM and DeepseekV3ForCausalLM, and for embedding and ranking BertModel, XLMRobertaModel and their ForSequenceClassification",
         path.display()
     )]
     UnknownArchitecture {

@@ -19,7 +19,7 @@ mod value;
 pub use self::error::GgufError;
 pub(crate) use self::file::GgufFile;
 pub use self::import::GgufModel;
-pub(crate) use self::tensor::TensorFormat;
+pub(crate) use self::tensor::{GgufTensor, TensorFormat};
 
 /// The name of the weight file in a model folder whose weights are a GGUF.
 pub const GGUF_WEIGHTS: &str = "model.gguf";

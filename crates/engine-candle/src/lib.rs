@@ -3,7 +3,7 @@
 //! - [`CandleEngine`] is the engine: it loads a model folder or a GGUF file and implements
 //!   [`silica_engine::TokenEngine`] with its own threads, a bounded queue and many sequences in
 //!   flight. It knows token ids only; templates and text are the business of `silica-text`.
-//! - [`Decoder`] is the model below it: Qwen2, Qwen3 and Llama in one forward pass, told apart by
+//! - [`Decoder`] is the model below it: all families ([`Family`]) in one forward pass, told apart by
 //!   their configuration. It takes a batch of [`Span`]s of any lengths, prompts and single tokens
 //!   mixed, and reads the weights once for all of them.
 //!
@@ -41,7 +41,8 @@ pub use inspect::{FolderSummary, ModelShape, inspect};
 pub use options::{CandleOptions, Dtype, Precision, Quantization};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{
-    AttentionScores, Biases, Family, GateFunction, ModelConfig, Norms, RopeConfig, RopeScaling, RotaryPairs,
-    TensorLayout, YarnScaling,
+    AttentionScores, Biases, ExpertGroups, Family, GateFunction, MlaConfig, ModelConfig, MoeConfig, Norms,
+    RopeConfig, RopeScaling, RotaryPairs, RouterScores, RoutingConfig, SharedExpert, TensorLayout,
+    YarnScaling,
 };
 pub use text::decoder::{Decoder, LogitsOf, Span};

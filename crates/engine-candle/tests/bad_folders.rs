@@ -261,7 +261,7 @@ fn a_tensor_of_the_wrong_shape() {
 /// What a look at the headers lets pass, loading must not miss.
 #[test]
 fn inspecting_finds_every_tensor_that_is_missing() {
-    for fixture in ["qwen2", "qwen3", "llama"] {
+    for fixture in ["qwen2", "qwen3", "llama", "qwen2-moe", "deepseek-v3"] {
         let whole = Folder::copy(fixture);
         inspect(whole.0.path()).unwrap();
         let bytes = fs::read(whole.path("model.safetensors")).unwrap();

@@ -363,7 +363,7 @@ fn an_unknown_architecture() {
     let other = replaced("qwen2", &text("qwen2"), &text("gemma"));
     assert_refused(
         &other,
-        "general.architecture = `gemma` is not supported (supported architectures are qwen2, qwen3, llama, internlm2, chatglm, glm4 and gemma2)",
+        "general.architecture = `gemma` is not supported (supported architectures are qwen2, qwen3, llama, internlm2, chatglm, glm4, gemma2, qwen2moe, qwen3moe and deepseek2)",
     );
     let none = header(0, 0, b"");
     assert_refused(&none, "the setting general.architecture is missing");

@@ -196,6 +196,26 @@ fn mixed_requests_at_once_equal_one_by_one_with_all_biases() {
     assert_batched_is_alone("llama", None, 200);
 }
 
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_with_experts() {
+    assert_batched_is_alone("mixtral", None, 60);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_with_a_shared_expert_in_q8_0() {
+    assert_batched_is_alone("qwen2-moe", Some(Quantization::Q8_0), 60);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_over_latents() {
+    assert_batched_is_alone("deepseek-v2", None, 60);
+}
+
+#[test]
+fn mixed_requests_at_once_equal_one_by_one_over_latents_in_q8_0() {
+    assert_batched_is_alone("deepseek-v3", Some(Quantization::Q8_0), 60);
+}
+
 /// The keys of a sequence depend on its length here, so nothing may be shared, and what is computed
 /// again has to be computed as it was.
 #[test]
@@ -209,11 +229,13 @@ fn a_beginning_computed_earlier_changes_no_bit_of_the_answer() {
         prompt: mixed(1, 1)[0].prompt.repeat(200),
         max_tokens: 20,
     };
-    let engine = engine("qwen3", None, 4, 4);
-    let (first, found) = answered(engine.generate(request(&asked)).unwrap());
-    assert_eq!(found, 0);
-    let (second, found) = answered(engine.generate(request(&asked)).unwrap());
-    assert_eq!((second, found), (first, 192));
+    for name in ["qwen3", "deepseek-v2"] {
+        let engine = engine(name, None, 4, 4);
+        let (first, found) = answered(engine.generate(request(&asked)).unwrap());
+        assert_eq!(found, 0);
+        let (second, found) = answered(engine.generate(request(&asked)).unwrap());
+        assert_eq!((second, found), (first, 192));
+    }
 }
 
 #[test]

@@ -203,6 +203,14 @@ parity! {
     internlm2_packed_by_groups_with_dynamic_scaling = "internlm2",
     chatglm_packed_by_parts_with_biases = "chatglm",
     telechat_keys_and_values_packed_by_heads = "telechat",
+    mixtral = "mixtral",
+    qwen2_moe_with_a_gated_shared_expert = "qwen2-moe",
+    qwen3_moe_with_dense_layers_by_name = "qwen3-moe",
+    qwen3_moe_with_dense_layers_between_steps = "qwen3-moe-step",
+    deepseek_v2_lite_with_yarn = "deepseek-v2-lite",
+    deepseek_v2_with_groups_of_experts = "deepseek-v2",
+    deepseek_v3_with_groups_and_yarn = "deepseek-v3",
+    deepseek_v3_rotated_by_halves = "deepseek-v3-halves",
 }
 
 #[test]
@@ -288,6 +296,8 @@ fn ignoring_a_setting_of_the_family_misses_the_reference() {
 #[test]
 fn ignoring_the_scaling_misses_the_reference() {
     for name in [
+        "deepseek-v2-lite",
+        "deepseek-v3",
         "qwen2-yarn",
         "qwen2-yarn-mscale",
         "llama-llama3",

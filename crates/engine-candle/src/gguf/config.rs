@@ -1,6 +1,7 @@
 //! `config.json` from the metadata of a GGUF file.
 
 mod architecture;
+mod experts;
 
 use std::fmt::Display;
 
@@ -19,6 +20,10 @@ pub(super) struct Settings<'file> {
 impl<'file> Settings<'file> {
     pub(super) fn new(file: &'file GgufFile, architecture: Architecture) -> Self {
         Self { file, architecture }
+    }
+
+    pub(super) fn has_latent_attention(&self) -> bool {
+        self.architecture.family().has_latent_attention()
     }
 
     pub(super) fn key(&self, name: &str) -> String {
@@ -59,7 +64,9 @@ impl<'file> Settings<'file> {
                 let context = self.needed("context_length")?;
                 match given.filter(|positions| (1..context).contains(positions)) {
                     // Which of the layers have it, files of other architectures do not say.
-                    Some(positions) if architecture != Architecture::Llama => {
+                    Some(positions)
+                        if !matches!(architecture, Architecture::Llama | Architecture::Mixtral) =>
+                    {
                         Err(self.unsupported(name, &positions, "attention over the whole context"))
                     }
                     window => Ok(window),
@@ -131,7 +138,7 @@ pub(super) fn model_config(
         "partial_rotary_factor": rotated_part(&settings, head_dim)?,
         "tie_word_embeddings": !has("output.weight"),
         // The Qwen2 family always has these biases, and its configurations do not mention them.
-        "attention_bias": architecture != Architecture::Qwen2
+        "attention_bias": !matches!(architecture, Architecture::Qwen2 | Architecture::Qwen2Moe)
             && (has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias")),
         "bias": has("blk.0.attn_q.bias"),
         "mlp_bias": has("blk.0.ffn_gate.bias"),
@@ -159,6 +166,7 @@ pub(super) fn model_config(
             cap("final_logit_softcapping", 30.0)?,
         );
     }
+    experts::add(&settings, &mut config)?;
     Ok(config)
 }
 
@@ -177,6 +185,10 @@ fn rotated_part(settings: &Settings<'_>, head_dim: u64) -> Result<Value, GgufErr
 }
 
 fn head_dim(settings: &Settings<'_>, hidden_size: u64, heads: u64) -> Result<u64, GgufError> {
+    if settings.has_latent_attention() {
+        // What is rotated; the widths of heads are settings of their own.
+        return settings.needed("rope.dimension_count");
+    }
     let divided = hidden_size.checked_div(heads);
     let divided = divided.filter(|_| hidden_size.is_multiple_of(heads));
     let given = settings.size("attention.key_length")?;
@@ -203,7 +215,10 @@ fn refuse_unsupported(settings: &Settings<'_>) -> Result<(), GgufError> {
             expected: "a model in one file; `llama-gguf-split --merge` joins the parts",
         });
     }
-    if let Some(experts @ 1..) = settings.size("expert_count")? {
+    let architecture = settings.architecture;
+    if matches!(architecture, Architecture::Qwen2 | Architecture::Qwen3)
+        && let Some(experts @ 1..) = settings.size("expert_count")?
+    {
         return Err(settings.unsupported("expert_count", &experts, "models without experts"));
     }
     if let Some(false) = settings.file.bool(&settings.key("attention.causal"))? {

@@ -46,9 +46,8 @@ pub(super) fn scaling(settings: &Settings<'_>, head_dim: u64) -> Result<Value, G
 }
 
 fn yarn(settings: &Settings<'_>, factor: f64) -> Result<Value, GgufError> {
-    if let Some(multiplier) = settings.real("rope.scaling.yarn_log_multiplier")?
-        && multiplier != 0.0
-    {
+    let multiplier = settings.real("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0);
+    if multiplier != 0.0 && !settings.has_latent_attention() {
         return Err(settings.unsupported("rope.scaling.yarn_log_multiplier", &multiplier, "only 0"));
     }
     let original = match settings.size("rope.scaling.original_context_length")? {
@@ -60,6 +59,12 @@ fn yarn(settings: &Settings<'_>, factor: f64) -> Result<Value, GgufError> {
         "factor": factor,
         "original_max_position_embeddings": original,
     });
+    if multiplier != 0.0 {
+        // A tenth of it is what the file has, in f32; the two are the same in DeepSeek's models.
+        let scale = (multiplier * 1e7).round() / 1e6;
+        scaling["mscale"] = json!(scale);
+        scaling["mscale_all_dim"] = json!(scale);
+    }
     let attention = match settings.real("rope.scaling.yarn_attn_factor")? {
         None => settings.real("rope.scaling.attn_factor")?,
         given => given,

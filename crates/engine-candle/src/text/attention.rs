@@ -2,10 +2,12 @@
 
 mod cpu;
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Result, Tensor};
 
-pub(crate) use self::cpu::attend_whole;
-use self::cpu::{CpuAttention, SpanRows};
+use self::cpu::CpuAttention;
+pub(crate) use self::cpu::{CpuLatentAttention, SpanRows, attend_whole};
 use super::cache::store::{LayerStore, append_rows};
 use super::config::{AttentionScores, ModelConfig};
 use super::linear::Linear;
@@ -139,6 +141,7 @@ impl Attention {
                 return queries.apply_op3_no_bwd(keys, values, &attention);
             }
             LayerStore::Device { keys, values } => (keys, values),
+            LayerStore::DeviceLatents(_) => candle_core::bail!("the cache is of latents, the model of heads"),
         };
         let mut attended = Vec::with_capacity(spans.len());
         let mut start = 0;
@@ -173,7 +176,7 @@ impl Attention {
 }
 
 /// Puts rows below each other.
-fn joined(mut parts: Vec<Tensor>) -> Result<Tensor> {
+pub(crate) fn joined(mut parts: Vec<Tensor>) -> Result<Tensor> {
     if parts.len() == 1
         && let Some(only) = parts.pop()
     {
@@ -245,19 +248,38 @@ impl View {
 
     /// 0 where a key is seen and negative infinity where not, `[rows, positions]`.
     fn mask(&self, rows: usize, positions: usize, device: &Device) -> Result<Tensor> {
-        let mut mask = Vec::with_capacity(rows * positions);
-        for position in self.first..self.first + rows {
-            let seen = self.start(position)..self.end(position);
-            mask.extend((0..positions).map(|key| {
-                if seen.contains(&key) {
-                    0.0
-                } else {
-                    f32::NEG_INFINITY
-                }
-            }));
-        }
-        Tensor::from_vec(mask, (rows, positions), device)
+        let seen = (self.first..self.first + rows).map(|position| self.start(position)..self.end(position));
+        mask_of(seen, positions, device)
     }
+}
+
+/// The mask of `rows` positions from `first` on that see themselves and what is before them.
+pub(crate) fn causal_mask(first: usize, rows: usize, positions: usize, device: &Device) -> Result<Tensor> {
+    mask_of(
+        (first..first + rows).map(|position| 0..position + 1),
+        positions,
+        device,
+    )
+}
+
+/// 0 where a row sees a key and negative infinity where not.
+fn mask_of(
+    seen: impl ExactSizeIterator<Item = Range<usize>>,
+    positions: usize,
+    device: &Device,
+) -> Result<Tensor> {
+    let shape = (seen.len(), positions);
+    let mut mask = Vec::with_capacity(shape.0 * positions);
+    for seen in seen {
+        mask.extend((0..positions).map(|key| {
+            if seen.contains(&key) {
+                0.0
+            } else {
+                f32::NEG_INFINITY
+            }
+        }));
+    }
+    Tensor::from_vec(mask, shape, device)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 mod check;
 mod checker;
 mod family;
+mod mla;
+mod moe;
 mod raw;
 mod rope;
 mod windows;
@@ -14,6 +16,8 @@ use serde::Deserialize;
 
 pub(crate) use self::checker::Checker;
 pub use self::family::{Family, TensorLayout};
+pub use self::mla::MlaConfig;
+pub use self::moe::{ExpertGroups, MoeConfig, RouterScores, RoutingConfig, SharedExpert};
 use self::raw::RawConfig;
 pub use self::rope::{RopeConfig, RopeScaling, RotaryPairs, YarnScaling};
 use crate::LoadError;
@@ -61,6 +65,10 @@ pub struct ModelConfig {
     pub embedding_factor: f64,
     /// How the tensors are called and packed in safetensors.
     pub layout: TensorLayout,
+    /// What stands in place of attention by heads; `None` where there are heads.
+    pub mla: Option<Box<MlaConfig>>,
+    /// The experts; `None` where all layers are dense.
+    pub moe: Option<Box<MoeConfig>>,
 }
 
 /// Where norms stand, and what their weights mean.

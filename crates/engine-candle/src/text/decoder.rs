@@ -8,18 +8,17 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::attention::Attention;
 use super::cache::blocks::BLOCK;
-use super::cache::store::{KvShape, KvStore};
+use super::cache::store::{KvLayout, KvShape, KvStore, LatentShape};
 use super::cache::{KvCache, KvView};
 use super::config::{ModelConfig, RopeScaling};
+use super::layer::Layer;
 use super::linear::Linear;
 use super::matrix::Weight;
-use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
 use super::soft_cap::bounded;
-use super::weights::{LayerTensors, ModelTensors, Placement, Role, Table, Weights};
+use super::weights::{ModelTensors, Placement, Role, Table, Weights};
 use crate::{GgufModel, LoadError, Precision};
 
 /// A loaded model. Immutable; all state of a sequence is in its cache.
@@ -59,15 +58,6 @@ pub enum LogitsOf {
     Last,
     /// Every token's.
     All,
-}
-
-struct Layer {
-    input_norm: RmsNorm,
-    attention: Attention,
-    attention_norm: RmsNorm,
-    mlp: Mlp,
-    /// Of what attention and the feed-forward block say.
-    after: Option<(RmsNorm, RmsNorm)>,
 }
 
 impl Decoder {
@@ -173,10 +163,7 @@ impl Decoder {
 
     fn matrices(&self) -> impl Iterator<Item = &Weight> {
         let own_table = (!self.config.tied_embeddings).then_some(&*self.embeddings);
-        let layers = self.layers.iter().flat_map(|layer| {
-            let attention = layer.attention.weights();
-            attention.into_iter().chain(layer.mlp.weights())
-        });
+        let layers = self.layers.iter().flat_map(Layer::weights);
         own_table.into_iter().chain([self.head.weight()]).chain(layers)
     }
 
@@ -193,7 +180,7 @@ impl Decoder {
     #[cfg(test)]
     pub(crate) fn new_cache_of_tensors(&self) -> Result<KvCache> {
         let blocks = (self.context_length as usize).div_ceil(BLOCK);
-        let store = KvStore::of_tensors(self.layers.len(), self.kv_shape(), blocks)?;
+        let store = KvStore::of_tensors(self.layers.len(), self.kv_layout(), blocks)?;
         Ok(KvCache::new(store))
     }
 
@@ -201,7 +188,7 @@ impl Decoder {
     pub(crate) fn new_store(&self, blocks: usize) -> Result<KvStore> {
         KvStore::new(
             self.layers.len(),
-            self.kv_shape(),
+            self.kv_layout(),
             blocks,
             self.dtype,
             &self.device,
@@ -215,7 +202,7 @@ impl Decoder {
 
     /// Returns the memory that a block needs, in bytes.
     pub(crate) fn block_bytes(&self) -> usize {
-        self.layers.len() * self.kv_shape().block() * self.dtype.size_in_bytes()
+        self.layers.len() * self.kv_layout().block() * self.dtype.size_in_bytes()
     }
 
     /// Whether a position's keys depend on more than the tokens up to it, so that no other sequence
@@ -224,10 +211,16 @@ impl Decoder {
         matches!(self.config.rope.scaling, RopeScaling::Dynamic { .. })
     }
 
-    fn kv_shape(&self) -> KvShape {
-        KvShape {
-            kv_heads: self.config.kv_heads,
-            width: self.config.head_dim,
+    fn kv_layout(&self) -> KvLayout {
+        match &self.config.mla {
+            Some(mla) => KvLayout::Latent(LatentShape {
+                rank: mla.rank,
+                rope: mla.rope_width,
+            }),
+            None => KvLayout::Heads(KvShape {
+                kv_heads: self.config.kv_heads,
+                width: self.config.head_dim,
+            }),
         }
     }
 
@@ -307,53 +300,6 @@ impl Decoder {
             self.rope.rotation(first, count, length, self.dtype, &self.device)
         };
         Rotation::join(spans.iter().map(rotation).collect::<Result<_>>()?)
-    }
-}
-
-impl Layer {
-    fn load(
-        weights: &Weights,
-        tensors: &LayerTensors,
-        config: &ModelConfig,
-        index: usize,
-    ) -> std::result::Result<Self, LoadError> {
-        let norm = |tensor| RmsNorm::load(weights, tensor, config.norm_eps);
-        Ok(Self {
-            input_norm: norm(&tensors.input_norm)?,
-            attention: Attention::load(weights, &tensors.attention, config, index)?,
-            attention_norm: norm(&tensors.attention_norm)?,
-            mlp: Mlp::load(weights, &tensors.gate_up, &tensors.down, config.gate)?,
-            after: match &tensors.after {
-                Some((attention, mlp)) => Some((norm(attention)?, norm(mlp)?)),
-                None => None,
-            },
-        })
-    }
-
-    fn forward(&self, hidden: &Tensor, spans: &[Span<'_>], rotation: &Rotation) -> Result<Tensor> {
-        let projected = self.attention.project(&self.input_norm.forward(hidden)?)?;
-        let attended = self.attention.attend(&projected, rotation, spans)?;
-        let (after_attention, after_mlp) = match &self.after {
-            Some((attention, mlp)) => (Some(attention), Some(mlp)),
-            None => (None, None),
-        };
-        let hidden = added_to(hidden, after_attention, |residual| {
-            self.attention.project_back(&attended, residual)
-        })?;
-        let input = self.attention_norm.forward(&hidden)?;
-        added_to(&hidden, after_mlp, |residual| self.mlp.apply(&input, residual))
-    }
-}
-
-/// Adds what a block says to the residual stream: the block itself does, where no norm stands between.
-fn added_to(
-    residual: &Tensor,
-    norm: Option<&RmsNorm>,
-    block: impl FnOnce(Option<&Tensor>) -> Result<Tensor>,
-) -> Result<Tensor> {
-    match norm {
-        None => block(Some(residual)),
-        Some(norm) => norm.forward_onto(&block(None)?, residual),
     }
 }
 

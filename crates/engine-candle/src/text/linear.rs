@@ -18,7 +18,16 @@ pub(crate) struct Linear {
 impl Linear {
     /// Loads the projections as one: their outputs lie side by side in the result.
     pub(crate) fn load(weights: &Weights, tensors: &Projections) -> std::result::Result<Self, LoadError> {
-        let weight = weights.matrix(&tensors.weights(), tensors.inputs, Role::Inner)?;
+        Self::load_as(weights, tensors, Role::Inner)
+    }
+
+    /// As [`Linear::load`], of a matrix for something else.
+    pub(crate) fn load_as(
+        weights: &Weights,
+        tensors: &Projections,
+        role: Role,
+    ) -> std::result::Result<Self, LoadError> {
+        let weight = weights.matrix(&tensors.weights(), tensors.inputs, role)?;
         let bias = if tensors.bias {
             Some(weights.vectors(&tensors.biases())?)
         } else {

@@ -6,10 +6,12 @@
 
 mod gguf;
 mod headers;
+mod heads;
 mod layout;
 mod pack;
 mod placement;
 mod read;
+mod rotary;
 mod safetensors;
 mod tensors;
 
@@ -23,7 +25,10 @@ use self::layout::FileLayout;
 pub(crate) use self::placement::{Placement, Role};
 use self::read::Located;
 use self::safetensors::{INDEX, SINGLE, SafetensorsFiles};
-pub(crate) use self::tensors::{AttentionTensors, LayerTensors, ModelTensors, Projections, Table, Vector};
+pub(crate) use self::tensors::{
+    AttentionTensors, LatentHeads, LayerAttention, LayerFeedForward, LayerTensors, MlaTensors, ModelTensors,
+    MoeTensors, Projections, Table, Vector,
+};
 use super::config::ModelConfig;
 use super::matrix::Weight;
 use crate::LoadError;
@@ -93,7 +98,7 @@ impl Weights {
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.source {
             Source::Safetensors(files, layout) => files.has(&layout.place(name).name),
-            Source::Gguf(_) => false,
+            Source::Gguf(tensors) => tensors.has(name),
         }
     }
 
@@ -165,11 +170,14 @@ impl Weights {
         let located = parts
             .iter()
             .map(|(name, rows)| self.locate(name, Shape::Matrix(*rows, width)));
-        let located = located.collect::<Result<Vec<_>, _>>()?;
+        self.weight(&located.collect::<Result<Vec<_>, _>>()?, role)
+    }
+
+    fn weight(&self, located: &[Located<'_>], role: Role) -> Result<Arc<Weight>, LoadError> {
         let weight = if self.device().is_cpu() {
-            Weight::Packed(pack::packed(&located, &self.placement, role)?)
+            Weight::Packed(pack::packed(located, &self.placement, role)?)
         } else {
-            let tensor = pack::tensor(&located, &self.placement)?;
+            let tensor = pack::tensor(located, &self.placement)?;
             Weight::Tensor(tensor.map_err(|source| self.device_error(source))?)
         };
         Ok(Arc::new(weight))

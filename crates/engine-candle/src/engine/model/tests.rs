@@ -60,6 +60,20 @@ fn the_memory_asked_for_is_that_of_the_blocks() {
     assert_eq!(decoder.new_store(7).unwrap().capacity(), 7);
 }
 
+/// Of a position latent attention keeps its latent and the rotated part of its key, whatever the
+/// number of heads, and nothing twice.
+#[test]
+fn the_memory_of_latents_is_that_of_one_row_for_each_position() {
+    for (name, layers) in [("deepseek-v2-lite", 3), ("deepseek-v3", 3)] {
+        let decoder = decoder(name);
+        let config = decoder.config();
+        let mla = config.mla.as_ref().unwrap();
+        assert_eq!((config.heads, mla.rank, mla.rope_width), (4, 24, 8));
+        assert_eq!(decoder.block_bytes() / BLOCK, layers * (24 + 8) * 4, "{name}");
+        assert_eq!(decoder.new_store(7).unwrap().capacity(), 7);
+    }
+}
+
 /// What no machine has, and what the system would promise and not keep.
 #[test]
 fn a_cache_that_cannot_be_had_is_refused_by_the_setting_s_name() {
@@ -81,7 +95,7 @@ fn a_cache_that_cannot_be_had_is_refused_by_the_setting_s_name() {
 /// The tensors' way, which other devices take, against the CPU's own.
 #[test]
 fn blocks_of_tensors_compute_the_same() {
-    for name in ["qwen3", "qwen2-window"] {
+    for name in ["qwen3", "qwen2-window", "deepseek-v2", "deepseek-v3-halves"] {
         let decoder = decoder(name);
         let tokens: Vec<u32> = (0..90).map(|index| index * 31 % VOCABULARY).collect();
         let all = |mut cache: KvCache| {
@@ -124,7 +138,7 @@ proptest! {
     fn logits_are_the_same_with_and_without_reuse(
         (shared, first, second, first_part, second_part) in sequences(),
     ) {
-        for name in ["qwen3", "qwen2-window"] {
+        for name in ["qwen3", "qwen2-window", "deepseek-v2"] {
             let model = paged(name, 2 * CONTEXT / BLOCK);
             let pool = BlockPool::new(model.blocks());
             let first: Vec<u32> = shared.iter().chain(&first).copied().collect();

@@ -1,5 +1,6 @@
 //! The architectures of GGUF files that are computed.
 
+use super::experts;
 use crate::Family;
 use crate::gguf::GgufError;
 use crate::gguf::file::GgufFile;
@@ -19,10 +20,18 @@ pub(in crate::gguf) enum Architecture {
     /// GLM-4-0414.
     Glm4,
     Gemma2,
+    /// Llama with experts.
+    Mixtral,
+    Qwen2Moe,
+    Qwen3Moe,
+    /// llama.cpp calls it and its successor by the same name.
+    DeepSeekV2,
+    DeepSeekV3,
 }
 
 impl Architecture {
-    const ALL: [Self; 7] = [
+    /// Of those with the same name, the first says which of them it is.
+    const ALL: [Self; 10] = [
         Self::Qwen2,
         Self::Qwen3,
         Self::Llama,
@@ -30,6 +39,9 @@ impl Architecture {
         Self::ChatGlm,
         Self::Glm4,
         Self::Gemma2,
+        Self::Qwen2Moe,
+        Self::Qwen3Moe,
+        Self::DeepSeekV2,
     ];
 
     pub(in crate::gguf) fn of(file: &GgufFile) -> Result<Self, GgufError> {
@@ -38,11 +50,22 @@ impl Architecture {
         let found = Self::ALL
             .into_iter()
             .find(|architecture| architecture.name() == name);
-        found.ok_or_else(|| GgufError::Unsupported {
+        let found = found.ok_or_else(|| GgufError::Unsupported {
             key: key.to_owned(),
             value: format!("`{}`", shortened(name)),
-            expected: "supported architectures are qwen2, qwen3, llama, internlm2, chatglm, glm4 and gemma2",
-        })
+            expected: "supported architectures are qwen2, qwen3, llama, internlm2, chatglm, glm4, gemma2, qwen2moe, qwen3moe and deepseek2",
+        })?;
+        match found {
+            Self::Llama
+                if file
+                    .unsigned("llama.expert_count")?
+                    .is_some_and(|count| count > 0) =>
+            {
+                Ok(Self::Mixtral)
+            }
+            Self::DeepSeekV2 => experts::deepseek(file),
+            found => Ok(found),
+        }
     }
 
     /// The prefix of its settings.
@@ -50,7 +73,10 @@ impl Architecture {
         match self {
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
-            Self::Llama => "llama",
+            Self::Llama | Self::Mixtral => "llama",
+            Self::Qwen2Moe => "qwen2moe",
+            Self::Qwen3Moe => "qwen3moe",
+            Self::DeepSeekV2 | Self::DeepSeekV3 => "deepseek2",
             Self::InternLm2 => "internlm2",
             Self::ChatGlm => "chatglm",
             Self::Glm4 => "glm4",
@@ -68,6 +94,11 @@ impl Architecture {
             Self::ChatGlm => Family::Glm,
             Self::Glm4 => Family::Glm4,
             Self::Gemma2 => Family::Gemma2,
+            Self::Mixtral => Family::Mixtral,
+            Self::Qwen2Moe => Family::Qwen2Moe,
+            Self::Qwen3Moe => Family::Qwen3Moe,
+            Self::DeepSeekV2 => Family::DeepSeekV2,
+            Self::DeepSeekV3 => Family::DeepSeekV3,
         }
     }
 
@@ -84,8 +115,14 @@ impl Architecture {
     /// converter reorders the query and key projections of Llama and of what is made like it.
     pub(in crate::gguf) const fn rotary_pairs(self) -> RotaryPairs {
         match self {
-            Self::Llama | Self::InternLm2 | Self::ChatGlm | Self::Glm4 => RotaryPairs::Neighbours,
-            Self::Qwen2 | Self::Qwen3 | Self::Gemma2 => RotaryPairs::Halves,
+            Self::Llama
+            | Self::Mixtral
+            | Self::InternLm2
+            | Self::ChatGlm
+            | Self::Glm4
+            | Self::DeepSeekV2
+            | Self::DeepSeekV3 => RotaryPairs::Neighbours,
+            Self::Qwen2 | Self::Qwen3 | Self::Gemma2 | Self::Qwen2Moe | Self::Qwen3Moe => RotaryPairs::Halves,
         }
     }
 
@@ -100,6 +137,11 @@ impl Architecture {
             Self::ChatGlm => "GlmForCausalLM",
             Self::Glm4 => "Glm4ForCausalLM",
             Self::Gemma2 => "Gemma2ForCausalLM",
+            Self::Mixtral => "MixtralForCausalLM",
+            Self::Qwen2Moe => "Qwen2MoeForCausalLM",
+            Self::Qwen3Moe => "Qwen3MoeForCausalLM",
+            Self::DeepSeekV2 => "DeepseekV2ForCausalLM",
+            Self::DeepSeekV3 => "DeepseekV3ForCausalLM",
         }
     }
 }

@@ -16,6 +16,22 @@ const MERGES: &str = "tokenizer.ggml.merges";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The splitting of Llama 3's tokenizer.json; it keeps up to three digits together.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// The splittings of DeepSeek-V3's tokenizer.json, one after the other.
+const DEEPSEEK3: [&str; 3] = [
+    r"\p{N}{1,3}",
+    "[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+",
+    r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
+];
+/// Those of DeepSeek-V2's. The original lists the letters that have a case, without those of
+/// mathematics, range by range.
+const DEEPSEEK2: [&str; 6] = [
+    r"[\r\n]",
+    r"\s?(?:(?![\x{1d400}-\x{1d7ff}])[\p{Lu}\p{Ll}\p{Lt}])+",
+    "\\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3000}-\u{3002}]+",
+    r"\s+$",
+    "[\u{4e00}-\u{9fa5}\u{0800}-\u{4e00}\u{ac00}-\u{d7ff}]+",
+    r"\p{N}+",
+];
 
 /// How texts are split before merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +41,8 @@ enum Splitting {
     /// As Llama 3 splits, but for what follows.
     Glm4,
     Gpt2,
+    DeepSeek2,
+    DeepSeek3,
 }
 
 impl Splitting {
@@ -34,25 +52,38 @@ impl Splitting {
             Some("llama-bpe" | "llama3" | "llama-v3") => Ok(Self::Llama3),
             Some("chatglm-bpe" | "glm4") => Ok(Self::Glm4),
             Some("gpt-2") => Ok(Self::Gpt2),
+            Some("deepseek-llm") => Ok(Self::DeepSeek2),
+            Some("deepseek-v3") => Ok(Self::DeepSeek3),
             // Not named, as in files from before 2024: the family's own.
             None | Some("default" | "") => Ok(match architecture {
-                Architecture::Qwen2 | Architecture::Qwen3 => Self::Qwen2,
+                Architecture::Qwen2
+                | Architecture::Qwen3
+                | Architecture::Qwen2Moe
+                | Architecture::Qwen3Moe => Self::Qwen2,
+                Architecture::DeepSeekV2 => Self::DeepSeek2,
+                Architecture::DeepSeekV3 => Self::DeepSeek3,
                 Architecture::ChatGlm | Architecture::Glm4 => Self::Glm4,
-                Architecture::Llama | Architecture::InternLm2 | Architecture::Gemma2 => Self::Llama3,
+                Architecture::Llama
+                | Architecture::Mixtral
+                | Architecture::InternLm2
+                | Architecture::Gemma2 => Self::Llama3,
             }),
             Some(other) => Err(GgufError::Unsupported {
                 key: PRE.to_owned(),
                 value: format!("`{}`", shortened(other)),
-                expected: "supported are qwen2, llama-bpe, glm4 and gpt-2",
+                expected: "supported are qwen2, llama-bpe, glm4, gpt-2, deepseek-llm and deepseek-v3",
             }),
         }
     }
 
-    fn pattern(self) -> Option<&'static str> {
+    /// Patterns that split one after the other; none for the library's own.
+    fn patterns(self) -> &'static [&'static str] {
         match self {
-            Self::Qwen2 => Some(QWEN2),
-            Self::Llama3 | Self::Glm4 => Some(LLAMA3),
-            Self::Gpt2 => None,
+            Self::Qwen2 => &[QWEN2],
+            Self::Llama3 | Self::Glm4 => &[LLAMA3],
+            Self::Gpt2 => &[],
+            Self::DeepSeek2 => &DEEPSEEK2,
+            Self::DeepSeek3 => &DEEPSEEK3,
         }
     }
 }
@@ -69,17 +100,20 @@ pub(super) fn tokenizer(
         json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
                 "use_regex": regex })
     };
-    let pre_tokenizer = match splitting.pattern() {
-        None => byte_level(true),
-        Some(pattern) => json!({ "type": "Sequence", "pretokenizers": [
-            { "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated",
-              "invert": false },
-            byte_level(false),
-        ] }),
+    let patterns = splitting.patterns();
+    let splits = patterns.iter().map(|pattern| {
+        json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated",
+                "invert": false })
+    });
+    let pre_tokenizer = if patterns.is_empty() {
+        byte_level(true)
+    } else {
+        let splits: Vec<Value> = splits.chain([byte_level(false)]).collect();
+        json!({ "type": "Sequence", "pretokenizers": splits })
     };
     let normalizer = match splitting {
         Splitting::Qwen2 => json!({ "type": "NFC" }),
-        Splitting::Llama3 | Splitting::Glm4 | Splitting::Gpt2 => Value::Null,
+        _ => Value::Null,
     };
     let bos = special.leading(splitting == Splitting::Llama3);
     Ok(json!({

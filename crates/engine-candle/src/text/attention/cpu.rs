@@ -6,6 +6,7 @@
 //! sequence's answer is the same bit for bit, alone or in a batch, computed or reused.
 
 mod kernel;
+mod latent;
 mod numbers;
 mod vector;
 
@@ -15,6 +16,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, bail};
 use rayon::prelude::*;
 
 use self::kernel::{Head, Instructions, QUERIES, Scratch};
+pub(crate) use self::latent::CpuLatentAttention;
 use super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::cache::store::{KvShape, lock, write_rows};
 use super::super::config::AttentionScores;
@@ -41,7 +43,7 @@ pub(super) struct CpuAttention<'pass> {
 
 /// Some consecutive positions of one sequence.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SpanRows<'pass> {
+pub(crate) struct SpanRows<'pass> {
     pub(super) rows: usize,
     /// The first one's position.
     pub(super) first: usize,
@@ -51,7 +53,7 @@ pub(super) struct SpanRows<'pass> {
 
 impl<'pass> SpanRows<'pass> {
     /// What attention needs to know of a span.
-    pub(super) fn of(span: &'pass Span<'_>) -> Self {
+    pub(crate) fn of(span: &'pass Span<'_>) -> Self {
         Self {
             rows: span.tokens.len(),
             first: span.cache.table.len(),

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::super::cache::blocks::{BLOCK, BlockId};
-use super::super::cache::store::KvShape;
+use super::super::cache::store::{KvLayout, KvShape};
 use super::*;
 
 const SHAPE: HeadShape = HeadShape {
@@ -269,7 +269,7 @@ fn tensors_in_blocks_hold_what_was_written() {
         kv_heads: SHAPE.kv_heads,
         width: SHAPE.width,
     };
-    let store = LayerStore::on_device(shape, 40, DType::F32, &Device::Cpu).unwrap();
+    let store = LayerStore::on_device(KvLayout::Heads(shape), 40, DType::F32, &Device::Cpu).unwrap();
     let LayerStore::Device { keys, values } = &store else {
         panic!("made of tensors");
     };

@@ -1,13 +1,35 @@
 //! The memory of the blocks.
 
+mod latent;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Error, Result, Tensor};
 
+pub(crate) use self::latent::{LatentShape, append_latents, write_latents};
 use super::blocks::{BLOCK, BlockId};
 use crate::memory;
 
-/// What one position needs in one layer.
+/// What lies in a block of one layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KvLayout {
+    /// Keys and values of heads.
+    Heads(KvShape),
+    /// Latents.
+    Latent(LatentShape),
+}
+
+impl KvLayout {
+    /// Elements of a block.
+    pub(crate) fn block(self) -> usize {
+        match self {
+            Self::Heads(shape) => shape.block(),
+            Self::Latent(shape) => shape.block(),
+        }
+    }
+}
+
+/// What one position needs in one layer of attention by heads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KvShape {
     pub(crate) kv_heads: usize,
@@ -40,11 +62,13 @@ pub(crate) struct KvStore {
 pub(crate) enum LayerStore {
     /// Block after block. In each the keys, head by head, as `[width, positions]`, so that the
     /// products of a query with all of a block's keys run side by side; then the values, head by
-    /// head, as `[positions, width]`. One pass at a time works on a layer, so nobody waits for the
-    /// lock.
+    /// head, as `[positions, width]`. Of latents, rows. One pass at a time works on a layer, so
+    /// nobody waits for the lock.
     Cpu(Mutex<Vec<f32>>),
     /// Keys and values, `[blocks * positions, kv heads, width]` each.
     Device { keys: Tensor, values: Tensor },
+    /// Latents, `[blocks * positions, width]`.
+    DeviceLatents(Tensor),
 }
 
 impl KvStore {
@@ -55,18 +79,18 @@ impl KvStore {
     /// When the device has not enough memory.
     pub(crate) fn new(
         layers: usize,
-        shape: KvShape,
+        layout: KvLayout,
         capacity: usize,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
         let layer = || {
             if device.is_cpu() {
-                let values = capacity.saturating_mul(shape.block());
+                let values = capacity.saturating_mul(layout.block());
                 let data = memory::zeroed(values).map_err(Error::wrap)?;
                 return Ok(LayerStore::Cpu(Mutex::new(data)));
             }
-            LayerStore::on_device(shape, capacity, dtype, device)
+            LayerStore::on_device(layout, capacity, dtype, device)
         };
         let layers = std::iter::repeat_with(layer)
             .take(layers)
@@ -79,8 +103,8 @@ impl KvStore {
     }
 
     /// As [`KvStore::new`], of one layer's memory that all layers use one after the other.
-    pub(crate) fn shared(shape: KvShape, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
-        let store = Self::new(1, shape, capacity, dtype, device)?;
+    pub(crate) fn shared(layout: KvLayout, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
+        let store = Self::new(1, layout, capacity, dtype, device)?;
         Ok(Self {
             shared: true,
             ..store
@@ -89,8 +113,8 @@ impl KvStore {
 
     /// As on other devices, but on the CPU.
     #[cfg(test)]
-    pub(crate) fn of_tensors(layers: usize, shape: KvShape, capacity: usize) -> Result<Self> {
-        let layer = || LayerStore::on_device(shape, capacity, DType::F32, &Device::Cpu);
+    pub(crate) fn of_tensors(layers: usize, layout: KvLayout, capacity: usize) -> Result<Self> {
+        let layer = || LayerStore::on_device(layout, capacity, DType::F32, &Device::Cpu);
         let layers = std::iter::repeat_with(layer)
             .take(layers)
             .collect::<Result<_>>()?;
@@ -117,8 +141,21 @@ impl KvStore {
 
 impl LayerStore {
     /// One layer out of tensors.
-    pub(crate) fn on_device(shape: KvShape, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
-        let size = (capacity * BLOCK, shape.kv_heads, shape.width);
+    pub(crate) fn on_device(
+        layout: KvLayout,
+        capacity: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let rows = capacity * BLOCK;
+        let shape = match layout {
+            KvLayout::Heads(shape) => shape,
+            KvLayout::Latent(shape) => {
+                let rows = Tensor::zeros((rows, shape.row()), dtype, device)?;
+                return Ok(Self::DeviceLatents(rows));
+            }
+        };
+        let size = (rows, shape.kv_heads, shape.width);
         Ok(Self::Device {
             keys: Tensor::zeros(size, dtype, device)?,
             values: Tensor::zeros(size, dtype, device)?,

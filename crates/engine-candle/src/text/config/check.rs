@@ -19,7 +19,8 @@ impl Checker<RawConfig> {
         let head_dim = self.head_dim(family, hidden_size, heads)?;
         let layers = raw.num_hidden_layers.or(raw.num_layers).or(raw.n_layer);
         let layers = self.needed("num_hidden_layers", layers)?;
-        let rope = self.rope(family, head_dim)?;
+        let mla = self.mla(family)?;
+        let rope = self.rope(family, mla.as_ref().map_or(head_dim, |mla| mla.rope_width))?;
         let intermediate_size = raw.intermediate_size.or(raw.ffn_hidden_size);
         let gemma = family == Family::Gemma2;
         Ok(ModelConfig {
@@ -36,9 +37,10 @@ impl Checker<RawConfig> {
             biases: self.biases(family),
             windows: self.windows(family, layers)?,
             context_length: self.context_length(family, &rope)?,
+            scores: self.scores(family, head_dim, &rope.scaling)?,
             rope,
             norms: Norms {
-                heads: family == Family::Qwen3,
+                heads: matches!(family, Family::Qwen3 | Family::Qwen3Moe),
                 after: matches!(family, Family::Glm4 | Family::Gemma2),
                 unit_offset: gemma,
             },
@@ -47,13 +49,14 @@ impl Checker<RawConfig> {
             } else {
                 GateFunction::Silu
             },
-            scores: self.scores(family, head_dim)?,
             logit_soft_cap: self.soft_cap(
                 "final_logit_softcapping",
                 raw.gemma.final_logit_softcapping.filter(|_| gemma),
             )?,
             embedding_factor: if gemma { real(hidden_size).sqrt() } else { 1.0 },
             layout: family.layout(),
+            mla: mla.map(Box::new),
+            moe: self.moe(family, layers)?.map(Box::new),
         })
     }
 
@@ -83,6 +86,8 @@ impl Checker<RawConfig> {
 
     fn head_dim(&self, family: Family, hidden_size: usize, heads: usize) -> Result<usize, LoadError> {
         let head_dim = match (self.raw.head_dim.or(self.raw.kv_channels), family) {
+            // Of queries; what such files call so is the part that is rotated, if anything.
+            (_, Family::DeepSeekV2 | Family::DeepSeekV3) => self.latent_query_width()?,
             (Some(width), _) => width,
             // The reference's defaults for these families are constants, not quotients.
             (None, Family::Qwen3 | Family::Glm | Family::Glm4) => 128,
@@ -127,12 +132,15 @@ impl Checker<RawConfig> {
         let attention = raw.attention_bias.unwrap_or(family == Family::Glm);
         let (qkv, output, gate_up, down) = match family {
             Family::Qwen2 => (true, false, false, false),
-            Family::Qwen3 | Family::Gemma2 => (attention, attention, false, false),
+            Family::Qwen2Moe => (raw.qkv_bias.unwrap_or(true), false, false, false),
+            Family::Qwen3 | Family::Qwen3Moe | Family::Gemma2 => (attention, attention, false, false),
             Family::Llama => {
                 let mlp = raw.mlp_bias.unwrap_or(false);
                 (attention, attention, mlp, mlp)
             }
-            Family::Mistral => (false, false, false, false),
+            Family::Mistral | Family::Mixtral | Family::DeepSeekV2 | Family::DeepSeekV3 => {
+                (false, false, false, false)
+            }
             Family::InternLm2 => {
                 let bias = raw.bias.unwrap_or(true);
                 (bias, bias, false, false)
@@ -153,7 +161,19 @@ impl Checker<RawConfig> {
         }
     }
 
-    fn scores(&self, family: Family, head_dim: usize) -> Result<AttentionScores, LoadError> {
+    fn scores(
+        &self,
+        family: Family,
+        head_dim: usize,
+        scaling: &RopeScaling,
+    ) -> Result<AttentionScores, LoadError> {
+        if family.has_latent_attention() {
+            let plain = AttentionScores::of_width(head_dim);
+            return Ok(AttentionScores {
+                factor: plain.factor * self.mscale(scaling).powi(2),
+                ..plain
+            });
+        }
         if family != Family::Gemma2 {
             return Ok(AttentionScores::of_width(head_dim));
         }
@@ -288,7 +308,8 @@ impl Checker<RawConfig> {
         self.needed("max_position_embeddings", trained.or(raw.max_position_embeddings))
     }
 
-    fn needed(&self, field: &'static str, given: Option<usize>) -> Result<usize, LoadError> {
+    /// A size that the file must give.
+    pub(super) fn needed(&self, field: &'static str, given: Option<usize>) -> Result<usize, LoadError> {
         let given = given.ok_or_else(|| self.invalid(field, "is missing".to_owned()))?;
         self.size(field, given)
     }

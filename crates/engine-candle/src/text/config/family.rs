@@ -23,6 +23,16 @@ pub enum Family {
     Gemma2,
     /// `TeleChat` and `TeleChat2`: Llama with keys and values in one projection.
     TeleChat,
+    /// Mixtral: Mistral with experts.
+    Mixtral,
+    /// Qwen1.5-MoE and Qwen2-MoE: Qwen2's attention, experts, and a shared one with a gate.
+    Qwen2Moe,
+    /// Qwen3-MoE: Qwen3's attention and experts.
+    Qwen3Moe,
+    /// DeepSeek-V2 and V2.5: latent attention, experts by softmax.
+    DeepSeekV2,
+    /// DeepSeek-V3 and R1: latent attention, experts by sigmoid and a learned bias.
+    DeepSeekV3,
 }
 
 /// How the tensors of a decoder are called and packed in safetensors.
@@ -58,6 +68,11 @@ impl Family {
             "TelechatForCausalLM" | "TeleChatForCausalLM" | "TeleChat2ForCausalLM" | "telechat" => {
                 Self::TeleChat
             }
+            "MixtralForCausalLM" | "mixtral" => Self::Mixtral,
+            "Qwen2MoeForCausalLM" | "qwen2_moe" => Self::Qwen2Moe,
+            "Qwen3MoeForCausalLM" | "qwen3_moe" => Self::Qwen3Moe,
+            "DeepseekV2ForCausalLM" | "deepseek_v2" => Self::DeepSeekV2,
+            "DeepseekV3ForCausalLM" | "deepseek_v3" => Self::DeepSeekV3,
             _ => return None,
         })
     }
@@ -75,13 +90,31 @@ impl Family {
             Self::ChatGlm => "chatglm",
             Self::Gemma2 => "gemma2",
             Self::TeleChat => "telechat",
+            Self::Mixtral => "mixtral",
+            Self::Qwen2Moe => "qwen2-moe",
+            Self::Qwen3Moe => "qwen3-moe",
+            Self::DeepSeekV2 => "deepseek-v2",
+            Self::DeepSeekV3 => "deepseek-v3",
         }
+    }
+
+    /// Whether its attention runs over latents.
+    pub(crate) const fn has_latent_attention(self) -> bool {
+        matches!(self, Self::DeepSeekV2 | Self::DeepSeekV3)
     }
 
     /// How its tensors lie in safetensors.
     pub(super) const fn layout(self) -> TensorLayout {
         match self {
-            Self::Qwen2 | Self::Qwen3 | Self::Llama | Self::Mistral => TensorLayout::Plain,
+            Self::Qwen2
+            | Self::Qwen3
+            | Self::Llama
+            | Self::Mistral
+            | Self::Mixtral
+            | Self::Qwen2Moe
+            | Self::Qwen3Moe
+            | Self::DeepSeekV2
+            | Self::DeepSeekV3 => TensorLayout::Plain,
             Self::Glm | Self::Glm4 => TensorLayout::Glm,
             Self::ChatGlm => TensorLayout::ChatGlm,
             Self::InternLm2 => TensorLayout::InternLm2,

@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use super::mla::RawMla;
+use super::moe::RawMoe;
+
 /// Unknown fields are ignored: the files carry many that do not concern inference. Where families call
 /// the same thing differently, it has several fields here.
 #[derive(Debug, Deserialize)]
@@ -47,12 +50,18 @@ pub(super) struct RawConfig {
     pub(super) torch_dtype: Option<String>,
     pub(super) dtype: Option<String>,
     pub(super) quantization_config: Option<serde_json::Value>,
+    /// Qwen2-MoE's `attention_bias`.
+    pub(super) qkv_bias: Option<bool>,
     #[serde(flatten)]
     pub(super) gemma: RawGemma,
     #[serde(flatten)]
     pub(super) chat_glm: RawChatGlm,
     #[serde(flatten)]
     pub(super) tele_chat: RawTeleChat,
+    #[serde(flatten)]
+    pub(super) moe: RawMoe,
+    #[serde(flatten)]
+    pub(super) mla: RawMla,
 }
 
 /// `sliding_window`, of which null and nothing mean different things.

@@ -100,6 +100,7 @@ impl Checker<RawConfig> {
             rotated,
             pairs: match family {
                 Family::Glm | Family::Glm4 | Family::ChatGlm => RotaryPairs::Neighbours,
+                Family::DeepSeekV2 | Family::DeepSeekV3 => self.latent_pairs(),
                 _ => RotaryPairs::Halves,
             },
             scaling: self.scaling(family, &raw)?,

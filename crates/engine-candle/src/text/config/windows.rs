@@ -23,6 +23,12 @@ impl Checker<RawConfig> {
             Family::Mistral if raw.sliding_window != RawWindow::Null => {
                 self.by_layer(window()?, layers, |_| true)
             }
+            Family::Mixtral if matches!(raw.sliding_window, RawWindow::Of(_)) => {
+                self.by_layer(window()?, layers, |_| true)
+            }
+            Family::Qwen2Moe | Family::Qwen3Moe if raw.use_sliding_window.unwrap_or(false) => {
+                Err(self.unsupported("use_sliding_window", "true".to_owned(), "only false with experts"))
+            }
             Family::Gemma2 => self.by_layer(window()?, layers, |layer| layer % 2 == 0),
             _ => Ok(vec![None; layers]),
         }

@@ -36,7 +36,7 @@ impl Decoder {
     /// device.
     pub(crate) fn read(&self, sequences: &[&[u32]], goes_on: &dyn Fn() -> bool) -> Result<Option<Tensor>> {
         let count = sequences.iter().map(|tokens| tokens.len().div_ceil(BLOCK)).sum();
-        let store = KvStore::shared(self.kv_shape(), count, self.dtype, &self.device)?;
+        let store = KvStore::shared(self.kv_layout(), count, self.dtype, &self.device)?;
         let pool = BlockPool::new(count);
         let mut tables: Vec<BlockTable> = sequences.iter().map(|_| pool.table(0)).collect();
         let mut parts = Vec::new();

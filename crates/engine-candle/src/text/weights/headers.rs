@@ -1,6 +1,6 @@
 //! What the headers alone tell about the weights of a model.
 
-use super::{ModelTensors, Shape, Source, Weights};
+use super::{LayerAttention, ModelTensors, Shape, Source, Weights};
 use crate::{EncoderConfig, EncoderFamily, LoadError, ModelConfig};
 
 impl Weights {
@@ -9,9 +9,17 @@ impl Weights {
     /// any values.
     pub(crate) fn check(&self, config: &ModelConfig) -> Result<(), LoadError> {
         let tensors = ModelTensors::of(config);
-        let layers = (0..config.layers).flat_map(|index| tensors.layer(index).all());
-        for (name, shape) in tensors.outside_layers().into_iter().chain(layers) {
+        for (name, shape) in tensors.outside_layers() {
             self.locate(&name, shape)?;
+        }
+        for index in 0..config.layers {
+            let layer = tensors.layer(index);
+            if let LayerAttention::Latent(attention) = &layer.attention {
+                self.check_heads(&attention.heads)?;
+            }
+            for (name, shape) in layer.all() {
+                self.locate(&name, shape)?;
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Shape;
 use super::read::{RowOrder, Runs};
+use super::rotary::RotaryOrders;
 use crate::text::config::{ModelConfig, RotaryPairs, TensorLayout};
 
 /// How the tensors of a model lie in its files.
@@ -14,8 +15,7 @@ pub(super) struct FileLayout {
     kv_heads: usize,
     head_dim: usize,
     intermediate_size: usize,
-    /// Of the rows of queries and keys.
-    rotary: RowOrder,
+    rotary: RotaryOrders,
     /// What is added to the weights of norms.
     pub(super) norm_offset: f32,
 }
@@ -48,7 +48,7 @@ impl FileLayout {
             kv_heads: 0,
             head_dim: 0,
             intermediate_size: 0,
-            rotary: RowOrder::Plain,
+            rotary: RotaryOrders::plain(),
             norm_offset: 0.0,
         }
     }
@@ -60,18 +60,14 @@ impl FileLayout {
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             intermediate_size: config.intermediate_size,
-            rotary: rotary_order(config.head_dim, config.rope.rotated, config.rope.pairs),
+            rotary: RotaryOrders::of(config, config.rope.pairs),
             norm_offset: if config.norms.unit_offset { 1.0 } else { 0.0 },
         }
     }
 
     /// Where the tensor is that the layers know by this name.
     pub(super) fn place(&self, name: &str) -> Place {
-        let order = if is_rotated(name) {
-            self.rotary.clone()
-        } else {
-            RowOrder::Plain
-        };
+        let order = self.rotary.order(name);
         let (name, part) = match in_layer(name) {
             Some(inside) => self.place_in_layer(inside),
             None => (self.outside(name).to_owned(), None),

@@ -55,6 +55,18 @@ fn packed_as(
     builder.finish().map_err(refused)
 }
 
+/// Rounds row-major values to a format and packs them.
+pub(super) fn packed_values(
+    format: TensorFormat,
+    rows: usize,
+    columns: usize,
+    values: &[f32],
+) -> Result<Packed, ShapeError> {
+    let mut builder = PackedBuilder::new(format, rows, columns)?;
+    builder.push_values(values)?;
+    Ok(Packed::new(vec![builder.finish()?]))
+}
+
 /// Makes one tensor of matrices of the same width.
 pub(super) fn tensor(
     tensors: &[Located<'_>],

@@ -19,6 +19,9 @@ pub(crate) enum Role {
     Inner,
     /// The projection to the logits, also when it is the table as well.
     Head,
+    /// What chooses experts. It is small, and where it errs other experts compute the token, so it
+    /// keeps all the bits that it has in its file.
+    Router,
 }
 
 impl Placement {
@@ -45,12 +48,31 @@ impl Placement {
         if file.block_values() > 1 {
             return file;
         }
+        if role == Role::Router {
+            return match file {
+                TensorFormat::Bf16 => TensorFormat::Bf16,
+                _ => TensorFormat::F32,
+            };
+        }
         let quantised = self.precision.quantize;
         let quantised = quantised.and_then(|wanted| quantised_as(wanted, width, role));
-        quantised.unwrap_or(match self.precision.dtype {
+        quantised.unwrap_or(self.plain_format())
+    }
+
+    /// The format of a matrix whose rows of `width` values are columns of one in the file. Blocks
+    /// cannot be turned, so it is rounded anew, and finely where that has been done before.
+    pub(super) fn format_of_turned(&self, file: TensorFormat, width: usize) -> TensorFormat {
+        if file.block_values() == 1 {
+            return self.format(file, width, Role::Inner);
+        }
+        quantised_as(Quantization::Q8_0, width, Role::Inner).unwrap_or(self.plain_format())
+    }
+
+    fn plain_format(&self) -> TensorFormat {
+        match self.precision.dtype {
             Dtype::F32 => TensorFormat::F32,
             Dtype::Bf16 => TensorFormat::Bf16,
-        })
+        }
     }
 }
 
@@ -60,7 +82,7 @@ impl Placement {
 fn quantised_as(wanted: Quantization, width: usize, role: Role) -> Option<TensorFormat> {
     let format = match (wanted, role) {
         (Quantization::Q8_0, _) | (Quantization::Q4_0, Role::Head) => TensorFormat::Q8_0,
-        (Quantization::Q4_0, Role::Inner) => TensorFormat::Q4_0,
+        (Quantization::Q4_0, Role::Inner | Role::Router) => TensorFormat::Q4_0,
     };
     (width as u64)
         .is_multiple_of(format.block_values())
@@ -97,6 +119,34 @@ mod tests {
             assert_eq!(of(Role::Inner), TensorFormat::Bf16);
             assert_eq!(of(Role::Head), TensorFormat::Bf16);
         }
+    }
+
+    #[test]
+    fn what_chooses_experts_keeps_all_its_bits() {
+        let of = |file| format(Some(Quantization::Q4_0), file, 256, Role::Router);
+        assert_eq!(of(TensorFormat::F32), TensorFormat::F32);
+        assert_eq!(of(TensorFormat::F16), TensorFormat::F32);
+        assert_eq!(of(TensorFormat::Bf16), TensorFormat::Bf16);
+    }
+
+    #[test]
+    fn a_turned_matrix_is_rounded_finely_where_it_was_rounded_before() {
+        let placement = Placement {
+            device: Device::Cpu,
+            precision: Dtype::Bf16.into(),
+        };
+        assert_eq!(
+            placement.format_of_turned(TensorFormat::Q4K, 128),
+            TensorFormat::Q8_0
+        );
+        assert_eq!(
+            placement.format_of_turned(TensorFormat::Q8_0, 48),
+            TensorFormat::Bf16
+        );
+        assert_eq!(
+            placement.format_of_turned(TensorFormat::F32, 128),
+            TensorFormat::Bf16
+        );
     }
 
     #[test]

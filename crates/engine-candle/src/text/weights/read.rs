@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,6 +69,17 @@ impl Located<'_> {
         // Both are below 2^8.
         let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         self.columns / size(self.format.block_values()) * size(self.format.block_bytes())
+    }
+
+    /// Some rows that lie one after the other, of a tensor whose rows all do and are in this engine's
+    /// order.
+    pub(super) fn stretch(&self, rows: Range<usize>) -> Self {
+        debug_assert!(self.order == RowOrder::Plain && self.runs.is_none() && rows.end <= self.rows);
+        Self {
+            offset: self.offset + (rows.start * self.row_bytes()) as u64,
+            rows: rows.len(),
+            ..self.clone()
+        }
     }
 
     /// Says which tensor does not fit into memory as it should.

@@ -2,6 +2,11 @@
 //! names are those that the transformers library has for Llama and what is made like it (`post_self_attn_layernorm`
 //! and `post_mlp_layernorm` are GLM-4's); where they lie is another matter (`layout.rs`, `gguf.rs`).
 
+mod mla;
+mod moe;
+
+pub(crate) use self::mla::{LatentHeads, MlaTensors};
+pub(crate) use self::moe::MoeTensors;
 use super::Shape;
 use crate::text::config::ModelConfig;
 
@@ -34,15 +39,26 @@ pub(crate) struct Projections {
 /// The tensors of one layer.
 pub(crate) struct LayerTensors {
     pub(crate) input_norm: Vector,
-    pub(crate) attention: AttentionTensors,
+    pub(crate) attention: LayerAttention,
     pub(crate) attention_norm: Vector,
     /// Norms of what attention and the feed-forward block say.
     pub(crate) after: Option<(Vector, Vector)>,
-    pub(crate) gate_up: Projections,
-    pub(crate) down: Projections,
+    pub(crate) feed_forward: LayerFeedForward,
 }
 
-/// The tensors of a layer's attention.
+/// The tensors of a layer's attention, by its kind.
+pub(crate) enum LayerAttention {
+    Heads(AttentionTensors),
+    Latent(MlaTensors),
+}
+
+/// The tensors of a layer's feed-forward block, by its kind.
+pub(crate) enum LayerFeedForward {
+    Dense { gate_up: Projections, down: Projections },
+    Experts(Box<MoeTensors>),
+}
+
+/// The tensors of a layer's attention by heads.
 pub(crate) struct AttentionTensors {
     pub(crate) qkv: Projections,
     pub(crate) output: Projections,
@@ -92,13 +108,27 @@ impl<'config> ModelTensors<'config> {
             bias,
         };
         let after = || (norm("post_self_attn_layernorm"), norm("post_mlp_layernorm"));
+        let experts = config
+            .moe
+            .as_ref()
+            .filter(|moe| moe.layers.get(index) == Some(&true));
         LayerTensors {
             input_norm: norm("input_layernorm"),
-            attention: self.attention(&format!("{prefix}.self_attn")),
+            attention: match &config.mla {
+                Some(mla) => LayerAttention::Latent(MlaTensors::of(config, mla, &prefix)),
+                None => LayerAttention::Heads(self.attention(&format!("{prefix}.self_attn"))),
+            },
             attention_norm: norm("post_attention_layernorm"),
             after: config.norms.after.then(after),
-            gate_up: projections(&["gate_proj", "up_proj"], inner, width, config.biases.gate_up),
-            down: projections(&["down_proj"], width, inner, config.biases.down),
+            feed_forward: match experts {
+                Some(experts) => {
+                    LayerFeedForward::Experts(Box::new(MoeTensors::of(config, experts, &prefix)))
+                }
+                None => LayerFeedForward::Dense {
+                    gate_up: projections(&["gate_proj", "up_proj"], inner, width, config.biases.gate_up),
+                    down: projections(&["down_proj"], width, inner, config.biases.down),
+                },
+            },
         }
     }
 
@@ -155,18 +185,38 @@ impl LayerTensors {
             attention,
             attention_norm,
             after,
-            gate_up,
-            down,
+            feed_forward,
         } = self;
-        let AttentionTensors {
+        let mut named = vec![input_norm.named(), attention_norm.named()];
+        named.extend(
+            after
+                .into_iter()
+                .flat_map(|(one, other)| [one.named(), other.named()]),
+        );
+        named.extend(match attention {
+            LayerAttention::Heads(attention) => attention.all(),
+            LayerAttention::Latent(attention) => attention.all(),
+        });
+        match feed_forward {
+            LayerFeedForward::Dense { gate_up, down } => {
+                named.extend([gate_up, down].iter().flat_map(Projections::named));
+            }
+            LayerFeedForward::Experts(experts) => named.extend(experts.all()),
+        }
+        named
+    }
+}
+
+impl AttentionTensors {
+    fn all(self) -> Vec<Named> {
+        let Self {
             qkv,
             output,
             head_norms,
-        } = attention;
-        let mut named = vec![input_norm.named(), attention_norm.named()];
-        let pairs = head_norms.into_iter().chain(after);
-        named.extend(pairs.flat_map(|(one, other)| [one.named(), other.named()]));
-        named.extend([qkv, output, gate_up, down].iter().flat_map(Projections::named));
+        } = self;
+        let norms = head_norms.into_iter().flat_map(|(queries, keys)| [queries, keys]);
+        let mut named: Vec<Named> = norms.map(Vector::named).collect();
+        named.extend([qkv, output].iter().flat_map(Projections::named));
         named
     }
 }
