@@ -1,7 +1,7 @@
 //! How many tokens the images of a prompt are, by the rules of each family of models.
 //!
 //! The rules are those that the platform publishes (contract platform.md, section 3), in whole
-//! numbers. They serve where nobody else counts: for the reservation before a call, and for its
+//! numbers. What a call may take at most also counts as the models' own preprocessing does. They serve where nobody else counts: for the reservation before a call, and for its
 //! usage when the engine reports none. An engine that reports is believed instead: its own
 //! preprocessing may differ by a little, as each rule says.
 //!
@@ -43,14 +43,16 @@ pub struct VisionImage {
     pub detail: Option<ImageDetail>,
 }
 
-/// The tokens of all images of a request; three times the same number where they are known.
+/// The tokens of all images of a request; all but the most are the same number where they are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VisionTokens {
     /// What they have in any case.
     pub least: TokenCount,
+    /// What is charged when nobody reports: those of unknown size are of low detail.
+    pub likely: TokenCount,
     /// What they have if those of unknown size are of [`ImageSize::ORDINARY`].
     pub ordinary: TokenCount,
-    /// What they do not exceed.
+    /// What they do not exceed, neither by the published rule nor by the models' own preprocessing.
     pub most: TokenCount,
 }
 
@@ -92,6 +94,7 @@ impl VisionRule {
         for image in images {
             let tokens = self.of_one(*image, images.len());
             all.least += tokens.least;
+            all.likely += tokens.likely;
             all.ordinary += tokens.ordinary;
             all.most += tokens.most;
         }
@@ -101,12 +104,13 @@ impl VisionRule {
     /// Counts one image of so many.
     fn of_one(self, image: VisionImage, images: usize) -> VisionTokens {
         if self.is_low(image.detail, images) {
-            return VisionTokens::exactly(self.low());
+            return VisionTokens::known(self.low(), self.low());
         }
         match image.size {
-            Some(size) => VisionTokens::exactly(self.high(size)),
+            Some(size) => VisionTokens::known(self.high(size), self.own(size)),
             None => VisionTokens {
                 least: TokenCount(self.least()),
+                likely: TokenCount(self.low()),
                 ordinary: TokenCount(self.high(ImageSize::ORDINARY)),
                 most: TokenCount(self.most()),
             },
@@ -138,6 +142,15 @@ impl VisionRule {
         }
     }
 
+    /// Counts an image of high detail as the model's own preprocessing does, where that differs.
+    fn own(self, size: ImageSize) -> u32 {
+        match self {
+            Self::QwenVl => qwen::own_tokens(size),
+            Self::InternVl2 => intern::tokens(size),
+            Self::DeepSeekVl2 => deepseek::own_tokens(size),
+        }
+    }
+
     /// What no image of high detail is below.
     const fn least(self) -> u32 {
         match self {
@@ -158,16 +171,19 @@ impl VisionRule {
 }
 
 impl VisionTokens {
-    const fn exactly(tokens: u32) -> Self {
+    /// Of a known image, by the published rule and by the model's own preprocessing.
+    fn known(published: u32, own: u32) -> Self {
         Self {
-            least: TokenCount(tokens),
-            ordinary: TokenCount(tokens),
-            most: TokenCount(tokens),
+            least: TokenCount(published),
+            likely: TokenCount(published),
+            ordinary: TokenCount(published),
+            most: TokenCount(published.max(own)),
         }
     }
 
-    /// Returns the number if it is known: every size is, or does not matter.
+    /// Returns the published rule's number if it is known: every size is, or does not matter.
     pub fn exact(self) -> Option<TokenCount> {
-        (self.least == self.most).then_some(self.least)
+        // One of an ordinary size has more than the least by every rule.
+        (self.least == self.ordinary).then_some(self.least)
     }
 }

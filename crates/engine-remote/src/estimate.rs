@@ -26,8 +26,8 @@
 //!
 //! Media are counted, not looked at; their own bytes in the request are no text. Only images whose sizes and
 //! rule are known to whoever asks are known here, too; of these the three ways differ only where
-//! a size is not known, and by the most, which does not believe that an engine obeys a wish for little
-//! detail. Without a rule the most is what no model takes: an image of 3584 x 3584 pixels is 16,384
+//! a size is not known (billed is an image of low detail then), and by the most, which does not believe that
+//! an engine obeys a wish for little detail or rounds as the published rule does. Without a rule the most is what no model takes: an image of 3584 x 3584 pixels is 16,384
 //! tokens of 28 x 28 pixels for Qwen2-VL and Qwen2.5-VL, and others have fewer (the platform's contract, section 3: `InternVL2` 3,328, `DeepSeek-VL2`
 //! 2,101 and GLM-4V 6,144); all frames of a video together are 115,200 for Qwen2.5-VL (0.9 x 128,000
 //! in its own preprocessing); an hour of sound has 13 tokens a second. Ordinary is an image of 1024 x
@@ -163,7 +163,7 @@ impl PromptSize {
     /// What is likely, for a call whose engine never reported.
     pub(crate) fn likely(self) -> TokenCount {
         let text = self.bytes.div_ceil(4) + 4 * self.messages;
-        tokens(text.saturating_add(LEAST_MEDIA.of(self.media, self.images.and_then(|images| images.likely))))
+        tokens(text.saturating_add(LEAST_MEDIA.of(self.media, self.images.map(|images| images.likely))))
     }
 }
 
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn images_that_a_rule_counts_are_what_it_says() {
         let images = ImageTokens {
-            likely: Some(TokenCount(5)),
+            likely: TokenCount(5),
             ordinary: TokenCount(70),
             most: TokenCount(900),
         };
@@ -303,11 +303,6 @@ mod tests {
         assert_eq!(size(images).ordinary(), TokenCount(32 + 70));
         assert_eq!(size(images).upper_bound(), TokenCount(32 + 900));
         assert_eq!(size(images).likely(), TokenCount(5));
-        let unknown = ImageTokens {
-            likely: None,
-            ..images
-        };
-        assert_eq!(size(unknown).likely(), TokenCount(2 * 256));
     }
 
     fn forwarded(texts: &[&str]) -> u32 {

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use silica_engine::{EngineError, Judgements, ModerationError, ModerationRequest, Moderator, WireRoute};
 use silica_types::Secret;
+use tokio::time::{Instant, timeout_at};
 
-use self::wire::Answer;
+use self::wire::{Answer, Counted};
 use crate::client::{Client, Expected};
 use crate::engine::json_text;
 use crate::whole::read_whole;
-use crate::{Authorities, OptionsError, RemoteOptions};
+use crate::{Authorities, OptionsError, RemoteError, RemoteOptions};
 
 /// The most texts of one question.
 const MOST_TEXTS: usize = 16;
@@ -35,7 +36,7 @@ pub struct ModeratorOptions {
     pub model: Option<String>,
     /// Whether the service may be at an address that is not public.
     pub allow_private: bool,
-    /// The longest wait for an answer. Not zero.
+    /// The longest wait for a judgement, however many questions it takes. Not zero.
     pub limit: Duration,
     /// The categories that count; none at all means that the service's own word does.
     pub categories: Vec<String>,
@@ -51,8 +52,7 @@ pub struct RemoteModerator {
     client: Client,
     model: Option<String>,
     limit: Duration,
-    categories: Vec<String>,
-    threshold: Option<f64>,
+    counted: Counted,
 }
 
 impl RemoteModerator {
@@ -68,7 +68,8 @@ impl RemoteModerator {
             api_key: options.api_key,
             allow_private: options.allow_private,
             connect_limit: options.limit,
-            whole_limit: options.limit,
+            // A judgement's own limit ends first, so that it is known what was answered until then.
+            whole_limit: options.limit.saturating_mul(2),
             health_path: Some(String::new()),
             authorities: options.authorities,
             ..RemoteOptions::new(options.base_url, "moderation")
@@ -77,18 +78,15 @@ impl RemoteModerator {
             client: Client::new(&remote)?,
             model: options.model,
             limit: options.limit,
-            categories: options.categories,
-            threshold: options.threshold,
+            counted: Counted {
+                categories: options.categories,
+                threshold: options.threshold,
+            },
         })
     }
 
     /// Asks about so many inputs.
-    async fn ask(
-        &self,
-        input: &[u8],
-        model: Option<&str>,
-        inputs: usize,
-    ) -> Result<Judgements, ModerationError> {
+    async fn ask(&self, input: &[u8], model: Option<&str>, inputs: usize) -> Result<Answer, ModerationError> {
         let mut body = BytesMut::with_capacity(input.len() + 64);
         body.extend_from_slice(b"{\"input\":");
         body.extend_from_slice(input);
@@ -116,48 +114,64 @@ impl RemoteModerator {
     async fn refuses_any(&self, texts: Vec<String>) -> Result<bool, ModerationError> {
         let input = serde_json::to_vec(&texts).map_err(ModerationError::unavailable)?;
         let asked = self.ask(&input, self.model.as_deref(), texts.len()).await;
-        let judged = asked.map_err(|error| match error {
-            // These were not the client's words, so it is nobody's fault but the service's.
-            ModerationError::Invalid(_) => ModerationError::unavailable("the service refuses the question"),
+        let answer = asked.map_err(|error| match error {
+            // The service's words may be the client's: they are not for the log.
+            ModerationError::Invalid(_) => {
+                ModerationError::Invalid("the service refuses the question".to_owned())
+            }
             ModerationError::Unavailable(_) => error,
         })?;
-        Ok(judged.results.iter().any(|result| self.counts(result)))
+        let refused = answer.refuses(&self.counted);
+        refused.map_err(ModerationError::unavailable)
     }
 
-    fn counts(&self, result: &silica_engine::Judgement) -> bool {
-        let is_meant = |name: &String| self.categories.is_empty() || self.categories.contains(name);
-        match self.threshold {
-            Some(least) => result
-                .scores
-                .iter()
-                .any(|(name, score)| is_meant(name) && *score >= least),
-            None if self.categories.is_empty() => result.flagged,
-            None => result
-                .categories
-                .iter()
-                .any(|(name, is_so)| *is_so && is_meant(name)),
+    /// Asks about all texts, whatever becomes of the first questions: a refusal goes before a failure.
+    async fn refuses_by(&self, texts: &[String], by: Instant) -> Result<bool, ModerationError> {
+        let questions: Vec<Vec<String>> = texts.chunks(MOST_TEXTS).map(<[String]>::to_vec).collect();
+        let mut answers = stream::iter(questions)
+            .map(|texts| self.refuses_any(texts))
+            .buffer_unordered(MOST_QUESTIONS);
+        let (mut is_answered, mut failure) = (false, None);
+        loop {
+            match timeout_at(by, answers.next()).await {
+                Ok(Some(Ok(true))) => return Ok(true),
+                Ok(Some(Ok(false))) => is_answered = true,
+                Ok(Some(Err(error))) => failure = Some(graver(failure, error)),
+                Ok(None) => return failure.map_or(Ok(false), Err),
+                Err(_) => return Err(graver(failure, self.late(is_answered))),
+            }
         }
+    }
+
+    /// A service that answers some questions is not away: the texts are too many for it.
+    fn late(&self, is_answered: bool) -> ModerationError {
+        if is_answered {
+            ModerationError::Invalid("the texts take too long to judge".to_owned())
+        } else {
+            ModerationError::unavailable(RemoteError::Silent(self.limit))
+        }
+    }
+}
+
+/// Of two failures the one that is due to the texts.
+fn graver(before: Option<ModerationError>, error: ModerationError) -> ModerationError {
+    match before {
+        Some(before @ ModerationError::Invalid(_)) => before,
+        _ => error,
     }
 }
 
 #[async_trait]
 impl Moderator for RemoteModerator {
     async fn refuses(&self, texts: Vec<String>) -> Result<bool, ModerationError> {
-        let questions: Vec<Vec<String>> = texts.chunks(MOST_TEXTS).map(<[String]>::to_vec).collect();
-        let mut answers = stream::iter(questions)
-            .map(|texts| self.refuses_any(texts))
-            .buffer_unordered(MOST_QUESTIONS);
-        while let Some(refused) = answers.try_next().await? {
-            if refused {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.refuses_by(&texts, Instant::now() + self.limit).await
     }
 
     async fn judge(&self, request: ModerationRequest) -> Result<Judgements, ModerationError> {
         let model = self.model.as_ref().or(request.model.as_ref());
-        self.ask(&request.input, model.map(String::as_str), request.texts.len())
-            .await
+        let asked = self.ask(&request.input, model.map(String::as_str), request.texts.len());
+        let answer = timeout_at(Instant::now() + self.limit, asked).await;
+        let answer = answer.unwrap_or_else(|_| Err(self.late(false)))?;
+        Ok(answer.into_judgements())
     }
 }

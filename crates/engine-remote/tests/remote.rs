@@ -4,6 +4,7 @@
 mod remote {
     mod answers;
     mod faults;
+    mod moderators;
     mod passed_on;
     mod support;
     mod tls;

@@ -52,4 +52,4 @@ pub use whole::{
     EmbedEngine, EmbedRequest, Embeddings, PreparedWhole, RankedDocument, Ranking, RerankEngine,
     RerankRequest, WholeAnswer, WholeContent,
 };
-pub use wire::{TooDeep, WireImage, WireRequest, WireRoute};
+pub use wire::{UnreadableBody, WireImage, WireRequest, WireRoute};

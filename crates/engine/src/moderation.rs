@@ -12,7 +12,8 @@ pub trait Moderator: Send + Sync {
     /// Whether any of these texts is refused. Dropping the future ends the question.
     ///
     /// # Errors
-    /// When there is no judgement.
+    /// When there is no judgement: [`ModerationError::Invalid`] when the texts are why, so that nobody makes texts
+    /// pass by writing them so. A refusal of any text goes before a failure.
     async fn refuses(&self, texts: Vec<String>) -> Result<bool, ModerationError>;
 
     /// The most characters that belong together: parts of a text that are judged alone share at least as

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use silica_types::{MediaParts, ModelName};
 
 pub use self::images::WireImage;
-pub use self::texts::TooDeep;
+pub use self::texts::UnreadableBody;
 
 /// The body of a request in OpenAI's dialect. It says the same as the request that carries it; an
 /// engine that does not speak the dialect passes it over.
@@ -48,12 +48,12 @@ impl WireRequest {
             .map(|(_, span)| span.clone())
     }
 
-    /// Every text of the body, whoever knows what it is for, a line each; not those that name a model,
-    /// a role or a type, nor media that stand in the body themselves.
+    /// Every text of the body and the names of its members, whoever knows what they are for, a line each; not
+    /// the words of the dialect itself, nor the media of messages.
     ///
     /// # Errors
-    /// When the body is nested more than about a hundred times.
-    pub fn texts(&self) -> Result<String, TooDeep> {
+    /// When the body is nested more than about a hundred times, or is no JSON.
+    pub fn texts(&self) -> Result<String, UnreadableBody> {
         texts::all(&self.body)
     }
 

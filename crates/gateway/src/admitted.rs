@@ -64,7 +64,7 @@ impl Admitted {
     ///
     /// # Errors
     /// Anything known before the engine has begun to answer. What was reserved is given back.
-    pub async fn chat(self, request: ChatRequest, delivery: Delivery) -> Result<Call, GatewayError> {
+    pub async fn chat(mut self, request: ChatRequest, delivery: Delivery) -> Result<Call, GatewayError> {
         let choices = request.choices;
         let request = ChatRequest {
             priority: priority_of(self.entry.level()),
@@ -72,7 +72,15 @@ impl Admitted {
             ..request
         };
         let moderation = self.gateway.moderation().map(Arc::clone);
-        let work = chat_work(&self.model, request, moderation.as_deref()).await;
+        let counted = match &moderation {
+            // A judgement costs somebody something, so that nobody gets more of them than requests.
+            Some(moderation) if moderation.judges_input() => self.entry.count().await,
+            _ => Ok(()),
+        };
+        let work = match counted {
+            Ok(()) => chat_work(&self.model, request, moderation.as_deref()).await,
+            Err(refusal) => Err(refusal.into()),
+        };
         let (record, seat, (first, stream)) = self.run(delivery, |_| work).await?;
         let checked = moderation.and_then(|moderation| moderation.of_answer(choices, delivery));
         Ok(Call::new(record, choices, first, stream, seat, checked))

@@ -35,14 +35,16 @@ pub(crate) async fn image_tokens(
     Ok(Some(counted(rule, &images)))
 }
 
-/// The images of a body, as many as there should be. One that is not found has no known size.
+/// The images of a body, as many as there should be. If they are not what the request was found to have, nobody
+/// knows which of them the engine sees, and none has a known size.
 fn images_of(wire: &WireRequest, count: usize) -> Vec<VisionImage> {
     let mut images = Vec::new();
     wire.each_image(|image| images.push(seen(image)));
-    if images.len() < count {
-        images.resize(count, VisionImage::default());
+    if images.len() == count {
+        images
+    } else {
+        vec![VisionImage::default(); count]
     }
-    images
 }
 
 fn seen(image: &WireImage<'_>) -> VisionImage {
@@ -69,8 +71,67 @@ fn counted(rule: VisionRule, images: &[VisionImage]) -> ImageTokens {
         })
         .collect();
     ImageTokens {
-        likely: tokens.exact(),
+        likely: tokens.likely,
         ordinary: tokens.ordinary,
         most: tokens.most.max(rule.tokens(&closely).most),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use silica_engine::WireRoute;
+    use silica_types::{MediaParts, ModelName, TokenCount};
+
+    use super::*;
+
+    fn sized(width: u32, height: u32) -> VisionImage {
+        VisionImage {
+            size: Some(ImageSize::new(width, height).unwrap()),
+            detail: None,
+        }
+    }
+
+    fn body(text: &str) -> WireRequest {
+        WireRequest {
+            body: text.to_owned().into(),
+            members: Vec::new(),
+            route: WireRoute::ChatCompletions,
+            id: String::new(),
+            model: ModelName::new("m").unwrap(),
+            media: MediaParts::default(),
+            streams: false,
+            is_read: false,
+        }
+    }
+
+    #[test]
+    fn an_image_at_an_address_leaves_the_others_what_they_are() {
+        let images = [sized(1024, 1024), VisionImage::default(), sized(448, 224)];
+        let likely = |rule| counted(rule, &images).likely;
+        assert_eq!(likely(VisionRule::QwenVl), TokenCount(1369 + 256 + 128));
+        assert_eq!(likely(VisionRule::InternVl2), TokenCount(2560 + 256 + 768));
+        let two = counted(VisionRule::DeepSeekVl2, images.get(..2).unwrap());
+        assert_eq!(two.likely, TokenCount(2017 + 421));
+        assert_eq!(two.ordinary, TokenCount(2 * 2017));
+        assert_eq!(two.most, TokenCount(2017 + 2101));
+    }
+
+    #[test]
+    fn images_that_are_not_those_of_the_request_have_no_known_size() {
+        let png = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAABAAAAAQACAYAAAB/HSuD";
+        let image = format!(r#"{{"type":"image_url","image_url":{{"url":"{png}"}}}}"#);
+        let of = |parts: &str, count| {
+            let wire = body(&format!(
+                r#"{{"messages":[{{"role":"user","content":[{parts}]}}]}}"#
+            ));
+            images_of(&wire, count)
+        };
+        assert_eq!(of(&image, 1), [sized(1024, 1024)]);
+        let unknown = VisionImage::default();
+        let more = format!("{image},{image},{image}");
+        assert_eq!(of(&more, 2), [unknown; 2]);
+        assert_eq!(of(&image, 2), [unknown; 2]);
+        let decoy = format!(r#"{image},{{"type":"text","text":"x","image_url":"{png}"}}"#);
+        assert_eq!(of(&decoy, 1), [sized(1024, 1024)]);
     }
 }

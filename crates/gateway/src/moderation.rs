@@ -8,9 +8,9 @@ use std::sync::Arc;
 use metrics::{Counter, counter};
 use silica_engine::{
     ChatRequest, Continuation, EngineError, Judgements, ModerationError, ModerationRequest, Moderator,
-    WireRequest,
+    UnreadableBody, WireRequest,
 };
-use silica_moderation::{Windows, pieces};
+use silica_moderation::{Windows, pieces, spellings};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::checked::Checked;
@@ -134,6 +134,11 @@ impl Moderation {
         self.check(ModerationStage::Input, vec![text]).await
     }
 
+    /// Whether requests are judged.
+    pub(crate) const fn judges_input(&self) -> bool {
+        self.options.input
+    }
+
     /// What holds an answer back until it is judged; `None` when answers are not.
     pub(crate) fn of_answer(self: &Arc<Self>, choices: u32, delivery: Delivery) -> Option<Box<Checked>> {
         let windows = match delivery {
@@ -153,6 +158,7 @@ impl Moderation {
             .into_iter()
             .filter(|text| !text.is_empty())
             .flat_map(|text| pieces(text, PIECE.max(2 * overlap), overlap))
+            .flat_map(spellings)
             .collect();
         if texts.is_empty() {
             return Ok(());
@@ -172,9 +178,12 @@ impl Moderation {
             }
             Err(error) => {
                 meters.failed.increment(1);
-                match self.options.on_failure {
-                    OnFailure::Refuse => Err(GatewayError::Unmoderated(error)),
-                    OnFailure::Allow => {
+                match (&error, self.options.on_failure) {
+                    // Whoever writes what nobody can judge does not decide that it passes.
+                    (ModerationError::Invalid(_), _) | (_, OnFailure::Refuse) => {
+                        Err(GatewayError::Unmoderated(error))
+                    }
+                    (ModerationError::Unavailable(_), OnFailure::Allow) => {
                         tracing::warn!(error = %error_chain(&error), "{stage} passes without a judgement");
                         Ok(())
                     }
@@ -220,8 +229,8 @@ async fn texts(request: &ChatRequest) -> Result<String, GatewayError> {
 }
 
 fn wire_texts(wire: &WireRequest) -> Result<String, GatewayError> {
-    let too_deep = |error: silica_engine::TooDeep| EngineError::InvalidRequest(error.to_string()).into();
-    wire.texts().map_err(too_deep)
+    let invalid = |error: UnreadableBody| EngineError::InvalidRequest(error.to_string()).into();
+    wire.texts().map_err(invalid)
 }
 
 fn own_texts(request: &ChatRequest) -> String {

@@ -1,11 +1,15 @@
 //! Characters in one spelling, and places where a text can be cut.
 
+use std::iter;
+
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfkc_quick};
 
+use crate::escape::{aligned, before_cut, step_back};
+
 /// The most characters that are passed over in search of a border; texts in writing have a few marks
 /// on a letter, not so many.
-const MOST_JOINED: usize = 64;
+pub(crate) const MOST_JOINED: usize = 64;
 
 /// The text in one spelling: compatibility forms (full width, ligatures) as the plain characters, letters
 /// and their marks composed (NFKC), and without case.
@@ -25,7 +29,7 @@ pub(crate) fn folded(text: &str) -> String {
 fn begins_anew(character: char) -> bool {
     character.is_ascii()
         || (canonical_combining_class(character) == 0
-            && is_nfkc_quick(std::iter::once(character)) == IsNormalized::Yes)
+            && is_nfkc_quick(iter::once(character)) == IsNormalized::Yes)
 }
 
 /// The last border of a text at or before a place of it, in bytes; the place itself where none is near. The
@@ -33,26 +37,26 @@ fn begins_anew(character: char) -> bool {
 pub(crate) fn border(text: &str, at: usize) -> usize {
     let after = text.get(at..).and_then(|rest| rest.chars().next());
     if after.is_some_and(begins_anew) {
-        return at;
+        return aligned(text, at);
     }
     let before = text.get(..at).unwrap_or(text).char_indices().rev();
     let found = before
         .take(MOST_JOINED)
         .find(|(_, character)| begins_anew(*character));
-    found.map_or(at, |(place, _)| place)
+    aligned(text, found.map_or(at, |(place, _)| place))
 }
 
-/// The place so many characters before `at`, in bytes; the begin of a text that has fewer.
+/// The place so many characters before `at`, in bytes; the begin of a text that has fewer. Characters that JSON
+/// spells out count as one each, so that what they say has as many.
 pub(crate) fn back(text: &str, at: usize, characters: usize) -> usize {
     if characters == 0 {
         return at;
     }
-    let before = text.get(..at).unwrap_or(text);
-    before
-        .char_indices()
-        .rev()
-        .nth(characters - 1)
-        .map_or(0, |(place, _)| place)
+    let start = before_cut(text, at);
+    // Its backslash may be the second half of another escape.
+    let steps = characters + usize::from(start < at);
+    let mut places = iter::successors(Some(start), |place| step_back(text, *place));
+    places.nth(steps).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -91,5 +95,11 @@ mod tests {
         assert_eq!(back("a\u{e9}b", 4, 2), 1);
         assert_eq!(back("ab", 2, 9), 0);
         assert_eq!(back("ab", 1, 0), 1);
+        assert_eq!(
+            back(r"abcdef\u0063\u0064", 18, 2),
+            3,
+            "one more, as the end may be within one"
+        );
+        assert_eq!(border(r"a\\b", 2), 1);
     }
 }

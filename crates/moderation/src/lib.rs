@@ -6,14 +6,18 @@
 //! until the next window has passed: of a listed word that stands on a border, not even the beginning
 //! goes out.
 //!
+//! What JSON spells out (`\u0041`) counts as the character it is, and is judged as such, too ([`spellings`]).
+//!
 //! Borders are put only where no character joins the one before it: a window's text says the same alone
 //! as within the whole.
 
 mod border;
+mod escape;
 mod held;
 mod pieces;
 mod words;
 
+pub use escape::spellings;
 pub use held::{HeldAnswer, Windows};
 pub use pieces::pieces;
 pub use words::{WordList, WordListError};

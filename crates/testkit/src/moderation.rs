@@ -29,6 +29,8 @@ pub enum ModerationFault {
     Garbage,
     /// With no results.
     Empty,
+    /// With nothing but `flagged`, which is so.
+    Bare,
 }
 
 /// A running service, which flags what has its word in it. Dropping it closes its port.
@@ -42,7 +44,7 @@ pub struct ModerationServer {
 #[derive(Debug)]
 struct Stage {
     word: String,
-    fault: Mutex<ModerationFault>,
+    fault: Mutex<(ModerationFault, &'static str)>,
     requests: Mutex<Vec<Value>>,
 }
 
@@ -85,7 +87,12 @@ impl ModerationServer {
 
     /// Answers in this manner from now on.
     pub fn set_fault(&self, fault: ModerationFault) {
-        *self.stage.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        self.set_fault_on("", fault);
+    }
+
+    /// Answers in this manner from now on what has this text in it, and everything else as it should.
+    pub fn set_fault_on(&self, text: &'static str, fault: ModerationFault) {
+        *self.stage.fault.lock().unwrap_or_else(PoisonError::into_inner) = (fault, text);
     }
 
     /// What it was asked so far: the bodies, with the bearer token as `key`.
@@ -107,13 +114,19 @@ async fn answer(State(stage): State<Arc<Stage>>, headers: HeaderMap, body: Bytes
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(asked);
-    let fault = *stage.fault.lock().unwrap_or_else(PoisonError::into_inner);
+    let (fault, on) = *stage.fault.lock().unwrap_or_else(PoisonError::into_inner);
+    let fault = if inputs.iter().any(|text| text.contains(on)) {
+        fault
+    } else {
+        ModerationFault::None
+    };
     let results: Vec<Value> = match fault {
         ModerationFault::None => inputs
             .iter()
             .map(|text| result(text.contains(&stage.word)))
             .collect(),
         ModerationFault::Empty => Vec::new(),
+        ModerationFault::Bare => inputs.iter().map(|_| json!({"flagged": true})).collect(),
         ModerationFault::Hang => std::future::pending().await,
         ModerationFault::Garbage => return sent("<html>no</html>".to_owned()),
         ModerationFault::Status(status) => {

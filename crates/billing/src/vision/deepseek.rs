@@ -7,15 +7,16 @@
 //! The reference is `select_best_resolution` and `tokenize_with_images` in `processing_deepseek_vl_v2.py`
 //! (paper: Wu et al. 2024, arXiv:2412.10302). It fits with binary fractions, which cut a pixel off a few
 //! sizes; here it is exact. And it ends every *row* of tokens with a mark, 14 for each row of tiles:
-//! the published formula and its examples count the columns, and that is what is counted here. An
-//! engine may differ by 14 for every column more than rows, at most 112.
+//! the published formula and its examples count the columns, and that is what is charged where nobody
+//! reports. An engine may differ by 14 for every row more than columns, at most 112; see [`own_tokens`].
 
 use std::cmp::Reverse;
 
 use super::ImageSize;
 
 /// The side of a tile in pixels.
-const TILE: u64 = 384;
+const TILE_SIDE: u32 = 384;
+const TILE: u64 = TILE_SIDE as u64;
 const TILE_TOKENS: u32 = 196;
 const MARK_TOKENS: u32 = 14;
 const MOST_TILES: u32 = 9;
@@ -41,6 +42,30 @@ const ONE_TILE: Grid = Grid { columns: 1, rows: 1 };
 /// Counts an image of high detail.
 pub(super) fn tokens(size: ImageSize) -> u32 {
     best(size).tokens()
+}
+
+/// Counts an image of high detail as the reference does: fitted in binary fractions, with a mark for each row.
+pub(super) fn own_tokens(size: ImageSize) -> u32 {
+    let (width, height) = (f64::from(size.width()), f64::from(size.height()));
+    let worth = |grid: &Grid| {
+        let side = |tiles: u32| f64::from(tiles * TILE_SIDE);
+        let (most_width, most_height) = (side(grid.columns), side(grid.rows));
+        let scale = (most_width / width).min(most_height / height);
+        let fitted = (width * scale).floor() * (height * scale).floor();
+        let surviving = fitted.min(width * height);
+        (surviving, surviving - most_width * most_height)
+    };
+    let best = grids().max_by(|one, other| {
+        let (one, other) = (worth(one), worth(other));
+        one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1))
+    });
+    let Grid { columns, rows } = best.unwrap_or(ONE_TILE);
+    // Its columns are the published formula's rows.
+    let turned = Grid {
+        columns: rows,
+        rows: columns,
+    };
+    turned.tokens()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +94,11 @@ impl Grid {
     }
 }
 
+fn grids() -> impl Iterator<Item = Grid> {
+    (1..=MOST_TILES).flat_map(|columns| (1..=MOST_TILES / columns).map(move |rows| Grid { columns, rows }))
+}
+
 /// The grid that suits an image best. No two are equally good: what fits into both fits into a smaller one.
 fn best(size: ImageSize) -> Grid {
-    (1..=MOST_TILES)
-        .flat_map(|columns| (1..=MOST_TILES / columns).map(move |rows| Grid { columns, rows }))
-        .max_by_key(|grid| grid.worth(size))
-        .unwrap_or(ONE_TILE)
+    grids().max_by_key(|grid| grid.worth(size)).unwrap_or(ONE_TILE)
 }

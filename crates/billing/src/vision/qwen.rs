@@ -7,7 +7,8 @@
 //! The reference is `smart_resize` of the transformers library (`image_processing_qwen2_vl.py`; paper:
 //! Wang et al. 2024, arXiv:2409.12191). It rounds the sides to the nearest block instead (halves to the
 //! even one) and scales the unrounded ones, so that an engine's own count is often off by a row or a
-//! column of blocks; the published rule and its examples are what is counted here.
+//! column of blocks. The published rule and its examples are what is charged where nobody reports; what is
+//! reserved is no less than the reference has, see [`own_tokens`].
 
 use super::ImageSize;
 
@@ -33,6 +34,39 @@ pub(super) fn tokens(size: ImageSize) -> u32 {
         blocks if blocks < LEAST => grown(rows, columns) * grown(columns, rows),
         blocks => blocks,
     }
+}
+
+/// Counts an image of high detail as the reference does, in the same binary fractions. Some of its versions leave
+/// a side no block, others one at least; it is the larger number of both.
+pub(super) fn own_tokens(size: ImageSize) -> u32 {
+    let (height, width) = (f64::from(size.height()), f64::from(size.width()));
+    let rounded = |side: f64| (side / f64::from(BLOCK)).round_ties_even();
+    let of = |least: f64| {
+        let blocks = rounded(height).max(least) * rounded(width).max(least);
+        if blocks > f64::from(MOST) {
+            let shrink = (height * width / pixels(MOST)).sqrt();
+            let whole = |side: f64| (side / shrink / f64::from(BLOCK)).floor().max(1.0);
+            whole(height) * whole(width)
+        } else if blocks < f64::from(LEAST) {
+            let grow = (pixels(LEAST) / (height * width)).sqrt();
+            let whole = |side: f64| (side * grow / f64::from(BLOCK)).ceil();
+            whole(height) * whole(width)
+        } else {
+            blocks
+        }
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number from 1 to 16,384"
+    )]
+    let tokens = of(0.0).max(of(1.0)) as u32;
+    tokens
+}
+
+/// The pixels of so many blocks.
+fn pixels(blocks: u32) -> f64 {
+    f64::from(blocks * BLOCK * BLOCK)
 }
 
 /// A side's whole blocks after both were scaled to [`MOST`]: the root of `MOST * side / other`, rounded down.

@@ -30,6 +30,9 @@ struct Message<'a> {
 
 #[derive(Deserialize)]
 struct Part<'a> {
+    /// Only a part that says it is an image is one to whoever counts them.
+    #[serde(borrow, rename = "type", default)]
+    kind: Option<&'a RawValue>,
     #[serde(borrow, default)]
     image_url: Option<&'a RawValue>,
 }
@@ -42,11 +45,21 @@ pub(super) fn each(body: &[u8], mut show: impl FnMut(&WireImage<'_>)) {
     let contents = body.messages.iter().filter_map(|message| message.content);
     for content in contents.filter(|content| content.get().starts_with('[')) {
         let parts = serde_json::from_str::<Vec<Part<'_>>>(content.get()).unwrap_or_default();
-        for image in parts.iter().filter_map(|part| part.image_url) {
+        let images = parts.iter().filter(|part| part.is_image());
+        for image in images.filter_map(|part| part.image_url) {
             if let Some(image) = read(image.get()) {
                 show(&image);
             }
         }
+    }
+}
+
+impl Part<'_> {
+    fn is_image(&self) -> bool {
+        let kind = self
+            .kind
+            .and_then(|kind| serde_json::from_str::<Cow<'_, str>>(kind.get()).ok());
+        kind.is_some_and(|kind| kind == "image_url")
     }
 }
 
@@ -76,7 +89,9 @@ mod tests {
     fn images_are_found_where_they_stand_and_nowhere_else() {
         let body = r#"{"image_url":{"url":"no"},"messages":[{"content":"text"},{"role":"user","content":[
             {"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"a","detail":"low","z":1}},
-            {"image_url":"b"},{"image_url":5}]},{"content":null},{"content":[{"image_url":{"url":"c\u0021"}}]}]}"#;
+            {"type":"image_url","image_url":"b"},{"type":"image_url","image_url":5},{"image_url":"no"},
+            {"type":"text","text":"x","image_url":{"url":"no"}},{"type":5,"image_url":"no"}]},
+            {"content":null},{"content":[{"type":"image\u005furl","image_url":{"url":"c\u0021"}}]}]}"#;
         let image = |url: &str, detail: Option<&str>| (url.to_owned(), detail.map(str::to_owned));
         assert_eq!(
             images(body),

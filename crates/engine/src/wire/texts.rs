@@ -1,51 +1,70 @@
 //! The texts of a body that nobody here reads as a whole.
+//!
+//! Engines hand members to a model's template that nobody here knows, so every text counts and every name of a
+//! member, wherever it stands. Left out is only what can say nothing: the words of the dialect itself, each
+//! from a closed list, and media where a message has them.
+
+mod place;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use self::place::Place;
+
 /// A body that cannot be looked through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body is nested too deeply")]
-pub struct TooDeep;
+pub enum UnreadableBody {
+    /// It has too many levels.
+    #[error("the body is nested too deeply")]
+    TooDeep,
+    /// It is no JSON in UTF-8.
+    #[error("the body is no JSON: {0:?}")]
+    NotJson(serde_json::error::Category),
+}
 
-/// Members that name something, if their values are texts.
-const NAMES: [&str; 3] = ["model", "role", "type"];
-/// From this length on, in bytes, a text of nothing but the characters of base64 is a medium: nobody writes so.
-const SHORTEST_MEDIUM: usize = 256;
-
-/// Every text of a JSON text, a line each.
-pub(super) fn all(body: &[u8]) -> Result<String, TooDeep> {
-    let mut texts = String::new();
+/// Every text of a JSON text, and the names of its members, a line each.
+pub(super) fn all(body: &[u8]) -> Result<String, UnreadableBody> {
+    let mut all = String::new();
     let mut json = serde_json::Deserializer::from_slice(body);
-    Texts::of(&mut texts)
-        .deserialize(&mut json)
-        .map_err(|_| TooDeep)?;
-    Ok(texts)
+    let texts = Texts {
+        all: &mut all,
+        place: Place::Body,
+    };
+    texts.deserialize(&mut json).map_err(|error| unreadable(&error))?;
+    Ok(all)
+}
+
+/// Only the limit on levels has no class of its own among serde_json's errors.
+fn unreadable(error: &serde_json::Error) -> UnreadableBody {
+    if error.to_string().starts_with("recursion limit exceeded") {
+        UnreadableBody::TooDeep
+    } else {
+        UnreadableBody::NotJson(error.classify())
+    }
 }
 
 /// Collects texts.
 struct Texts<'a> {
     all: &'a mut String,
-    /// Whether a text here is a name.
-    is_name: bool,
+    place: Place,
 }
 
-impl<'a> Texts<'a> {
-    const fn of(all: &'a mut String) -> Self {
-        Self { all, is_name: false }
+impl Texts<'_> {
+    fn add(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.all.push_str(text);
+            self.all.push('\n');
+        }
     }
-}
 
-/// Whether a text is an image or a sound, alone or in an address of its own.
-fn is_medium(text: &str) -> bool {
-    let payload = match text.split_once(',') {
-        Some((head, payload)) if head.starts_with("data:") && head.ends_with(";base64") => payload,
-        _ => text,
-    };
-    let is_of_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    payload.len() >= SHORTEST_MEDIUM && payload.bytes().all(is_of_base64)
+    fn below(&mut self, place: Place) -> Texts<'_> {
+        let all = &mut *self.all;
+        Texts { all, place }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Texts<'_> {
@@ -63,25 +82,27 @@ impl<'de> Visitor<'de> for Texts<'_> {
         formatter.write_str("JSON")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        if !(text.is_empty() || self.is_name || is_medium(text)) {
-            self.all.push_str(text);
-            self.all.push('\n');
+    fn visit_str<E: Error>(mut self, text: &str) -> Result<(), E> {
+        if !self.place.leaves_out(text) {
+            self.add(text);
         }
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
         while let Some(name) = members.next_key::<Cow<'_, str>>()? {
-            let is_name = NAMES.contains(&&*name);
-            let all = &mut *self.all;
-            members.next_value_seed(Texts { all, is_name })?;
+            if !place::is_of_the_dialect(&name) {
+                self.add(&name);
+            }
+            let place = self.place.member(&name);
+            members.next_value_seed(self.below(place))?;
         }
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Texts::of(&mut *self.all))?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let place = self.place.item();
+        while items.next_element_seed(self.below(place))?.is_some() {}
         Ok(())
     }
 
@@ -103,38 +124,5 @@ impl<'de> Visitor<'de> for Texts<'_> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_of_unknown_members_are_found_and_names_and_media_are_not() {
-        let medium = "Ab+/".repeat(64);
-        let body = format!(
-            r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a\u00e9"}},
-            {{"type":"image_url","image_url":{{"url":"data:image/png;base64,{medium}","detail":"low"}}}},
-            {{"type":"input_audio","input_audio":{{"data":"{medium}"}}}}]}}],
-            "documents":[{{"x":{{"y":["b"]}}}}],"n":1,"f":-1.5,"stream":true,"stop":null,"empty":""}}"#
-        );
-        assert_eq!(all(body.as_bytes()).unwrap(), "a\u{e9}\nlow\nb\n");
-    }
-
-    #[test]
-    fn nothing_hides_behind_the_name_of_a_name_or_of_a_medium() {
-        let long = "x ".repeat(200);
-        let body = format!(
-            r#"{{"a":"data: b","url":"data:text/plain,{long}c","data":"d","properties":{{"type":{{"description":"e"}},"model":["f"]}}}}"#
-        );
-        let expected = format!("data: b\ndata:text/plain,{long}c\nd\ne\nf\n");
-        assert_eq!(all(body.as_bytes()).unwrap(), expected);
-    }
-
-    #[test]
-    fn what_is_nested_too_deeply_is_not_taken_for_read() {
-        let body = format!("{{\"x\":{}1{}}}", "[".repeat(200), "]".repeat(200));
-        assert_eq!(all(body.as_bytes()), Err(TooDeep));
     }
 }

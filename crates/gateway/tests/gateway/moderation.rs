@@ -9,7 +9,7 @@ use serde_json::json;
 use silica_engine::scripted::{ChatScript, Gate, ScriptedChatEngine};
 use silica_engine::{
     AnswerForm, ChatEvent, ChatEventKind, ChatRequest, Delta, FinishReason, Judgements, Message,
-    ModerationError, ModerationRequest, Moderator,
+    ModerationError, ModerationRequest, Moderator, ToolCall,
 };
 use silica_gateway::{Delivery, GatewayError, Moderation, ModerationOptions, ModerationStage, OnFailure};
 use silica_moderation::WordList;
@@ -22,8 +22,8 @@ use super::support::{Fixture, replica, request, yuan_a_token};
 struct Judge {
     words: WordList,
     asked: Mutex<Vec<Vec<String>>>,
-    /// Whether it is away.
-    fails: bool,
+    /// Why it judges nothing, if it does not.
+    fails: Option<fn() -> ModerationError>,
     /// Waited for before each answer.
     gate: Option<Gate>,
     /// Questions that were asked and not answered.
@@ -44,7 +44,7 @@ impl Judge {
         Self {
             words: WordList::new("secret").unwrap(),
             asked: Mutex::default(),
-            fails: false,
+            fails: None,
             gate: None,
             waiting: Arc::default(),
         }
@@ -60,8 +60,8 @@ impl Moderator for Judge {
         if let Some(gate) = &self.gate {
             gate.wait().await;
         }
-        if self.fails {
-            return Err(ModerationError::unavailable("away"));
+        if let Some(failure) = self.fails {
+            return Err(failure());
         }
         self.words.refuses(texts).await
     }
@@ -312,7 +312,7 @@ async fn a_client_that_leaves_ends_the_judgement_and_pays_what_was_produced() {
 #[tokio::test]
 async fn without_a_judgement_texts_pass_or_not_as_the_operator_wants() {
     let away = || Judge {
-        fails: true,
+        fails: Some(|| ModerationError::unavailable("away")),
         ..Judge::new()
     };
     let script = || ChatScript::answer(&["a"]);
@@ -328,4 +328,42 @@ async fn without_a_judgement_texts_pass_or_not_as_the_operator_wants() {
         .collect()
         .await;
     assert_eq!(texts(&events), "a");
+}
+
+#[tokio::test]
+async fn texts_that_cannot_be_judged_never_pass() {
+    let judge = Judge {
+        fails: Some(|| ModerationError::Invalid("too long".to_owned())),
+        ..Judge::new()
+    };
+    let (fixture, engine, _) = moderated(judge, OnFailure::Allow, ChatScript::answer(&["a"])).await;
+    let refused = fixture.chat_with("m", saying("hello")).await.unwrap_err();
+    assert!(matches!(refused, GatewayError::Unmoderated(_)), "{refused:?}");
+    assert_eq!((engine.requests().len(), fixture.total_yuan()), (0, 100));
+}
+
+#[tokio::test]
+async fn a_word_that_json_spells_out_is_found_in_calls_and_in_answers() {
+    let spelled = r#"{"to":"\u0073ecre\u0074"}"#;
+    let script = ChatScript::answer(&[spelled]);
+    let (fixture, engine, _) = moderated(Judge::new(), OnFailure::Refuse, script).await;
+    let mut earlier = saying("hello");
+    if let Some(message) = earlier.messages.first_mut() {
+        message.tool_calls.push(ToolCall {
+            id: "1".to_owned(),
+            name: "f".to_owned(),
+            arguments: spelled.to_owned(),
+        });
+    }
+    let refused = fixture.chat_with("m", earlier).await.unwrap_err();
+    assert!(matches!(refused, GatewayError::Moderated(INPUT)), "{refused:?}");
+    assert_eq!(engine.requests().len(), 0);
+    for delivery in [Delivery::Streamed, Delivery::Whole] {
+        let call = fixture.chat_as("m", saying("hello"), delivery).await.unwrap();
+        let events: Vec<_> = call.collect().await;
+        assert!(
+            matches!(events.as_slice(), [Err(GatewayError::Moderated(OUTPUT))]),
+            "{events:?}"
+        );
+    }
 }

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason, Moderator as _, Usage};
 
 use super::*;
-use crate::WordList;
 use crate::border::folded;
+use crate::{WordList, spellings};
 
 fn event(kind: ChatEventKind) -> ChatEvent {
     let usage = Usage::default();
@@ -57,7 +57,11 @@ fn through(list: &WordList, windows: Option<Windows>, events: &[ChatEvent]) -> (
     let mut gone = Vec::new();
     let mut step = |held: &mut HeldAnswer| {
         while let Some(texts) = held.to_judge() {
-            if texts.iter().any(|text| list.is_in(text)) {
+            if texts
+                .into_iter()
+                .flat_map(spellings)
+                .any(|text| list.is_in(&text))
+            {
                 return false;
             }
             held.passed();
@@ -155,6 +159,29 @@ fn reasoning_calls_and_other_choices_are_judged_and_keep_nothing_back_from_each_
 }
 
 #[test]
+fn a_word_that_json_spells_out_is_found_before_any_of_it_goes_out() {
+    let list = WordList::new("secret\n\u{1f600}\u{1f600}").unwrap();
+    let windows = Some(windows(2 * list.reach(), list.reach()));
+    let spelled = |text: &str| {
+        text.encode_utf16()
+            .map(|unit| format!("\\u{unit:04x}"))
+            .collect::<String>()
+    };
+    for word in ["secret", "\u{1f600}\u{1f600}"] {
+        for filler in 0..80 {
+            let text = format!("{{\"a\":\"{}{}x\"}}", "x".repeat(filler), spelled(word));
+            let events: Vec<_> = text
+                .chars()
+                .map(|character| arguments(0, &character.to_string()))
+                .collect();
+            let (gone, all) = through(&list, windows, &events);
+            assert!(!all, "{text}");
+            assert!(gone.len() <= 6 + filler, "{}", gone.len());
+        }
+    }
+}
+
+#[test]
 fn what_was_thought_goes_out_with_the_first_window_of_the_answer() {
     let mut held = HeldAnswer::new(1, Some(windows(6, 3)));
     held.push(reasoning("thought"));
@@ -195,6 +222,20 @@ fn parts() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
+    #[test]
+    fn windows_miss_no_word_that_is_spelled_out(
+        parts in prop::collection::vec(r#"[abAB]|\\\\|\\u006[1-3]|\\u00[eE]9|\\ud83d\\ude00|\\n|\\u|0"#, 0..80),
+        words in prop::collection::vec("[ab\u{e9}\u{1f600}\\\\]{2,4}", 1..3), step in 1_usize..20,
+    ) {
+        let list = WordList::new(&words.join("\n")).unwrap();
+        let windows = Some(windows(list.reach() + step, list.reach()));
+        let mut events: Vec<_> = parts.iter().map(|part| arguments(0, part)).collect();
+        events.push(finished(0));
+        let has_word = spellings(parts.concat()).any(|text| list.is_in(&text));
+        let all = through(&list, windows, &events).1;
+        prop_assert!(!has_word || !all);
+    }
+
     #[test]
     fn windows_miss_no_word_and_change_nothing_else(
         parts in parts(), words in prop::collection::vec("[ab\u{e9}\u{ac00}\u{30ac}]{2,4}", 1..3), step in 1_usize..20,

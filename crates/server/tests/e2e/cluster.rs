@@ -233,6 +233,28 @@ async fn a_level_that_is_bought_is_paid_from_what_both_servers_leave() {
 }
 
 #[tokio::test]
+async fn a_limit_is_reached_before_another_prompt_is_judged() {
+    let mut cluster = Cluster::start("refuse").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = folder.path().join("words.txt");
+    std::fs::write(&words, "forbidden\n").expect("a list");
+    let config = format!(
+        "[moderation]\nprovider = \"words\"\nwords_file = \"{}\"\n",
+        words.display()
+    );
+    let judging = cluster.builder().config(&config).start().await;
+    cluster.servers.push(judging);
+    cluster.is_together().await;
+    let customer = customer(&cluster.servers[0], "nosy", "").await;
+    cluster.put_model("limited/RPH", &json!({"RPH": 2})).await;
+    let chat = json!({"model": "limited/RPH", "messages": [{"role": "user", "content": "forbidden"}]});
+    for expected in [451, 451, 429] {
+        let answer = cluster.servers[2].chat(&customer.key, &chat).await;
+        assert_eq!(answer.status().as_u16(), expected);
+    }
+}
+
+#[tokio::test]
 async fn requests_that_fail_before_they_are_admitted_are_counted() {
     let cluster = Cluster::start("refuse").await;
     let server = &cluster.servers[0];

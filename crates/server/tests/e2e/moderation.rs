@@ -339,7 +339,8 @@ async fn a_service_that_fails_refuses_or_allows() {
             service.set_fault(fault);
             for stream in [false, true] {
                 let (status, text) = house.ask("chat", "hello", stream, "x").await;
-                if allows {
+                // A question that the service takes for wrong is the fault of its texts.
+                if allows && fault != ModerationFault::Status(400) {
                     assert_eq!(status, StatusCode::OK, "{fault:?}: {text}");
                     assert!(text.contains("t4"), "{fault:?}: {text}");
                 } else {

@@ -44,10 +44,12 @@ proptest! {
             .collect();
         let known = rule.tokens(&images);
         let bounds = rule.tokens(&unknown(&images));
-        prop_assert_eq!(known.least, known.most);
-        prop_assert_eq!(known.ordinary, known.most);
+        prop_assert_eq!(known.least, known.likely);
+        prop_assert_eq!(known.least, known.ordinary);
+        prop_assert!(known.ordinary <= known.most);
         prop_assert!(bounds.least <= known.least, "{:?} {:?}", bounds, known);
         prop_assert!(known.most <= bounds.most, "{:?} {:?}", bounds, known);
+        prop_assert!(bounds.least <= bounds.likely && bounds.likely <= bounds.ordinary);
         prop_assert!(bounds.least <= bounds.ordinary && bounds.ordinary <= bounds.most);
     }
 

@@ -86,6 +86,39 @@ fn deepseek_in_fractions(width: f64, height: f64, (columns, rows): (u32, u32)) -
     (surviving, most_width * most_height)
 }
 
+/// What `smart_resize` in Python makes of some images (height, width, and the blocks), the larger number of its
+/// versions.
+const RESIZED: [(u32, u32, u32); 8] = [
+    (3585, 3584, 128 * 128),
+    (3584, 3584, 128 * 128),
+    (1024, 1024, 37 * 37),
+    (1022, 1022, 36 * 36),
+    (1050, 1050, 38 * 38),
+    (1006, 28, 36),
+    (13, 20, 2 * 3),
+    (13, 100, 6),
+];
+
+#[test]
+fn the_most_is_no_less_than_the_models_own_preprocessing_takes() {
+    let both = |rule: VisionRule, height, width| {
+        let tokens = rule.tokens(&[image(width, height, None)]);
+        (tokens.ordinary.get(), tokens.most.get())
+    };
+    for (height, width, own) in RESIZED {
+        let (published, most) = both(VisionRule::QwenVl, height, width);
+        assert_eq!(most, published.max(own), "{height} x {width}");
+    }
+    assert_eq!(both(VisionRule::QwenVl, 3585, 3584), (16_256, 16_384));
+    // The published rule marks the columns of tiles, the models their rows.
+    assert_eq!(both(VisionRule::DeepSeekVl2, 3456, 384), (1989, 2101));
+    assert_eq!(both(VisionRule::DeepSeekVl2, 384, 3456), (2101, 2101));
+    for [(width, height), _, (columns, rows)] in CHOSEN {
+        let expected = deepseek_tokens((columns.max(rows), columns.min(rows)));
+        assert_eq!(both(VisionRule::DeepSeekVl2, height, width).1, expected);
+    }
+}
+
 proptest! {
     #[test]
     fn qwen_counts_what_binary_fractions_count((width, height) in sides()) {
