@@ -6,6 +6,7 @@ mod queue;
 mod schedule;
 mod sequence;
 mod span;
+mod speculation;
 pub(crate) mod threads;
 mod worker;
 
@@ -84,7 +85,13 @@ impl CandleEngine {
         let threads = options.thread_count();
         let context_length = TokenCount(model.context_length());
         let vocabulary_size = model.vocabulary_size();
-        let worker = Worker::new(model, Arc::clone(&queue), meters.clone(), options.max_sequences);
+        let worker = Worker::new(
+            model,
+            Arc::clone(&queue),
+            meters.clone(),
+            options.max_sequences,
+            options.speculation,
+        );
         // The thread is not joined: the last owner may let go of the engine on an async thread.
         threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
         Ok(Self {

@@ -32,7 +32,11 @@ fn computed(model: &PagedDecoder, table: &mut BlockTable, tokens: &[u32], part: 
             tokens: &tokens[first..end],
             table,
             rope_length: tokens.len(),
-            wants_logits: end == tokens.len(),
+            logits: if end == tokens.len() {
+                LogitsOf::Last
+            } else {
+                LogitsOf::Nothing
+            },
         }];
         model.compute(&mut steps, &mut logits).unwrap();
     }

@@ -167,6 +167,21 @@ impl BlockTable {
         debug_assert!(self.length <= self.room(), "positions lie in blocks");
     }
 
+    /// Forgets the positions behind the first `length`, and gives blocks back that hold none of the
+    /// rest. Positions in named blocks stay: others may have taken them over.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        debug_assert!(length <= self.length, "there is nothing behind the end");
+        debug_assert!(length >= self.named * BLOCK, "named blocks stay");
+        self.length = length.min(self.length).max(self.named * BLOCK);
+        let kept = self.length.div_ceil(BLOCK);
+        if kept < self.blocks.len() {
+            let mut pool = self.pool.lock();
+            for id in self.blocks.drain(kept..).rev() {
+                pool.release(id);
+            }
+        }
+    }
+
     /// Names the blocks that have become full, so that other tables find them. `tokens` are those
     /// of the sequence, at least as many as positions are computed.
     ///
