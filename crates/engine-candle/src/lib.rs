@@ -34,7 +34,7 @@ mod options;
 mod text;
 
 pub use encode::{Activation, CandleEncoder, EncoderConfig, EncoderFamily, ModelKind};
-pub use engine::CandleEngine;
+pub use engine::{AdaptedEngine, CandleEngine};
 pub use error::{HeaderError, LoadError};
 pub use gguf::{GGUF_WEIGHTS, GgufError, GgufModel};
 pub use inspect::{FolderSummary, ModelShape, inspect};
@@ -42,3 +42,4 @@ pub use options::{CandleOptions, Dtype, Precision, Quantization, Speculation};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{Biases, Family, ModelConfig, RopeConfig, RopeScaling, YarnScaling};
 pub use text::decoder::{Decoder, LogitsOf, Span};
+pub use text::lora::Adapter;

@@ -22,6 +22,8 @@ pub struct CandleOptions {
     /// taken as it is used; more than the machine has is refused. A cache that is too small for one
     /// sequence of the model's context shortens the context.
     pub kv_cache_mb: u32,
+    /// Memory for the adapters of the model, in MiB, as they are loaded.
+    pub adapters_mb: u32,
     /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
     /// model's own limit.
     pub context_length: Option<u32>,
@@ -41,6 +43,7 @@ impl Default for CandleOptions {
             max_wait: Duration::from_mins(1),
             max_sequences: 8,
             kv_cache_mb: 1024,
+            adapters_mb: 1024,
             context_length: None,
             speculation: Speculation::default(),
             name: "candle".to_owned(),

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod decoder;
 pub(crate) mod linear;
+pub(crate) mod lora;
 pub(crate) mod matrix;
 pub(crate) mod mlp;
 pub(crate) mod norm;

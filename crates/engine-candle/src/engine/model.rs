@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, Storage};
 use crate::text::cache::KvView;
 use crate::text::cache::blocks::{BLOCK, BlockTable};
 use crate::text::cache::store::KvStore;
+use crate::text::lora::Adapter;
 use crate::{Decoder, LoadError, LogitsOf, Span, memory};
 
 /// A failure inside a model.
@@ -22,6 +23,8 @@ pub(super) struct Step<'sequence> {
     pub(super) rope_length: usize,
     /// Whose logits are wanted: the last token's, or all when some of them are drafted.
     pub(super) logits: LogitsOf,
+    /// What is added to the model's products.
+    pub(super) adapter: Option<&'sequence Adapter>,
 }
 
 impl Step<'_> {
@@ -132,10 +135,11 @@ impl LogitsModel for PagedDecoder {
     }
 
     fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError> {
+        let adapters: Vec<_> = steps.iter().map(|step| step.adapter).collect();
         let spans = steps.iter_mut().map(|step| step.span(&self.store));
         let mut spans: Vec<Span<'_>> = spans.collect();
         logits.clear();
-        let Some(computed) = self.decoder.forward(&mut spans)? else {
+        let Some(computed) = self.decoder.forward_adapted(&mut spans, &adapters)? else {
             return Ok(());
         };
         let (storage, layout) = computed.storage_and_layout();

@@ -2,6 +2,8 @@
 
 mod draw;
 
+use std::sync::Arc;
+
 use silica_engine::{ConstraintError, GenerateEvent, GenerateSink, TokenConstraint};
 
 use super::meters::Counted;
@@ -11,6 +13,7 @@ use super::span::SpanGuard;
 use super::speculation::Drafter;
 use crate::LogitsOf;
 use crate::text::cache::blocks::{BLOCK, BlockTable};
+use crate::text::lora::Adapter;
 use crate::text::sampler::{BrokenLogits, Sampler};
 
 /// A sequence that has a place in the engine.
@@ -39,6 +42,7 @@ pub(super) struct Sequence {
     drafter: Option<Drafter>,
     /// Has been told every token of the answer, and none twice: what is computed again is not drawn again.
     constraint: Option<Box<dyn TokenConstraint>>,
+    adapter: Option<Arc<Adapter>>,
     sink: GenerateSink,
     _running: Counted,
 }
@@ -95,6 +99,7 @@ impl Sequence {
             sampler: Sampler::new(request.sampling, request.logprobs),
             span: request.span_limit.map(SpanGuard::new),
             constraint: job.constraint,
+            adapter: job.adapter,
             sink: job.sink,
             _running: running,
         }
@@ -223,12 +228,14 @@ impl Sequence {
     /// included.
     pub(super) fn step(&mut self, count: usize) -> Step<'_> {
         let first = self.table.len();
+        let adapter = self.adapter.as_deref();
         let row = self.drafter.as_ref().map(Drafter::row);
         if let Some(row) = row.filter(|row| !row.is_empty()) {
             return Step {
                 tokens: row,
                 rope_length: first + row.len(),
                 logits: LogitsOf::All,
+                adapter,
                 table: &mut self.table,
             };
         }
@@ -241,6 +248,7 @@ impl Sequence {
             } else {
                 LogitsOf::Nothing
             },
+            adapter,
             table: &mut self.table,
         }
     }

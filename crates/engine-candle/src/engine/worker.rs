@@ -118,9 +118,13 @@ impl<M: LogitsModel> Worker<M> {
 
     /// Gives the first waiting request a place. False when there is none or it does not fit.
     fn admit_waiting(&mut self) -> bool {
-        let taken = self.queue.take(|request| {
+        let taken = self.queue.take(|job| {
+            let request = &job.request;
             let account = request.account.map(|account| account.as_uuid().as_u128());
-            let mut table = self.pool.table(account.unwrap_or_default());
+            let adapter = job.adapter.as_ref().map(|adapter| adapter.id());
+            let mut table = self
+                .pool
+                .adapted_table(account.unwrap_or_default(), adapter.unwrap_or_default());
             if self.sharing == Sharing::Shared {
                 table.adopt(&request.prompt);
             }

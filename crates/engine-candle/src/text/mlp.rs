@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::linear::{Linear, contiguous};
+use super::lora::{AdapterRows, Site};
 use super::matrix::Weight;
 use super::weights::{Projections, Weights};
 use crate::LoadError;
@@ -31,16 +32,26 @@ impl Mlp {
         [self.gate_up.weight(), self.down.weight()]
     }
 
-    /// Applies the block to `[rows, hidden]` and adds the result to the residual stream.
-    pub(crate) fn forward_onto(&self, input: &Tensor, residual: &Tensor) -> Result<Tensor> {
+    /// Applies the block, which is that of `layer`, to `[rows, hidden]` and adds the result to the residual
+    /// stream.
+    pub(crate) fn forward_onto(
+        &self,
+        input: &Tensor,
+        residual: &Tensor,
+        layer: usize,
+        adapters: &AdapterRows<'_>,
+    ) -> Result<Tensor> {
         let both = self.gate_up.forward(input)?;
+        adapters.add(layer, Site::GateUp, input, &both)?;
         let gated = if both.device().is_cpu() {
             both.apply_op1_no_bwd(&CpuGate)?
         } else {
             let inner = both.dim(1)? / 2;
             (both.narrow(1, 0, inner)?.silu()? * both.narrow(1, inner, inner)?)?
         };
-        self.down.forward_onto(&gated, residual)
+        let output = self.down.forward_onto(&gated, residual)?;
+        adapters.add(layer, Site::Down, &gated, &output)?;
+        Ok(output)
     }
 }
 

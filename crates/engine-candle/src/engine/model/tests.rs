@@ -31,6 +31,7 @@ fn computed(model: &PagedDecoder, table: &mut BlockTable, tokens: &[u32], part: 
         let mut steps = [Step {
             tokens: &tokens[first..end],
             table,
+            adapter: None,
             rope_length: tokens.len(),
             logits: if end == tokens.len() {
                 LogitsOf::Last

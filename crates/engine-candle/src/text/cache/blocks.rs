@@ -53,7 +53,13 @@ pub(crate) struct BlockTable {
 }
 
 /// Sequences share blocks with those of the same scope only.
-pub(crate) type Scope = u128;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Scope {
+    /// Whose they are.
+    owner: u128,
+    /// The number of the adapter that keys and values are computed with; 0 for none.
+    adapter: u64,
+}
 
 /// What comes before a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,8 +76,14 @@ impl BlockPool {
         Self(Arc::new(Mutex::new(Blocks::new(capacity))))
     }
 
-    /// Makes a table without blocks.
-    pub(crate) fn table(&self, scope: Scope) -> BlockTable {
+    /// Makes a table without blocks, for an owner's sequences without an adapter.
+    pub(crate) fn table(&self, owner: u128) -> BlockTable {
+        self.adapted_table(owner, 0)
+    }
+
+    /// As [`BlockPool::table`], for sequences with the adapter of this number.
+    pub(crate) fn adapted_table(&self, owner: u128, adapter: u64) -> BlockTable {
+        let scope = Scope { owner, adapter };
         BlockTable {
             pool: self.clone(),
             blocks: Vec::new(),

@@ -52,6 +52,12 @@ fn nothing_is_found_from_another_scope() {
     assert_eq!(other.adopt(&tokens(40)), 0);
     other.clear();
     assert_eq!(other.adopt(&tokens(40)), 0, "also when it begins anew");
+    let mut adapted = pool.adapted_table(0, 1);
+    assert_eq!(
+        adapted.adopt(&tokens(40)),
+        0,
+        "keys with an adapter are other ones"
+    );
 }
 
 #[test]
