@@ -129,7 +129,12 @@ fn compare(model: &Path, requests: &[GenerateRequest], rounds: usize) -> Result<
     };
     let engines = [load(Speculation::Off)?, load(Speculation::Auto)?];
     for engine in &engines {
-        answered(engine, requests)?; // Also computes the prompt, which later rounds find.
+        // Later rounds find the prompt.
+        let warm_up = GenerateRequest {
+            max_tokens: TokenCount(1),
+            ..requests[0].clone()
+        };
+        answered(engine, &[warm_up])?;
     }
     let mut ratios = Vec::new();
     let mut rates = [Vec::new(), Vec::new()];

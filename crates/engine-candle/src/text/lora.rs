@@ -1,7 +1,7 @@
 //! Low-rank adapters on top of a model that many sequences share.
 //!
 //! To the output of a projection `W x` an adapter adds `scale * B (A x)`, with `A` of few rows and `B` of as
-//! many columns (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021). The rows of
+//! many columns (Hu et al., "`LoRA`: Low-Rank Adaptation of Large Language Models", 2021). The rows of
 //! a pass have adapters of their own: the model's matrices are read once for all of them, and what an adapter
 //! adds to a row depends on that row alone, in every bit. Computed on the CPU, in f32.
 

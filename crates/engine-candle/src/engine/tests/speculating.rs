@@ -47,10 +47,9 @@ impl LogitsModel for Repeating {
     }
 
     fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError> {
-        if steps.iter().any(|step| step.rows() > 2 * self.most_rows) {
-            panic!("a defect");
-        }
-        if steps.iter().any(|step| step.rows() > self.most_rows) {
+        let rows = steps.iter().map(Step::rows).max();
+        assert!(rows <= Some(2 * self.most_rows), "a defect");
+        if rows > Some(self.most_rows) {
             return Err("no more memory".into());
         }
         let mut memory = self.memory.lock().unwrap();

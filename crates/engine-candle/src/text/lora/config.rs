@@ -1,7 +1,7 @@
 //! `adapter_config.json`, as PEFT writes it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,6 +14,7 @@ const MAX_RANK: usize = 4096;
 
 /// What is read of the file; what else it says changes nothing in the computation.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the file's")]
 struct Raw {
     peft_type: String,
     r: usize,
@@ -62,7 +63,7 @@ impl AdapterConfig {
             path: path.clone(),
             source,
         })?;
-        raw.check(path)?;
+        raw.check(&path)?;
         Ok(Self { raw })
     }
 
@@ -90,13 +91,13 @@ impl AdapterConfig {
 }
 
 impl Raw {
-    fn check(&self, path: PathBuf) -> Result<(), LoadError> {
+    fn check(&self, path: &Path) -> Result<(), LoadError> {
         let ranks = self.rank_pattern.values().chain([&self.r]);
         let alphas = self.alpha_pattern.values().chain([&self.lora_alpha]);
         let patterns = self.rank_pattern.keys().chain(self.alpha_pattern.keys());
         let unsupported = |field, value: String, expected| {
             Err(LoadError::Unsupported {
-                path: path.clone(),
+                path: path.to_owned(),
                 field,
                 value,
                 expected,

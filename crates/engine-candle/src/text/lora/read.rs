@@ -210,7 +210,9 @@ impl Reader<'_> {
         let mut values = self.values(&checked.b)?;
         #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
         let scale = checked.scale as f32;
-        values.iter_mut().for_each(|value| *value *= scale);
+        for value in &mut values {
+            *value *= scale;
+        }
         Ok(values)
     }
 }
