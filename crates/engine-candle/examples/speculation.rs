@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::executor::block_on;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use silica_engine::{
     Allowed, ConstraintError, ConstraintSource, GenerateEvent, GenerateRequest, Priority, Progress, Sampling,
     TokenConstraint, TokenEngine, TokenMask,
@@ -127,7 +128,10 @@ fn compare(model: &Path, requests: &[GenerateRequest], rounds: usize) -> Result<
             },
         )
     };
-    let engines = [load(Speculation::Off)?, load(Speculation::Auto)?];
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let drafting = metrics::with_local_recorder(&recorder, || load(Speculation::Auto));
+    let engines = [load(Speculation::Off)?, drafting?];
     for engine in &engines {
         // Later rounds find the prompt.
         let warm_up = GenerateRequest {
@@ -165,6 +169,13 @@ fn compare(model: &Path, requests: &[GenerateRequest], rounds: usize) -> Result<
         ratios[0],
         ratios[ratios.len() - 1],
     );
+    // Of all rounds together, and of the prompt before them.
+    let page = metrics.render();
+    let counts = page.lines().filter(|line| {
+        line.starts_with("silica_engine_draft_tokens_total{")
+            || line.starts_with("silica_engine_steps_total{")
+    });
+    counts.for_each(|line| println!("{line}"));
     Ok(())
 }
 
