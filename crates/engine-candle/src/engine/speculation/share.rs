@@ -4,8 +4,8 @@
 //! `1 + ROW_COST * rows` of reading. A drafted token is worth its row when the tokens that it brings,
 //! by its odds, come cheaper than those of the pass without it. With many rows there is little to win.
 
-/// What a row costs beside reading the weights. Measured with `examples/speculation.rs --rows` on two
-/// cores with AVX2 for a model of Qwen2.5-0.5B's shape it is between 0.06 (F32) and 0.25 (`Q4_0`).
+/// What a row costs beside reading the weights. By the figures of one and of eight sequences at once in
+/// `bench/README.md` (shape of Qwen2.5-0.5B, two threads) it is between 0.06 (F32) and 0.27 (`Q4_0`).
 const ROW_COST: f32 = 0.25;
 /// The most tokens that one sequence drafts in a step.
 const MOST_ALONE: usize = 15;
