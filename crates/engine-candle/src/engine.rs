@@ -1,11 +1,13 @@
 //! The engine: queue, threads and events around a loaded model.
 
+mod adapted;
 pub(crate) mod meters;
 mod model;
 mod queue;
 mod schedule;
 mod sequence;
 mod span;
+mod speculation;
 pub(crate) mod threads;
 mod worker;
 
@@ -17,11 +19,13 @@ use async_trait::async_trait;
 use silica_engine::{EngineError, GenerateRequest, GenerateStream, HealthProbe, TokenEngine};
 use silica_types::TokenCount;
 
+pub use self::adapted::AdaptedEngine;
 use self::meters::Meters;
 use self::model::{LogitsModel, PagedDecoder};
 use self::queue::{Job, WaitingQueue};
 use self::worker::Worker;
-use crate::{CandleOptions, Decoder, GgufModel, LoadError};
+use crate::text::lora::{Adapter, AdapterMemory};
+use crate::{CandleOptions, Decoder, GgufModel, LoadError, ModelConfig};
 
 /// An embedded text engine: one model, its own threads, many sequences in flight.
 ///
@@ -33,6 +37,9 @@ pub struct CandleEngine {
     meters: Meters,
     context_length: TokenCount,
     vocabulary_size: u32,
+    /// What adapters must fit; `None` where they cannot be computed.
+    base: Option<ModelConfig>,
+    adapters: AdapterMemory,
 }
 
 impl CandleEngine {
@@ -73,7 +80,10 @@ impl CandleEngine {
             "model loaded"
         );
         let bytes = u64::from(options.kv_cache_mb) << 20;
-        Self::start(PagedDecoder::new(decoder, bytes)?, options)
+        let base = decoder.is_on_cpu().then(|| decoder.config().clone());
+        let mut engine = Self::start(PagedDecoder::new(decoder, bytes)?, options)?;
+        engine.base = base;
+        Ok(engine)
     }
 
     /// Starts the engine around any model; tests bring their own.
@@ -82,9 +92,16 @@ impl CandleEngine {
         let queue = WaitingQueue::new(options.max_waiting, options.max_wait, meters.clone());
         let queue = Arc::new(queue);
         let threads = options.thread_count();
+        let adapters = AdapterMemory::new(u64::from(options.adapters_mb) << 20);
         let context_length = TokenCount(model.context_length());
         let vocabulary_size = model.vocabulary_size();
-        let worker = Worker::new(model, Arc::clone(&queue), meters.clone(), options.max_sequences);
+        let worker = Worker::new(
+            model,
+            Arc::clone(&queue),
+            meters.clone(),
+            options.max_sequences,
+            options.speculation,
+        );
         // The thread is not joined: the last owner may let go of the engine on an async thread.
         threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
         Ok(Self {
@@ -92,6 +109,8 @@ impl CandleEngine {
             meters,
             context_length,
             vocabulary_size,
+            base: None,
+            adapters,
         })
     }
 
@@ -139,7 +158,18 @@ impl TokenEngine for CandleEngine {
         self.vocabulary_size
     }
 
-    fn generate(&self, mut request: GenerateRequest) -> Result<GenerateStream, EngineError> {
+    fn generate(&self, request: GenerateRequest) -> Result<GenerateStream, EngineError> {
+        self.submit(request, None)
+    }
+}
+
+impl CandleEngine {
+    /// Queues a request, with what is added to the model's products for it.
+    fn submit(
+        &self,
+        mut request: GenerateRequest,
+        adapter: Option<Arc<Adapter>>,
+    ) -> Result<GenerateStream, EngineError> {
         self.check(&request)?;
         let room = self.context_length.get() - TokenCount::of(&request.prompt).get();
         request.max_tokens = TokenCount(request.max_tokens.get().clamp(1, room));
@@ -149,6 +179,7 @@ impl TokenEngine for CandleEngine {
         self.queue.push(Job {
             request,
             constraint,
+            adapter,
             sink,
             queued_at: Instant::now(),
             _waiting: self.meters.waiting(),

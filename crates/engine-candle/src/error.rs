@@ -116,6 +116,65 @@ pub enum LoadError {
         /// The shape in the file.
         actual: Vec<usize>,
     },
+    /// An adapter's weight file is no safetensors file, or damaged.
+    #[error("{}: the adapter's weights cannot be read", path.display())]
+    Adapter {
+        /// The weight file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// An adapter has a tensor that is none of a projection's two matrices.
+    #[error(
+        "{}: tensor {name} is not supported; an adapter may have lora_A and lora_B of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj in the model's layers",
+        path.display()
+    )]
+    UnknownTensor {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+    },
+    /// A matrix of an adapter does not fit the model or the rank that its configuration states.
+    #[error(
+        "{}: tensor {name} has shape {actual:?}, the model and the rank in adapter_config.json ask for {expected:?}; is the adapter for another model?",
+        path.display()
+    )]
+    WrongAdapterShape {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The shape that it must have.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        actual: Vec<usize>,
+    },
+    /// The model's adapters would take too much memory together.
+    #[error("{}: the adapter needs {bytes} bytes, {left} are left for the model's adapters", folder.display())]
+    Adapters {
+        /// The adapter's folder.
+        folder: PathBuf,
+        /// Bytes that it needs.
+        bytes: u64,
+        /// Bytes that are left.
+        left: u64,
+    },
+    /// The model is not computed on the CPU, and adapters are computed nowhere else.
+    #[error("{}: adapters are for models on the CPU", folder.display())]
+    NoAdapters {
+        /// The adapter's folder.
+        folder: PathBuf,
+    },
+    /// The model's tensors do not lie as adapters name them, or it has experts or latents.
+    #[error("{}: adapters are not supported for models of the family {family}", folder.display())]
+    AdapterFamily {
+        /// The adapter's folder.
+        folder: PathBuf,
+        /// The model's family.
+        family: String,
+    },
     /// A tensor has a number format other than f32, bf16 and f16.
     #[error("{}: tensor {name} has the number format {format}; supported are F32, BF16 and F16", path.display())]
     WrongFormat {

@@ -13,7 +13,7 @@
 //! Keys and values lie in blocks of 16 positions that sequences with the same beginning share
 //! (`text/cache`). Each step of the engine's loop (`engine/worker.rs`) computes the next token of
 //! every sequence that is generating and a bounded part of the prompts that wait
-//! (`engine/schedule.rs`).
+//! (`engine/schedule.rs`). A sequence that repeats itself drafts tokens (`engine/speculation.rs`).
 //!
 //! On the CPU the costly operations (products, attention, gating) are our own, because candle's
 //! take all cores of the machine; everything runs on the threads of the engine's own pool. With
@@ -34,11 +34,11 @@ mod options;
 mod text;
 
 pub use encode::{Activation, CandleEncoder, EncoderConfig, EncoderFamily, ModelKind};
-pub use engine::CandleEngine;
+pub use engine::{AdaptedEngine, CandleEngine};
 pub use error::{HeaderError, LoadError};
 pub use gguf::{GGUF_WEIGHTS, GgufError, GgufModel};
 pub use inspect::{FolderSummary, ModelShape, inspect};
-pub use options::{CandleOptions, Dtype, Precision, Quantization};
+pub use options::{CandleOptions, Dtype, Precision, Quantization, Speculation};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{
     AttentionScores, Biases, ExpertGroups, Family, GateFunction, MlaConfig, ModelConfig, MoeConfig, Norms,
@@ -46,3 +46,4 @@ pub use text::config::{
     YarnScaling,
 };
 pub use text::decoder::{Decoder, LogitsOf, Span};
+pub use text::lora::Adapter;

@@ -22,9 +22,13 @@ pub struct CandleOptions {
     /// taken as it is used; more than the machine has is refused. A cache that is too small for one
     /// sequence of the model's context shortens the context.
     pub kv_cache_mb: u32,
+    /// Memory for the adapters of the model, in MiB, as they are loaded.
+    pub adapters_mb: u32,
     /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
     /// model's own limit.
     pub context_length: Option<u32>,
+    /// Whether sequences draft tokens.
+    pub speculation: Speculation,
     /// The engine's name: the value of the metrics label `engine`, and part of thread names.
     pub name: String,
 }
@@ -39,7 +43,9 @@ impl Default for CandleOptions {
             max_wait: Duration::from_mins(1),
             max_sequences: 8,
             kv_cache_mb: 1024,
+            adapters_mb: 1024,
             context_length: None,
+            speculation: Speculation::default(),
             name: "candle".to_owned(),
         }
     }
@@ -63,6 +69,20 @@ impl CandleOptions {
     fn threads_of(&self, cores: usize) -> usize {
         self.threads.unwrap_or(cores.saturating_sub(1)).max(1)
     }
+}
+
+/// Whether a sequence drafts tokens that one pass verifies, where its last tokens stand earlier in it.
+///
+/// An answer is the same with and without, token for token, for every way of drawing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Speculation {
+    /// On a CPU, as many as pay: fewer the more sequences are computed together, none where guesses
+    /// were wrong. On other devices, and with `dynamic` rope scaling, none: there the rows of a pass
+    /// are not the same, bit for bit, as if each were computed alone.
+    #[default]
+    Auto,
+    /// None.
+    Off,
 }
 
 /// A number format of weights.

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod decoder;
 pub(crate) mod layer;
 pub(crate) mod linear;
+pub(crate) mod lora;
 pub(crate) mod matrix;
 pub(crate) mod mla;
 pub(crate) mod mlp;

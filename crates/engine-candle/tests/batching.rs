@@ -10,8 +10,11 @@ use std::path::PathBuf;
 
 use futures::StreamExt;
 use futures::executor::block_on;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use silica_engine::{GenerateEvent, GenerateRequest, GenerateStream, Priority, Sampling, TokenEngine};
-use silica_engine_candle::{CandleEngine, CandleOptions, Decoder, LogitsOf, Precision, Quantization, Span};
+use silica_engine_candle::{
+    CandleEngine, CandleOptions, Decoder, LogitsOf, Precision, Quantization, Span, Speculation,
+};
 use silica_types::TokenCount;
 
 /// Tokens that are in the vocabulary of every fixture.
@@ -221,6 +224,78 @@ fn mixed_requests_at_once_equal_one_by_one_over_latents_in_q8_0() {
 #[test]
 fn mixed_requests_at_once_equal_one_by_one_with_dynamic_scaling() {
     assert_batched_is_alone("llama-dynamic", None, 100);
+}
+
+/// Answers of repeated prompts, drawn in many ways, and how many drafted tokens came.
+fn repeated(
+    name: &str,
+    quantize: Option<Quantization>,
+    speculation: Speculation,
+) -> (Vec<Vec<(u32, u32)>>, u64) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let engine = metrics::with_local_recorder(&recorder, || {
+        let options = CandleOptions {
+            threads: Some(2),
+            quantize,
+            max_sequences: 5,
+            kv_cache_mb: 1,
+            speculation,
+            ..CandleOptions::default()
+        };
+        CandleEngine::load(&folder(name), options).unwrap()
+    });
+    let asked = mixed(12, 30);
+    let streams: Vec<_> = (0..)
+        .zip(&asked)
+        .map(|(index, asked)| {
+            let asked = Asked {
+                prompt: asked.prompt.repeat(3),
+                max_tokens: 100,
+            };
+            let mut request = request(&asked);
+            request.sampling.seed = Some(index);
+            request.sampling.temperature = [0.0, 0.1, 1.0][asked.prompt.len() % 3];
+            request.sampling.top_p = [1.0, 0.5][asked.prompt.len() % 2];
+            if index % 4 == 0 {
+                request.sampling.frequency_penalty = 0.05;
+            }
+            engine.generate(request).unwrap()
+        })
+        .collect();
+    let answers = streams.into_iter().map(|stream| answered(stream).0).collect();
+    drop(engine);
+    let page = metrics.render();
+    let line = page.lines().find(|line| line.contains("result=\"accepted\""));
+    let accepted = line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok());
+    (answers, accepted.unwrap_or_default())
+}
+
+#[test]
+fn drafts_change_no_bit_of_an_answer() {
+    let mut came = 0;
+    for (name, quantize) in [
+        ("qwen3", None),
+        ("qwen2-window", None),
+        ("llama", None),
+        ("gguf/qwen3", Some(Quantization::Q8_0)),
+        ("gguf/llama2", Some(Quantization::Q4_0)),
+    ] {
+        let (plain, none) = repeated(name, quantize, Speculation::Off);
+        let (drafted, some) = repeated(name, quantize, Speculation::Auto);
+        assert_eq!(drafted, plain, "{name}");
+        assert_eq!(none, 0, "{name}");
+        came += some;
+    }
+    // Not of each model: one with a short window repeats nothing.
+    assert!(came > 100, "{came} drafted tokens came");
+}
+
+/// What a drafted token computes would depend on how many are drafted, so none are.
+#[test]
+fn sequences_whose_keys_depend_on_their_length_draft_nothing() {
+    let (plain, _) = repeated("llama-dynamic", None, Speculation::Off);
+    assert_eq!(repeated("llama-dynamic", None, Speculation::Auto), (plain, 0));
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(crate) use cluster::ClusterConfig;
 pub(crate) use cors::CorsConfig;
 pub(crate) use data::DataConfig;
 pub(crate) use database::DatabaseConfig;
-pub(crate) use engine::{EngineConfig, EngineDtype, EngineQuantize};
+pub(crate) use engine::{EngineConfig, EngineDtype, EngineQuantize, EngineSpeculation};
 pub(crate) use error::ConfigError;
 pub(crate) use errors::ErrorsConfig;
 pub(crate) use gateway::GatewayConfig;

@@ -20,6 +20,8 @@ pub(crate) struct Meters {
     hits: Counter,
     misses: Counter,
     paused: Counter,
+    accepted: Counter,
+    rejected: Counter,
     held: Gauge,
     idle: Gauge,
 }
@@ -44,17 +46,24 @@ impl Meters {
             "silica_engine_paused_total",
             "Sequences that gave their cache blocks back to others and were computed again, by engine"
         );
+        describe_counter!(
+            "silica_engine_draft_tokens_total",
+            "Tokens that were drafted and came (accepted) or did not (rejected), by engine"
+        );
         describe_gauge!(
             "silica_engine_cache_blocks",
             "Blocks of 16 positions in the cache that sequences hold (held) or that are kept to be found (idle), by engine"
         );
         let prefix = |result: &'static str| counter!("silica_engine_prefix_tokens_total", "engine" => label(), "result" => result);
+        let drafts = |result: &'static str| counter!("silica_engine_draft_tokens_total", "engine" => label(), "result" => result);
         let blocks =
             |state: &'static str| gauge!("silica_engine_cache_blocks", "engine" => label(), "state" => state);
         Self {
             hits: prefix("hit"),
             misses: prefix("miss"),
             paused: counter!("silica_engine_paused_total", "engine" => label()),
+            accepted: drafts("accepted"),
+            rejected: drafts("rejected"),
             held: blocks("held"),
             idle: blocks("idle"),
             waits: histogram!("silica_engine_wait_seconds", "engine" => label()),
@@ -79,6 +88,12 @@ impl Meters {
     pub(crate) fn prefix(&self, hits: usize, misses: usize) {
         self.hits.increment(hits as u64);
         self.misses.increment(misses as u64);
+    }
+
+    /// Counts drafted tokens by whether they came.
+    pub(crate) fn drafts(&self, accepted: usize, rejected: usize) {
+        self.accepted.increment(accepted as u64);
+        self.rejected.increment(rejected as u64);
     }
 
     /// Counts sequences that gave their blocks back.

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, Storage};
 use crate::text::cache::KvView;
 use crate::text::cache::blocks::{BLOCK, BlockTable};
 use crate::text::cache::store::KvStore;
+use crate::text::lora::Adapter;
 use crate::{Decoder, LoadError, LogitsOf, Span, memory};
 
 /// A failure inside a model.
@@ -20,8 +21,10 @@ pub(super) struct Step<'sequence> {
     pub(super) table: &'sequence mut BlockTable,
     /// Described at [`Span`].
     pub(super) rope_length: usize,
-    /// Whether the logits of the last token are wanted.
-    pub(super) wants_logits: bool,
+    /// Whose logits are wanted: the last token's, or all when some of them are drafted.
+    pub(super) logits: LogitsOf,
+    /// What is added to the model's products.
+    pub(super) adapter: Option<&'sequence Adapter>,
 }
 
 impl Step<'_> {
@@ -33,11 +36,16 @@ impl Step<'_> {
                 table: self.table,
             },
             rope_length: self.rope_length,
-            logits: if self.wants_logits {
-                LogitsOf::Last
-            } else {
-                LogitsOf::Nothing
-            },
+            logits: self.logits,
+        }
+    }
+
+    /// The number of tokens whose logits are wanted.
+    pub(super) fn rows(&self) -> usize {
+        match self.logits {
+            LogitsOf::Nothing => 0,
+            LogitsOf::Last => 1,
+            LogitsOf::All => self.tokens.len(),
         }
     }
 }
@@ -54,6 +62,12 @@ pub(super) trait LogitsModel: Send + Sync + 'static {
     /// Whether a position's state depends on more than the tokens up to it.
     fn keys_depend_on_length(&self) -> bool {
         false
+    }
+
+    /// Whether a token's logits are the same, in every bit, however many tokens are computed with it.
+    /// Only then are drafts verified without changing an answer.
+    fn rows_are_independent(&self) -> bool {
+        true
     }
 
     /// Computes the next tokens of several sequences in one pass, advances their tables, and
@@ -115,11 +129,17 @@ impl LogitsModel for PagedDecoder {
         self.decoder.keys_depend_on_length()
     }
 
+    fn rows_are_independent(&self) -> bool {
+        // The products on other devices are candle's, which choose their way by the number of rows.
+        self.decoder.is_on_cpu()
+    }
+
     fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError> {
+        let adapters: Vec<_> = steps.iter().map(|step| step.adapter).collect();
         let spans = steps.iter_mut().map(|step| step.span(&self.store));
         let mut spans: Vec<Span<'_>> = spans.collect();
         logits.clear();
-        let Some(computed) = self.decoder.forward(&mut spans)? else {
+        let Some(computed) = self.decoder.forward_adapted(&mut spans, &adapters)? else {
             return Ok(());
         };
         let (storage, layout) = computed.storage_and_layout();

@@ -1,12 +1,13 @@
 //! Requests that wait for a place in the engine.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use silica_engine::{EngineError, GenerateEvent, GenerateRequest, GenerateSink, Priority, TokenConstraint};
 
 use super::meters::{Counted, Meters};
+use crate::text::lora::Adapter;
 
 /// By how much a request of one level higher goes before others: it is treated as if it had come
 /// this much earlier. Since all requests age alike, nobody waits for ever behind higher levels.
@@ -17,6 +18,8 @@ pub(super) struct Job {
     pub(super) request: GenerateRequest,
     /// What it may hold, at its beginning.
     pub(super) constraint: Option<Box<dyn TokenConstraint>>,
+    /// What is added to the model's products for it.
+    pub(super) adapter: Option<Arc<Adapter>>,
     pub(super) sink: GenerateSink,
     pub(super) queued_at: Instant,
     pub(super) _waiting: Counted,
@@ -102,10 +105,10 @@ impl WaitingQueue {
     }
 
     /// Takes the first job in order if `fits` says with what it can begin; that comes with it.
-    pub(super) fn take<T>(&self, fits: impl FnOnce(&GenerateRequest) -> Option<T>) -> Option<(Rank, Job, T)> {
+    pub(super) fn take<T>(&self, fits: impl FnOnce(&Job) -> Option<T>) -> Option<(Rank, Job, T)> {
         let mut state = self.lock();
         let first = state.jobs.first_entry()?;
-        let with = fits(&first.get().request)?;
+        let with = fits(first.get())?;
         let (rank, job) = first.remove_entry();
         self.meters.waited(job.queued_at.elapsed());
         Some((rank, job, with))

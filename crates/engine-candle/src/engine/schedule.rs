@@ -7,8 +7,12 @@
 //! that comes first in order, the rest to those that need least, so a short prompt does not wait
 //! for a long one and a long one is never starved by short ones.
 //!
+//! Sequences that are generating may draft tokens that the same step verifies (`schedule/drafts.rs`).
+//!
 //! When the blocks run out, the sequence that comes last in order gives its own back and is
 //! computed again later. The one that comes first never does: alone it always has enough.
+
+mod drafts;
 
 use super::queue::Rank;
 use super::sequence::Sequence;

@@ -1,16 +1,20 @@
 //! One sequence in the engine, advanced step by step.
 
-use silica_engine::{
-    Allowed, ConstraintError, GenerateEvent, GenerateSink, Progress, StopCause, TokenConstraint,
-};
-use silica_types::TokenCount;
+mod draw;
 
-use super::meters::{Counted, Meters};
+use std::sync::Arc;
+
+use silica_engine::{ConstraintError, GenerateEvent, GenerateSink, TokenConstraint};
+
+use super::meters::Counted;
 use super::model::{ModelError, Step};
 use super::queue::{Job, Rank};
 use super::span::SpanGuard;
+use super::speculation::Drafter;
+use crate::LogitsOf;
 use crate::text::cache::blocks::{BLOCK, BlockTable};
-use crate::text::sampler::{BrokenLogits, Next, Sampler, SamplerScratch};
+use crate::text::lora::Adapter;
+use crate::text::sampler::{BrokenLogits, Sampler};
 
 /// A sequence that has a place in the engine.
 pub(super) struct Sequence {
@@ -34,8 +38,11 @@ pub(super) struct Sequence {
     stop_tokens: Vec<u32>,
     sampler: Sampler,
     span: Option<SpanGuard>,
+    /// Guesses what comes next; `None` where nothing may be drafted.
+    drafter: Option<Drafter>,
     /// Has been told every token of the answer, and none twice: what is computed again is not drawn again.
     constraint: Option<Box<dyn TokenConstraint>>,
+    adapter: Option<Arc<Adapter>>,
     sink: GenerateSink,
     _running: Counted,
 }
@@ -63,10 +70,20 @@ pub(super) enum StepError {
 }
 
 impl Sequence {
-    /// Gives a request its place. `table` may hold the beginning of its prompt.
-    pub(super) fn new(job: Job, rank: Rank, table: BlockTable, sharing: Sharing, running: Counted) -> Self {
+    /// Gives a request its place. `table` may hold the beginning of its prompt. With `drafts` it may
+    /// draft tokens.
+    pub(super) fn new(
+        job: Job,
+        rank: Rank,
+        table: BlockTable,
+        sharing: Sharing,
+        drafts: bool,
+        running: Counted,
+    ) -> Self {
         let request = job.request;
+        let most_tokens = request.prompt.len() + request.max_tokens.get() as usize;
         Self {
+            drafter: drafts.then(|| Drafter::new(most_tokens)),
             rank,
             prompt: request.prompt.len(),
             tokens: request.prompt,
@@ -82,6 +99,7 @@ impl Sequence {
             sampler: Sampler::new(request.sampling, request.logprobs),
             span: request.span_limit.map(SpanGuard::new),
             constraint: job.constraint,
+            adapter: job.adapter,
             sink: job.sink,
             _running: running,
         }
@@ -158,6 +176,7 @@ impl Sequence {
 
     /// Gives its blocks back; what it has generated is computed again later.
     pub(super) fn pause(&mut self) {
+        self.withdraw();
         self.table.clear();
         self.admitted = false;
     }
@@ -167,94 +186,71 @@ impl Sequence {
         self.admitted = true;
     }
 
-    /// The part of a step that computes the next `count` tokens, for which there are blocks.
+    /// Guesses the next tokens and says how likely the first is right; `None` without a guess.
+    pub(super) fn guess(&mut self) -> Option<f32> {
+        if !self.started {
+            return None;
+        }
+        self.drafter.as_mut()?.guess(&self.tokens)
+    }
+
+    /// Returns how many tokens it may draft: one more is drawn in any case.
+    pub(super) fn most_drafts(&self) -> usize {
+        (self.prompt + self.max_tokens).saturating_sub(self.tokens.len() + 1)
+    }
+
+    /// Drafts up to `count` tokens of its guess, as many as there are blocks for, beside its last
+    /// token, for which it has a block. Returns how many they are.
+    pub(super) fn draft(&mut self, count: usize) -> usize {
+        let Some(drafter) = &mut self.drafter else {
+            return 0;
+        };
+        drafter.draft(&self.tokens, count, &self.stop_tokens);
+        let wanted = drafter.drafted().len();
+        if wanted > 0 && !self.table.reserve(1 + wanted) {
+            let room = self.table.room() - self.table.len();
+            drafter.draft(&self.tokens, room.saturating_sub(1), &self.stop_tokens);
+        }
+        drafter.drafted().len()
+    }
+
+    /// Gives its draft up. Returns how many tokens that were.
+    pub(super) fn withdraw(&mut self) -> usize {
+        let Some(drafter) = &mut self.drafter else {
+            return 0;
+        };
+        let drafted = drafter.drafted().len();
+        drafter.withdraw();
+        drafted
+    }
+
+    /// The part of a step that computes the next `count` tokens, for which there are blocks, a draft
+    /// included.
     pub(super) fn step(&mut self, count: usize) -> Step<'_> {
         let first = self.table.len();
+        let adapter = self.adapter.as_deref();
+        let row = self.drafter.as_ref().map(Drafter::row);
+        if let Some(row) = row.filter(|row| !row.is_empty()) {
+            return Step {
+                tokens: row,
+                rope_length: first + row.len(),
+                logits: LogitsOf::All,
+                adapter,
+                table: &mut self.table,
+            };
+        }
         let end = first + count;
         Step {
             tokens: &self.tokens[first..end],
             rope_length: end.max(self.prompt),
-            wants_logits: end == self.tokens.len(),
+            logits: if end == self.tokens.len() {
+                LogitsOf::Last
+            } else {
+                LogitsOf::Nothing
+            },
+            adapter,
             table: &mut self.table,
         }
-    }
-
-    /// Whether the step that has just been computed came to the last token.
-    pub(super) fn is_caught_up(&self) -> bool {
-        self.table.len() == self.tokens.len()
-    }
-
-    /// Notes that a step has been computed. `logits` are those of the last token, where the
-    /// sequence is caught up.
-    pub(super) fn finish_step(
-        &mut self,
-        logits: &[f32],
-        scratch: &mut SamplerScratch,
-        meters: &Meters,
-    ) -> Result<(), StepError> {
-        self.known = self.known.max(self.table.len());
-        if self.sharing == Sharing::Shared {
-            self.table.name(&self.tokens);
-        }
-        if !self.is_caught_up() {
-            return Ok(());
-        }
-        if !self.started {
-            self.started = true;
-            meters.prefix(self.cached, self.prompt - self.cached);
-            let cached = TokenCount::of(&self.tokens[..self.cached]);
-            if !self.sink.send(GenerateEvent::Started { cached }) {
-                return Ok(()); // The next round sees that the receiver is gone.
-            }
-        }
-        self.draw(logits, scratch)
-    }
-
-    fn draw(&mut self, logits: &[f32], scratch: &mut SamplerScratch) -> Result<(), StepError> {
-        let next = self.next(logits.len(), scratch)?;
-        let drawn = self.sampler.draw(logits, next, scratch)?;
-        if let Some(span) = &mut self.span {
-            span.observe(drawn.id);
-        }
-        self.tokens.push(drawn.id);
-        let is_stop = self.stop_tokens.contains(&drawn.id);
-        let progress = match &mut self.constraint {
-            Some(constraint) if !is_stop => constraint.accept(drawn.id)?,
-            Some(_) | None => Progress::Open,
-        };
-        // A receiver that is gone is seen at the beginning of the next round, also by its count.
-        let _ = self.sink.send(GenerateEvent::Token {
-            id: drawn.id,
-            logprob: drawn.logprob,
-        });
-        let cause = if is_stop {
-            StopCause::StopToken
-        } else if progress == Progress::Complete {
-            StopCause::Complete
-        } else if self.tokens.len() - self.prompt >= self.max_tokens {
-            StopCause::Length
-        } else {
-            return Ok(());
-        };
-        // The answer is complete whether or not somebody still listens.
-        let _ = self.sink.send(GenerateEvent::Finished(cause));
-        self.over = true;
-        Ok(())
-    }
-
-    /// What may come next, of so many tokens. A mask is left in `scratch`.
-    fn next(&mut self, tokens: usize, scratch: &mut SamplerScratch) -> Result<Next, ConstraintError> {
-        if let Some(id) = self.span.as_ref().and_then(SpanGuard::forced) {
-            return Ok(Next::Forced(id));
-        }
-        let Some(constraint) = &mut self.constraint else {
-            return Ok(Next::Any);
-        };
-        scratch.mask.reset(tokens);
-        Ok(match constraint.allow(&mut scratch.mask)? {
-            Allowed::All => Next::Any,
-            Allowed::Marked => Next::Marked,
-        })
     }
 }
 

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::meters::Meters;
-use super::model::{LogitsModel, ModelError};
+use super::model::{LogitsModel, ModelError, Step};
 use super::queue::{Job, Rank, STOPPED, WaitingQueue};
 use super::schedule::Places;
 use super::sequence::{Sequence, Sharing, StepError, blocks_of};
+use crate::Speculation;
 use crate::text::cache::blocks::{BlockPool, BlockTable};
 use crate::text::sampler::SamplerScratch;
 
@@ -24,6 +25,8 @@ pub(super) struct Worker<M: LogitsModel> {
     places: Places,
     pool: BlockPool,
     sharing: Sharing,
+    /// Whether sequences draft tokens.
+    drafts: bool,
     scratch: Scratch,
     /// Dropped last: when it is gone, so are all sequences.
     model: M,
@@ -40,7 +43,13 @@ struct Scratch {
 type Member<'places> = (&'places mut Sequence, usize);
 
 impl<M: LogitsModel> Worker<M> {
-    pub(super) fn new(model: M, queue: Arc<WaitingQueue>, meters: Meters, max_sequences: usize) -> Self {
+    pub(super) fn new(
+        model: M,
+        queue: Arc<WaitingQueue>,
+        meters: Meters,
+        max_sequences: usize,
+        speculation: Speculation,
+    ) -> Self {
         let sharing = if model.keys_depend_on_length() {
             Sharing::Alone
         } else {
@@ -49,6 +58,10 @@ impl<M: LogitsModel> Worker<M> {
         Self {
             pool: BlockPool::new(model.blocks()),
             sharing,
+            // Keys that depend on the length are other ones for each drafted token.
+            drafts: speculation == Speculation::Auto
+                && sharing == Sharing::Shared
+                && model.rows_are_independent(),
             model,
             queue,
             meters,
@@ -105,9 +118,13 @@ impl<M: LogitsModel> Worker<M> {
 
     /// Gives the first waiting request a place. False when there is none or it does not fit.
     fn admit_waiting(&mut self) -> bool {
-        let taken = self.queue.take(|request| {
+        let taken = self.queue.take(|job| {
+            let request = &job.request;
             let account = request.account.map(|account| account.as_uuid().as_u128());
-            let mut table = self.pool.table(account.unwrap_or_default());
+            let adapter = job.adapter.as_ref().map(|adapter| adapter.id());
+            let mut table = self
+                .pool
+                .adapted_table(account.unwrap_or_default(), adapter.unwrap_or_default());
             if self.sharing == Sharing::Shared {
                 table.adopt(&request.prompt);
             }
@@ -127,13 +144,22 @@ impl<M: LogitsModel> Worker<M> {
             return;
         }
         let running = self.meters.running();
-        self.places
-            .insert(Sequence::new(job, rank, table, self.sharing, running));
+        self.places.insert(Sequence::new(
+            job,
+            rank,
+            table,
+            self.sharing,
+            self.drafts,
+            running,
+        ));
     }
 
     /// Computes one pass over all sequences that can go on.
     fn step(&mut self) {
-        let plan = self.places.plan();
+        let mut plan = self.places.plan();
+        if self.drafts {
+            self.places.draft(&mut plan);
+        }
         self.meters.paused(plan.paused);
         let planned = self.places.iter_mut().zip(plan.counts);
         let mut members: Vec<Member<'_>> = planned.filter(|(_, count)| *count > 0).collect();
@@ -142,12 +168,15 @@ impl<M: LogitsModel> Worker<M> {
         }
         let passed = pass(&self.model, &self.meters, &mut members, &mut self.scratch);
         let Err(error) = passed else { return };
-        if let [(sequence, _)] = members.as_mut_slice() {
+        let withdrawn: usize = members.iter_mut().map(withdraw).sum();
+        if let [(sequence, _)] = members.as_mut_slice()
+            && withdrawn == 0
+        {
             fail(sequence, &error);
             return;
         }
-        // Whoever made it fail must not take the others along. A pass that failed has changed
-        // nothing, so each can be computed alone.
+        // Whoever made it fail must not take the others along, nor may a drafted token. A pass that
+        // failed has changed nothing, so each can be computed alone.
         tracing::warn!(%error, "a pass failed; its sequences are computed one by one");
         for member in members {
             let (model, meters, scratch) = (&self.model, &self.meters, &mut self.scratch);
@@ -177,20 +206,26 @@ fn pass<M: LogitsModel>(
     // A panic is a defect, but of one step: the model is never written to, the buffers are
     // overwritten, and the tables change only when all is computed.
     caught(|| model.compute(&mut steps, logits).map_err(StepError::Model))?;
+    let counts: Vec<usize> = steps.iter().map(Step::rows).collect();
     drop(steps);
     let mut rows = scratch.logits.chunks_exact(model.vocabulary_size() as usize);
-    for (sequence, _) in members {
-        let row = if sequence.is_caught_up() {
-            rows.next().unwrap_or_default()
-        } else {
-            &[]
-        };
-        let drawn = caught(|| sequence.finish_step(row, &mut scratch.sampler, meters));
+    for ((sequence, _), count) in members.iter_mut().zip(counts) {
+        let mut own = rows.by_ref().take(count);
+        let drawn = caught(|| sequence.finish_step(&mut own, &mut scratch.sampler, meters));
+        // A draft that was not followed leaves rows behind.
+        own.for_each(drop);
         if let Err(error) = drawn {
             fail(sequence, &error);
         }
     }
     Ok(())
+}
+
+/// Takes a draft out of a pass. Returns how many tokens that were.
+fn withdraw((sequence, count): &mut Member<'_>) -> usize {
+    let withdrawn = sequence.withdraw();
+    *count -= withdrawn;
+    withdrawn
 }
 
 /// Makes a panic an error.

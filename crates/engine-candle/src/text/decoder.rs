@@ -14,6 +14,7 @@ use super::cache::{KvCache, KvView};
 use super::config::{ModelConfig, RopeScaling};
 use super::layer::Layer;
 use super::linear::Linear;
+use super::lora::{Adapter, AdapterMemory, AdapterRows};
 use super::matrix::Weight;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
@@ -231,10 +232,24 @@ impl Decoder {
     /// # Errors
     /// For an empty span, an id outside the vocabulary, a full cache and failures of the device.
     pub fn forward(&self, spans: &mut [Span<'_>]) -> Result<Option<Tensor>> {
+        self.forward_adapted(spans, &[])
+    }
+
+    /// As [`Decoder::forward`], with an adapter for each span; spans beyond them have none.
+    ///
+    /// # Errors
+    /// As [`Decoder::forward`].
+    pub fn forward_adapted(
+        &self,
+        spans: &mut [Span<'_>],
+        adapters: &[Option<&Adapter>],
+    ) -> Result<Option<Tensor>> {
         let mut hidden = self.embed(spans)?;
         let rotation = self.rotation(spans)?;
-        for layer in &self.layers {
-            hidden = layer.forward(&hidden, spans, &rotation)?;
+        let rows = spans.iter().map(|span| span.tokens.len());
+        let adapters = AdapterRows::of(rows.zip(adapters.iter().copied()));
+        for (index, layer) in self.layers.iter().enumerate() {
+            hidden = layer.forward(&hidden, spans, &rotation, index, &adapters)?;
         }
         let logits = self.logits(hidden, wanted_rows(spans))?;
         // Last, so that a pass that failed has left no trace in any sequence.
@@ -242,6 +257,16 @@ impl Decoder {
             span.cache.table.advance(span.tokens.len());
         }
         Ok(logits)
+    }
+
+    /// Loads an adapter for this model: a folder as PEFT writes it, with `adapter_config.json` and
+    /// `adapter_model.safetensors`.
+    ///
+    /// # Errors
+    /// Names the file and the setting or tensor that is missing, malformed, not supported or made for
+    /// another model.
+    pub fn adapter(&self, folder: &Path) -> std::result::Result<Adapter, LoadError> {
+        Adapter::load(folder, &self.config, &AdapterMemory::new(u64::MAX))
     }
 
     /// The logits of some rows.

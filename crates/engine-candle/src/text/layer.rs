@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::attention::Attention;
 use super::config::ModelConfig;
+use super::lora::{AdapterRows, Site};
 use super::matrix::Weight;
 use super::mla::LatentAttention;
 use super::mlp::Mlp;
@@ -88,8 +89,16 @@ impl Layer {
         attention.into_iter().chain(feed_forward)
     }
 
-    /// Takes the residual stream of the rows of all spans, span after span, through the layer.
-    pub(crate) fn forward(&self, hidden: &Tensor, spans: &[Span<'_>], rotation: &Rotation) -> Result<Tensor> {
+    /// Takes the residual stream of the rows of all spans, span after span, through the layer. `index` is its
+    /// own. Adapters are of families whose layers have heads and a dense block, and no norm after either.
+    pub(crate) fn forward(
+        &self,
+        hidden: &Tensor,
+        spans: &[Span<'_>],
+        rotation: &Rotation,
+        index: usize,
+        adapters: &AdapterRows<'_>,
+    ) -> Result<Tensor> {
         let (after_attention, after_feed_forward) = match &self.after {
             Some((attention, feed_forward)) => (Some(attention), Some(feed_forward)),
             None => (None, None),
@@ -97,9 +106,13 @@ impl Layer {
         let input = self.input_norm.forward(hidden)?;
         let hidden = match &self.attention {
             AttentionKind::Heads(attention) => {
-                let attended = attention.attend(&attention.project(&input)?, rotation, spans)?;
+                let projected = attention.project(&input)?;
+                adapters.add(index, Site::Qkv, &input, &projected)?;
+                let attended = attention.attend(&projected, rotation, spans)?;
                 added_to(hidden, after_attention, |residual| {
-                    attention.project_back(&attended, residual)
+                    let output = attention.project_back(&attended, residual)?;
+                    adapters.add(index, Site::Output, &attended, &output)?;
+                    Ok(output)
                 })
             }
             AttentionKind::Latent(attention) => added_to(hidden, after_attention, |residual| {
@@ -108,7 +121,7 @@ impl Layer {
         }?;
         let input = self.attention_norm.forward(&hidden)?;
         added_to(&hidden, after_feed_forward, |residual| match &self.feed_forward {
-            FeedForward::Dense(mlp) => mlp.apply(&input, residual),
+            FeedForward::Dense(mlp) => mlp.apply_adapted(&input, residual, index, adapters),
             FeedForward::Experts(experts) => experts.apply(&input, residual),
         })
     }

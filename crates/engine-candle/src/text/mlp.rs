@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::config::GateFunction;
 use super::linear::{Linear, contiguous};
+use super::lora::{AdapterRows, Site};
 use super::matrix::Weight;
 use super::weights::{Projections, Weights};
 use crate::LoadError;
@@ -37,7 +38,19 @@ impl Mlp {
 
     /// Applies the block to `[rows, hidden]` and adds the result to the residual stream, if one is given.
     pub(crate) fn apply(&self, input: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        self.apply_adapted(input, residual, 0, &AdapterRows::default())
+    }
+
+    /// As [`Mlp::apply`] in `layer`, with what adapters say of it.
+    pub(crate) fn apply_adapted(
+        &self,
+        input: &Tensor,
+        residual: Option<&Tensor>,
+        layer: usize,
+        adapters: &AdapterRows<'_>,
+    ) -> Result<Tensor> {
         let both = self.gate_up.forward(input)?;
+        adapters.add(layer, Site::GateUp, input, &both)?;
         let gated = if both.device().is_cpu() {
             both.apply_op1_no_bwd(&CpuGate(self.gate))?
         } else {
@@ -49,7 +62,9 @@ impl Mlp {
             };
             (gate? * both.narrow(1, inner, inner)?)?
         };
-        self.down.apply(&gated, residual)
+        let output = self.down.apply(&gated, residual)?;
+        adapters.add(layer, Site::Down, &gated, &output)?;
+        Ok(output)
     }
 }
 

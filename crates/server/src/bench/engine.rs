@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use silica_engine_candle::{CandleEngine, CandleOptions, Dtype, Quantization};
+use silica_engine_candle::{CandleEngine, CandleOptions, Dtype, Quantization, Speculation};
 
 pub(super) use logits::{LogitsArguments, write as write_logits};
 use measure::Session;
@@ -107,6 +107,8 @@ impl ModelArguments {
             dtype: self.dtype.into(),
             quantize: self.quantize.map(Quantization::from),
             name: "bench".to_owned(),
+            // Random weights repeat themselves; what is measured is the time of a step.
+            speculation: Speculation::Off,
             ..CandleOptions::default()
         }
     }

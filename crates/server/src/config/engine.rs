@@ -29,6 +29,11 @@ pub(crate) struct EngineConfig {
     /// What running sequences leave of it keeps earlier prompts, so that requests of one
     /// account that begin alike start sooner. Too little for one sequence of the model's context shortens the context.
     pub(crate) kv_cache_mb: u32,
+    /// Whether a sequence whose last tokens stand earlier in it drafts what followed them there, which
+    /// one pass then checks: answers that repeat their prompt (summaries, edited programs) come sooner, and
+    /// every answer is the same, token for token. `auto` drafts as much as pays on a CPU, less the more
+    /// sequences are computed at once; `off` never does.
+    pub(crate) speculation: EngineSpeculation,
     /// The most sequences that may wait for a place, at least 1; further requests are refused with 503.
     pub(crate) max_waiting: u32,
     /// The longest that a sequence may wait for a place; then its request is refused with 503.
@@ -56,6 +61,15 @@ pub(crate) enum EngineQuantize {
     Q4,
 }
 
+/// Whether sequences draft tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EngineSpeculation {
+    #[default]
+    Auto,
+    Off,
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
@@ -64,6 +78,7 @@ impl Default for EngineConfig {
             quantize: EngineQuantize::None,
             max_sequences: 16,
             kv_cache_mb: 1024,
+            speculation: EngineSpeculation::Auto,
             max_waiting: 256,
             max_wait: HumanDuration(Duration::from_mins(1)),
         }

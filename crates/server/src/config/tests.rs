@@ -124,6 +124,7 @@ fn found_values_are_never_quoted() {
         ("[engine]\nthreads = \"geheim\"\n", "engine.threads"),
         ("[engine]\ndtype = \"geheim\"\n", "engine.dtype"),
         ("[engine]\nquantize = \"geheim\"\n", "engine.quantize"),
+        ("[engine]\nspeculation = \"geheim\"\n", "engine.speculation"),
         ("[server]\nmax_body = \"geheim\"\n", "server.max_body"),
         ("[server]\nidle_timeout = \"geheim\"\n", "server.idle_timeout"),
         ("[server]\nlisten = \"geheim\"\n", "server.listen"),

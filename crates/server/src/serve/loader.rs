@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use silica_engine::Engines as Abilities;
 use silica_engine_candle::{
-    CandleEncoder, CandleEngine, CandleOptions, Dtype, GgufModel, ModelKind, Quantization,
+    CandleEncoder, CandleEngine, CandleOptions, Dtype, GgufModel, ModelKind, Quantization, Speculation,
 };
 use silica_engine_remote::{Authorities, OptionsError, RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
@@ -16,7 +16,7 @@ use silica_text::{TextEmbedder, TextEngine, TextFiles, TextRanker};
 use silica_types::SharedClock;
 
 use super::locked;
-use crate::config::{Config, EngineConfig, EngineDtype, EngineQuantize};
+use crate::config::{Config, EngineConfig, EngineDtype, EngineQuantize, EngineSpeculation};
 
 /// Loads embedded engines with the configured settings.
 #[derive(Debug)]
@@ -89,6 +89,10 @@ impl Engines {
             max_waiting: self.config.max_waiting as usize,
             max_sequences: self.config.max_sequences as usize,
             kv_cache_mb: self.config.kv_cache_mb,
+            speculation: match self.config.speculation {
+                EngineSpeculation::Auto => Speculation::Auto,
+                EngineSpeculation::Off => Speculation::Off,
+            },
             max_wait: self.config.max_wait.0,
             name: name.to_owned(),
             ..CandleOptions::default()

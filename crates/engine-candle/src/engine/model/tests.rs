@@ -31,8 +31,13 @@ fn computed(model: &PagedDecoder, table: &mut BlockTable, tokens: &[u32], part: 
         let mut steps = [Step {
             tokens: &tokens[first..end],
             table,
+            adapter: None,
             rope_length: tokens.len(),
-            wants_logits: end == tokens.len(),
+            logits: if end == tokens.len() {
+                LogitsOf::Last
+            } else {
+                LogitsOf::Nothing
+            },
         }];
         model.compute(&mut steps, &mut logits).unwrap();
     }

@@ -69,16 +69,17 @@ impl LogitsModel for Remembering {
             let blocks = step.table.blocks();
             let place = |position: usize| blocks[position / BLOCK] as usize * BLOCK + position % BLOCK;
             let mut state = if first == 0 { 0 } else { memory[place(first - 1)] };
-            for (position, token) in (first..).zip(step.tokens) {
+            let unwanted = step.tokens.len() - step.rows();
+            for (index, token) in step.tokens.iter().enumerate() {
                 state = digest(state, *token);
-                memory[place(position)] = state;
+                memory[place(first + index)] = state;
+                if index >= unwanted {
+                    let start = logits.len();
+                    logits.resize(start + TOKENS as usize, 0.0);
+                    logits[start + token_after(state) as usize] = 1.0;
+                }
             }
             step.table.advance(step.tokens.len());
-            if step.wants_logits {
-                let start = logits.len();
-                logits.resize(start + TOKENS as usize, 0.0);
-                logits[start + token_after(state) as usize] = 1.0;
-            }
         }
         Ok(())
     }

@@ -53,7 +53,13 @@ pub(crate) struct BlockTable {
 }
 
 /// Sequences share blocks with those of the same scope only.
-pub(crate) type Scope = u128;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Scope {
+    /// Whose they are.
+    owner: u128,
+    /// The number of the adapter that keys and values are computed with; 0 for none.
+    adapter: u64,
+}
 
 /// What comes before a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,8 +76,14 @@ impl BlockPool {
         Self(Arc::new(Mutex::new(Blocks::new(capacity))))
     }
 
-    /// Makes a table without blocks.
-    pub(crate) fn table(&self, scope: Scope) -> BlockTable {
+    /// Makes a table without blocks, for an owner's sequences without an adapter.
+    pub(crate) fn table(&self, owner: u128) -> BlockTable {
+        self.adapted_table(owner, 0)
+    }
+
+    /// As [`BlockPool::table`], for sequences with the adapter of this number.
+    pub(crate) fn adapted_table(&self, owner: u128, adapter: u64) -> BlockTable {
+        let scope = Scope { owner, adapter };
         BlockTable {
             pool: self.clone(),
             blocks: Vec::new(),
@@ -165,6 +177,21 @@ impl BlockTable {
     pub(crate) fn advance(&mut self, count: usize) {
         self.length += count;
         debug_assert!(self.length <= self.room(), "positions lie in blocks");
+    }
+
+    /// Forgets the positions behind the first `length`, and gives blocks back that hold none of the
+    /// rest. Positions in named blocks stay: others may have taken them over.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        debug_assert!(length <= self.length, "there is nothing behind the end");
+        debug_assert!(length >= self.named * BLOCK, "named blocks stay");
+        self.length = length.min(self.length).max(self.named * BLOCK);
+        let kept = self.length.div_ceil(BLOCK);
+        if kept < self.blocks.len() {
+            let mut pool = self.pool.lock();
+            for id in self.blocks.drain(kept..).rev() {
+                pool.release(id);
+            }
+        }
     }
 
     /// Names the blocks that have become full, so that other tables find them. `tokens` are those

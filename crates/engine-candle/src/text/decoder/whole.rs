@@ -7,6 +7,7 @@ use super::{Decoder, LogitsOf, Span};
 use crate::text::cache::KvView;
 use crate::text::cache::blocks::{BLOCK, BlockPool, BlockTable};
 use crate::text::cache::store::KvStore;
+use crate::text::lora::AdapterRows;
 use crate::text::rope::Rotation;
 
 /// Tokens that go through a layer together: more would not be faster, and take more memory.
@@ -43,7 +44,7 @@ impl Decoder {
         for pieces in cut(sequences) {
             parts.push(self.part(sequences, pieces)?);
         }
-        for layer in &self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
             for (table, tokens) in tables.iter_mut().zip(sequences) {
                 table.clear();
                 table.reserve(tokens.len());
@@ -53,7 +54,8 @@ impl Decoder {
                     return Ok(None);
                 }
                 let spans = spans(&store, &mut tables, sequences, &part.pieces);
-                part.hidden = layer.forward(&part.hidden, &spans, &part.rotation)?;
+                let none = AdapterRows::default();
+                part.hidden = layer.forward(&part.hidden, &spans, &part.rotation, index, &none)?;
                 drop(spans);
                 for piece in &part.pieces {
                     tables[piece.sequence].advance(piece.count);

@@ -52,6 +52,12 @@ fn nothing_is_found_from_another_scope() {
     assert_eq!(other.adopt(&tokens(40)), 0);
     other.clear();
     assert_eq!(other.adopt(&tokens(40)), 0, "also when it begins anew");
+    let mut adapted = pool.adapted_table(0, 1);
+    assert_eq!(
+        adapted.adopt(&tokens(40)),
+        0,
+        "keys with an adapter are other ones"
+    );
 }
 
 #[test]
@@ -120,11 +126,35 @@ fn nothing_is_taken_over_in_the_middle_of_a_block() {
     assert_eq!(reserved.adopt(&tokens(64)), 0, "it has a block to write into");
 }
 
+#[test]
+fn positions_that_are_forgotten_give_their_blocks_back_and_are_found_by_nobody() {
+    let pool = BlockPool::new(10);
+    let mut table = computed(&pool, &tokens(20));
+    assert!(table.reserve(30));
+    table.advance(30);
+    table.truncate(21);
+    assert_eq!(
+        (table.len(), table.blocks().len(), pool.counts().held),
+        (21, 2, 2)
+    );
+    let mut other = tokens(21);
+    other.extend([99; 12]);
+    assert!(table.reserve(12));
+    table.advance(12);
+    table.name(&other);
+    assert_eq!(pool.table(0).adopt(&tokens(50)), 16, "not what was forgotten");
+    assert_eq!(pool.table(0).adopt(&[other, vec![0]].concat()), 32);
+    table.truncate(32);
+    assert_eq!(table.blocks().len(), 2);
+}
+
 /// What a test does with one of its tables.
 #[derive(Debug, Clone)]
 enum Action {
     /// Continue with these tokens, taking over what is there.
     Extend(usize, Vec<u32>),
+    /// Compute so many positions more and forget them.
+    Draft(usize, usize),
     Clear(usize),
 }
 
@@ -136,6 +166,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     });
     let action = prop_oneof![
         3 => (0_usize..4, runs).prop_map(|(table, tokens)| Action::Extend(table, tokens)),
+        2 => (0_usize..4, 1_usize..40).prop_map(|(table, count)| Action::Draft(table, count)),
         1 => (0_usize..4).prop_map(Action::Clear),
     ];
     prop::collection::vec(action, 1..60)
@@ -166,6 +197,18 @@ impl World {
                 let (table, tokens) = &mut self.tables[index];
                 table.clear();
                 tokens.clear();
+            }
+            Action::Draft(index, count) => {
+                let (table, tokens) = &mut self.tables[index];
+                if !table.reserve(count) {
+                    return;
+                }
+                for position in table.len()..table.len() + count {
+                    let place = (table.blocks()[position / BLOCK], position % BLOCK);
+                    self.memory.insert(place, vec![u32::MAX]);
+                }
+                table.advance(count);
+                table.truncate(tokens.len());
             }
             Action::Extend(index, more) => {
                 let (table, tokens) = &mut self.tables[index];

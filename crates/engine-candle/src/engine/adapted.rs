@@ -1,0 +1,55 @@
+//! A model with an adapter, served by the engine of the model.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
+use silica_types::TokenCount;
+
+use super::CandleEngine;
+use crate::LoadError;
+use crate::text::lora::Adapter;
+
+/// An engine's model with an adapter on top, as an engine of its own: its sequences are computed in the same
+/// passes as those of the model and of its other adapters, with the weights in memory once.
+///
+/// What is computed with one adapter is reused for sequences with the same one only. The adapter's memory is
+/// free again when this and the last of its sequences are gone.
+pub struct AdaptedEngine {
+    engine: Arc<CandleEngine>,
+    adapter: Arc<Adapter>,
+}
+
+impl AdaptedEngine {
+    /// Loads an adapter for the engine's model: a folder as PEFT writes it, with `adapter_config.json` and
+    /// `adapter_model.safetensors`. Blocks for as long as reading takes.
+    ///
+    /// # Errors
+    /// Names the file and the setting or tensor that is missing, malformed, not supported or made for another
+    /// model; [`LoadError::Adapters`] when it is more than `adapters_mb` allows, and
+    /// [`LoadError::NoAdapters`] where the model is not computed on the CPU.
+    pub fn load(engine: Arc<CandleEngine>, folder: &Path) -> Result<Self, LoadError> {
+        let Some(base) = &engine.base else {
+            return Err(LoadError::NoAdapters {
+                folder: folder.to_owned(),
+            });
+        };
+        let adapter = Arc::new(Adapter::load(folder, base, &engine.adapters)?);
+        tracing::info!(bytes = adapter.bytes(), "adapter loaded");
+        Ok(Self { engine, adapter })
+    }
+}
+
+impl TokenEngine for AdaptedEngine {
+    fn context_length(&self) -> TokenCount {
+        self.engine.context_length()
+    }
+
+    fn vocabulary_size(&self) -> u32 {
+        self.engine.vocabulary_size()
+    }
+
+    fn generate(&self, request: GenerateRequest) -> Result<GenerateStream, EngineError> {
+        self.engine.submit(request, Some(Arc::clone(&self.adapter)))
+    }
+}

@@ -1,0 +1,132 @@
+//! Where the last tokens of a sequence stood before.
+
+/// Lengths of the runs that are looked up, the longest first: two tokens are the same by chance
+/// more often than three.
+pub(super) const RUNS: [usize; 2] = [3, 2];
+
+/// The most positions that a table holds; it takes four times as many bytes. A run beyond them
+/// takes the place of another one.
+const MOST_SLOTS: usize = 1 << 16;
+const LEAST_SLOTS: usize = 1 << 6;
+
+/// The last position of each run of tokens, in tables of bounded size.
+pub(super) struct Lookup {
+    /// For each length the position behind a run, by a hash of it; 0 stands for none. What is
+    /// found is compared with the tokens, so runs with the same hash are not mistaken.
+    tables: [Vec<u32>; RUNS.len()],
+    /// Runs that end within so many tokens are in the tables.
+    seen: usize,
+}
+
+/// A place where the last tokens stood before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Which of [`RUNS`] was found.
+    pub(super) run: usize,
+    /// The position of the token that followed.
+    pub(super) next: usize,
+}
+
+impl Found {
+    /// The token that is guessed `index` positions behind the end of `tokens`. Behind the end of
+    /// what is known the guess begins anew, as in a loop.
+    pub(super) fn token(self, tokens: &[u32], index: usize) -> u32 {
+        let period = tokens.len() - self.next;
+        tokens[self.next + index % period]
+    }
+}
+
+impl Lookup {
+    /// For a sequence of at most so many tokens.
+    pub(super) fn new(most_tokens: usize) -> Self {
+        let slots = most_tokens.clamp(LEAST_SLOTS, MOST_SLOTS).next_power_of_two();
+        // Zeroed by the system as it is used.
+        Self {
+            tables: RUNS.map(|_| vec![0; slots]),
+            seen: 0,
+        }
+    }
+
+    /// Finds the last place before the end where the last tokens of the sequence stand, by the
+    /// longest run that has one. `tokens` begin with those of earlier calls.
+    pub(super) fn find(&mut self, tokens: &[u32]) -> Option<Found> {
+        // The run at the very end has nothing behind it yet.
+        let known = tokens.len().saturating_sub(1);
+        for end in self.seen + 1..=known {
+            let Ok(position) = u32::try_from(end) else { break };
+            for (run, table) in RUNS.iter().zip(&mut self.tables) {
+                if let Some(start) = end.checked_sub(*run) {
+                    let slot = slot(&tokens[start..end], table.len());
+                    table[slot] = position;
+                }
+            }
+        }
+        self.seen = self.seen.max(known);
+        let tables = RUNS.iter().zip(&self.tables).enumerate();
+        tables.into_iter().find_map(|(index, (run, table))| {
+            let last = &tokens[tokens.len().checked_sub(*run)?..];
+            let next = table[slot(last, table.len())] as usize;
+            let before = &tokens[next.checked_sub(*run)?..next];
+            (before == last).then_some(Found { run: index, next })
+        })
+    }
+}
+
+/// The place of a run in a table of so many slots, a power of two.
+fn slot(run: &[u32], slots: usize) -> usize {
+    let mix = |hash: u64, token: &u32| (hash ^ u64::from(*token)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let hash = run.iter().fold(0, mix);
+    // The high bits depend on all tokens.
+    usize::try_from(hash >> 32).unwrap_or_default() & (slots - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn three_tokens_go_before_two_and_the_last_place_before_earlier_ones() {
+        let mut lookup = Lookup::new(100);
+        let tokens = [1, 2, 3, 8, 1, 2, 3, 9, 5, 2, 3, 7, 1, 2, 3];
+        assert_eq!(lookup.find(&tokens), Some(Found { run: 0, next: 7 }));
+        let tokens = [1, 2, 3, 8, 5, 2, 3];
+        assert_eq!(Lookup::new(100).find(&tokens), Some(Found { run: 1, next: 3 }));
+        assert_eq!(Lookup::new(100).find(&[1, 2, 3]), None);
+        assert_eq!(Lookup::new(100).find(&[]), None);
+    }
+
+    #[test]
+    fn tables_are_bounded_however_long_the_sequence_is() {
+        let lookup = Lookup::new(usize::MAX / 2);
+        assert!(lookup.tables.iter().all(|table| table.len() == MOST_SLOTS));
+        // What no longer fits is not found; nothing else is.
+        let mut lookup = Lookup::new(1);
+        let tokens: Vec<u32> = (0..10_000).chain([3, 4, 5]).collect();
+        if let Some(found) = lookup.find(&tokens) {
+            assert_eq!(found.next, 6);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_search_through_all_tokens_finds(
+            tokens in prop::collection::vec(0_u32..6, 0..200),
+            step in 1_usize..9,
+        ) {
+            // Tables so large that hardly two runs share a slot.
+            let mut lookup = Lookup::new(MOST_SLOTS);
+            for end in (0..tokens.len()).step_by(step) {
+                let tokens = &tokens[..end];
+                let searched = RUNS.iter().enumerate().find_map(|(run, length)| {
+                    let last = &tokens[end.checked_sub(*length)?..];
+                    let places = (*length..end).rev();
+                    let next = places.into_iter().find(|next| &tokens[next - length..*next] == last)?;
+                    Some(Found { run, next })
+                });
+                prop_assert_eq!(lookup.find(tokens), searched);
+            }
+        }
+    }
+}

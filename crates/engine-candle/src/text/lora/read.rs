@@ -1,0 +1,287 @@
+//! `adapter_model.safetensors`: which matrices it has, and whether they fit the model.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::config::AdapterConfig;
+use super::product::Delta;
+use super::{Adapter, AdapterMemory, LayerDeltas, Site};
+use crate::text::config::{TensorLayout, file_error, read_file};
+use crate::{LoadError, ModelConfig};
+
+/// What PEFT puts before a module's name.
+const PREFIX: &str = "base_model.model.";
+
+/// A projection that has matrices of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Module {
+    Query,
+    Key,
+    Value,
+    Output,
+    Gate,
+    Up,
+    Down,
+}
+
+/// Where a projection lies in the model.
+struct Place {
+    site: Site,
+    /// The first of its outputs among those of the site.
+    first: usize,
+    outputs: usize,
+    inputs: usize,
+}
+
+/// The two matrices of a module.
+#[derive(Default)]
+struct Pair<'file> {
+    a: Option<TensorView<'file>>,
+    b: Option<TensorView<'file>>,
+}
+
+/// Reads the adapter in `folder` for a model.
+pub(super) fn read(folder: &Path, base: &ModelConfig, memory: &AdapterMemory) -> Result<Adapter, LoadError> {
+    let config = AdapterConfig::read(folder)?;
+    let is_plain = base.mla.is_none() && base.moe.is_none() && base.layout == TensorLayout::Plain;
+    if !is_plain {
+        return Err(LoadError::AdapterFamily {
+            folder: folder.to_owned(),
+            family: format!("{:?}", base.family),
+        });
+    }
+    let path = folder.join("adapter_model.safetensors");
+    let length = std::fs::metadata(&path)
+        .map_err(|source| file_error(&path, source))?
+        .len();
+    if length > memory.limit() {
+        // Before it is read: it is in memory for as long as it is converted.
+        drop(memory.take(folder, length)?);
+    }
+    let bytes = read_file(&path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|source| LoadError::Adapter {
+        path: path.clone(),
+        source,
+    })?;
+    let reader = Reader { path, config, base };
+    let pairs = reader.pairs(&file)?;
+    let mut deltas = Vec::with_capacity(pairs.len());
+    for ((layer, module), pair) in &pairs {
+        deltas.push((*layer, *module, reader.checked(*layer, *module, pair)?));
+    }
+    let sizes = deltas.iter().map(|(_, module, shape)| {
+        let place = module.place(base);
+        Delta::bytes(shape.rank, place.inputs, place.outputs)
+    });
+    let held = memory.take(folder, sizes.sum())?;
+    let mut layers: Vec<LayerDeltas> = (0..base.layers).map(|_| LayerDeltas::default()).collect();
+    for (layer, module, shape) in deltas {
+        let place = module.place(base);
+        let delta = Delta::new(
+            place.first,
+            shape.rank,
+            place.inputs,
+            &reader.values(&shape.a)?,
+            &reader.scaled(&shape)?,
+        );
+        layers[layer][place.site as usize].push(delta);
+    }
+    Ok(Adapter { layers, held })
+}
+
+struct Reader<'load> {
+    path: PathBuf,
+    config: AdapterConfig,
+    base: &'load ModelConfig,
+}
+
+/// The matrices of a module, of the right shapes.
+struct Checked<'file> {
+    rank: usize,
+    scale: f64,
+    a: TensorView<'file>,
+    b: TensorView<'file>,
+}
+
+impl Reader<'_> {
+    /// The matrices by layer and module.
+    fn pairs<'file>(
+        &self,
+        file: &SafeTensors<'file>,
+    ) -> Result<BTreeMap<(usize, Module), Pair<'file>>, LoadError> {
+        let mut pairs = BTreeMap::<_, Pair<'file>>::new();
+        let mut tensors = file.tensors();
+        tensors.sort_by(|left, right| left.0.cmp(&right.0));
+        for (name, view) in tensors {
+            let unknown = || LoadError::UnknownTensor {
+                path: self.path.clone(),
+                name: name.clone(),
+            };
+            let (layer, module, is_a) = place_of(&name).ok_or_else(unknown)?;
+            if layer >= self.base.layers || !self.config.has_layer(layer) {
+                return Err(unknown());
+            }
+            let pair = pairs.entry((layer, module)).or_default();
+            *(if is_a { &mut pair.a } else { &mut pair.b }) = Some(view);
+        }
+        if pairs.is_empty() {
+            return Err(self.missing(&tensor_name(0, Module::Query, true)));
+        }
+        Ok(pairs)
+    }
+
+    /// The two matrices of a module, once their shapes are right.
+    fn checked<'file>(
+        &self,
+        layer: usize,
+        module: Module,
+        pair: &Pair<'file>,
+    ) -> Result<Checked<'file>, LoadError> {
+        let place = module.place(self.base);
+        let name = module_name(layer, module);
+        let rank = self.config.rank(&name);
+        let matrix = |view: &Option<TensorView<'file>>, is_a, expected: [usize; 2]| {
+            let name = tensor_name(layer, module, is_a);
+            let view = view.clone().ok_or_else(|| self.missing(&name))?;
+            if view.shape() != expected {
+                return Err(LoadError::WrongAdapterShape {
+                    path: self.path.clone(),
+                    name,
+                    expected: expected.to_vec(),
+                    actual: view.shape().to_vec(),
+                });
+            }
+            if !matches!(view.dtype(), Dtype::F32 | Dtype::BF16 | Dtype::F16) {
+                return Err(LoadError::WrongFormat {
+                    path: self.path.clone(),
+                    name,
+                    format: format!("{:?}", view.dtype()),
+                });
+            }
+            Ok(view)
+        };
+        Ok(Checked {
+            rank,
+            scale: self.config.scale(&name),
+            a: matrix(&pair.a, true, [rank, place.inputs])?,
+            b: matrix(&pair.b, false, [place.outputs, rank])?,
+        })
+    }
+
+    fn missing(&self, name: &str) -> LoadError {
+        LoadError::MissingTensor {
+            path: self.path.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// A matrix's values, row by row.
+    fn values(&self, view: &TensorView<'_>) -> Result<Vec<f32>, LoadError> {
+        let data = view.data();
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect(),
+            Dtype::BF16 => data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| bf16::from_le_bytes(*bytes).to_f32())
+                .collect(),
+            _ => data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| f16::from_le_bytes(*bytes).to_f32())
+                .collect(),
+        };
+        if values.iter().all(|value| value.is_finite()) {
+            return Ok(values);
+        }
+        Err(LoadError::InvalidConfig {
+            path: self.path.clone(),
+            field: "a tensor",
+            problem: "has values that are not numbers".to_owned(),
+        })
+    }
+
+    /// The values of `B`, times the scale.
+    fn scaled(&self, checked: &Checked<'_>) -> Result<Vec<f32>, LoadError> {
+        let mut values = self.values(&checked.b)?;
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+        let scale = checked.scale as f32;
+        for value in &mut values {
+            *value *= scale;
+        }
+        Ok(values)
+    }
+}
+
+impl Module {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Query, "self_attn.q_proj"),
+        (Self::Key, "self_attn.k_proj"),
+        (Self::Value, "self_attn.v_proj"),
+        (Self::Output, "self_attn.o_proj"),
+        (Self::Gate, "mlp.gate_proj"),
+        (Self::Up, "mlp.up_proj"),
+        (Self::Down, "mlp.down_proj"),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL
+            .into_iter()
+            .find(|(module, _)| *module == self)
+            .map_or("", |(_, name)| name)
+    }
+
+    fn place(self, base: &ModelConfig) -> Place {
+        let (width, inner) = (base.hidden_size, base.intermediate_size);
+        let (queries, keys) = (base.heads * base.head_dim, base.kv_heads * base.head_dim);
+        let (site, first, outputs, inputs) = match self {
+            Self::Query => (Site::Qkv, 0, queries, width),
+            Self::Key => (Site::Qkv, queries, keys, width),
+            Self::Value => (Site::Qkv, queries + keys, keys, width),
+            Self::Output => (Site::Output, 0, width, queries),
+            Self::Gate => (Site::GateUp, 0, inner, width),
+            Self::Up => (Site::GateUp, inner, inner, width),
+            Self::Down => (Site::Down, 0, width, inner),
+        };
+        Place {
+            site,
+            first,
+            outputs,
+            inputs,
+        }
+    }
+}
+
+fn module_name(layer: usize, module: Module) -> String {
+    format!("model.layers.{layer}.{}", module.name())
+}
+
+fn tensor_name(layer: usize, module: Module, is_a: bool) -> String {
+    let half = if is_a { "lora_A" } else { "lora_B" };
+    format!("{PREFIX}{}.{half}.weight", module_name(layer, module))
+}
+
+/// The layer and module of a tensor, and whether it is the matrix `A`.
+fn place_of(name: &str) -> Option<(usize, Module, bool)> {
+    let rest = name.strip_prefix(PREFIX)?.strip_prefix("model.layers.")?;
+    let (layer, rest) = rest.split_once('.')?;
+    let (module, is_a) = match rest.strip_suffix(".lora_A.weight") {
+        Some(module) => (module, true),
+        None => (rest.strip_suffix(".lora_B.weight")?, false),
+    };
+    let (module, _) = Module::ALL.into_iter().find(|(_, known)| *known == module)?;
+    let layer: usize = layer.parse().ok()?;
+    // As it is written, so that no two names mean the same matrix.
+    (tensor_name(layer, module, is_a) == name).then_some((layer, module, is_a))
+}

@@ -1,0 +1,488 @@
+//! Adapters on top of a model: the same logits as weights with them merged in, many in one batch as each
+//! alone, and the reason when one is refused.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "test support: what fails here is a failed test"
+)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, safetensors};
+use futures::StreamExt;
+use futures::executor::block_on;
+use serde_json::{Value, json};
+use silica_engine::{GenerateEvent, GenerateRequest, GenerateStream, Priority, Sampling, TokenEngine};
+use silica_engine_candle::{
+    AdaptedEngine, Adapter, CandleEngine, CandleOptions, Decoder, Dtype, LoadError, LogitsOf, ModelConfig,
+    Span,
+};
+use silica_types::TokenCount;
+use tempfile::TempDir;
+
+const MODULES: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+/// The matrices of an adapter and its settings, to be changed and written.
+struct Made {
+    tensors: HashMap<String, Tensor>,
+    settings: Value,
+}
+
+/// Pseudo-random values of about `size`.
+fn values(rows: usize, columns: usize, seed: u32, size: f32) -> Tensor {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut value = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (f32::from(u16::try_from(state >> 16).unwrap()) / 32_768.0 - 1.0) * size
+    };
+    let values: Vec<f32> = (0..rows * columns).map(|_| value()).collect();
+    Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+}
+
+/// Outputs and inputs of a module.
+fn shape(config: &ModelConfig, module: &str) -> (usize, usize) {
+    let (width, inner) = (config.hidden_size, config.intermediate_size);
+    match module.rsplit('.').next().unwrap() {
+        "q_proj" => (config.heads * config.head_dim, width),
+        "k_proj" | "v_proj" => (config.kv_heads * config.head_dim, width),
+        "o_proj" => (width, config.heads * config.head_dim),
+        "down_proj" => (width, inner),
+        _ => (inner, width),
+    }
+}
+
+fn key(layer: usize, module: &str, half: &str) -> String {
+    format!("base_model.model.model.layers.{layer}.{module}.lora_{half}.weight")
+}
+
+impl Made {
+    /// An adapter of some modules in all layers. `rank` says which one a module has.
+    fn new(base: &str, modules: &[&str], seed: u32, rank: impl Fn(usize, &str) -> usize) -> Self {
+        let config = ModelConfig::read(&fixture(base)).unwrap();
+        let mut tensors = HashMap::new();
+        for layer in 0..config.layers {
+            for (index, module) in (0..).zip(modules) {
+                let (outputs, inputs) = shape(&config, module);
+                let rank = rank(layer, module);
+                let seed = seed + 100 * u32::try_from(layer).unwrap() + 10 * index;
+                tensors.insert(key(layer, module, "A"), values(rank, inputs, seed, 0.1));
+                tensors.insert(key(layer, module, "B"), values(outputs, rank, seed + 1, 0.1));
+            }
+        }
+        let settings = json!({
+            "peft_type": "LORA",
+            "base_model_name_or_path": base,
+            "r": 4,
+            "lora_alpha": 8,
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "target_modules": modules,
+            "task_type": "CAUSAL_LM",
+        });
+        Self { tensors, settings }
+    }
+
+    fn all(base: &str, seed: u32) -> Self {
+        Self::new(base, &MODULES, seed, |_, _| 4)
+    }
+
+    fn set(mut self, name: &str, value: Value) -> Self {
+        self.settings[name] = value;
+        self
+    }
+
+    fn written(&self) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        safetensors::save(&self.tensors, folder.path().join("adapter_model.safetensors")).unwrap();
+        let settings = serde_json::to_vec(&self.settings).unwrap();
+        fs::write(folder.path().join("adapter_config.json"), settings).unwrap();
+        folder
+    }
+
+    /// The model with the adapter merged into its weights, by a scale for each module.
+    fn merged(&self, base: &str, scale: impl Fn(usize, &str) -> f64) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(
+            fixture(base).join("config.json"),
+            folder.path().join("config.json"),
+        )
+        .unwrap();
+        let mut weights = safetensors::load(fixture(base).join("model.safetensors"), &Device::Cpu).unwrap();
+        for layer in 0..ModelConfig::read(&fixture(base)).unwrap().layers {
+            for module in MODULES {
+                let half = |name| self.tensors.get(&key(layer, module, name));
+                let (Some(a), Some(b)) = (half("A"), half("B")) else {
+                    continue;
+                };
+                let name = format!("model.layers.{layer}.{module}.weight");
+                let added = (b.matmul(a).unwrap() * scale(layer, module)).unwrap();
+                let weight = weights[&name].to_dtype(DType::F32).unwrap();
+                weights.insert(name, (weight + added).unwrap());
+            }
+        }
+        safetensors::save(&weights, folder.path().join("model.safetensors")).unwrap();
+        folder
+    }
+}
+
+fn decoder(folder: &Path) -> Decoder {
+    Decoder::load(folder, Dtype::F32, None).unwrap()
+}
+
+fn tokens() -> Vec<u32> {
+    (0..60).map(|index| index * 31 % 144).collect()
+}
+
+fn logits(decoder: &Decoder, adapter: Option<&Adapter>) -> Vec<f32> {
+    let (mut cache, tokens) = (decoder.new_cache().unwrap(), tokens());
+    let mut all = Vec::new();
+    for part in [&tokens[..41], &tokens[41..42], &tokens[42..]] {
+        let span = Span {
+            tokens: part,
+            cache: cache.view(),
+            rope_length: tokens.len(),
+            logits: LogitsOf::All,
+        };
+        let computed = decoder.forward_adapted(&mut [span], &[adapter]).unwrap().unwrap();
+        all.extend(computed.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    }
+    all
+}
+
+/// The length of the difference over that of the second.
+fn distance(left: &[f32], right: &[f32]) -> f64 {
+    let square = |value: f32| f64::from(value) * f64::from(value);
+    let difference: f64 = left
+        .iter()
+        .zip(right)
+        .map(|(left, right)| square(left - right))
+        .sum();
+    (difference / right.iter().copied().map(square).sum::<f64>()).sqrt()
+}
+
+fn assert_as_merged(base: &str, made: &Made, scale: impl Fn(usize, &str) -> f64) {
+    let folder = made.written();
+    let model = decoder(&fixture(base));
+    let adapter = model.adapter(folder.path()).unwrap();
+    let adapted = logits(&model, Some(&adapter));
+    let merged = logits(&decoder(made.merged(base, scale).path()), None);
+    let error = distance(&adapted, &merged);
+    assert!(error < 1e-5, "{base}: {error:e} from the merged weights");
+    let plain = distance(&logits(&model, None), &merged);
+    assert!(plain > 1e-2, "{base}: only {plain:e} without the adapter");
+}
+
+#[test]
+fn logits_are_those_of_merged_weights() {
+    for base in ["qwen3", "qwen2", "llama"] {
+        assert_as_merged(base, &Made::all(base, 1), |_, _| 2.0);
+        let some = Made::new(
+            base,
+            &["self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj"],
+            2,
+            |_, _| 4,
+        );
+        assert_as_merged(base, &some.set("use_rslora", json!(true)), |_, _| 4.0);
+    }
+}
+
+#[test]
+fn modules_have_ranks_and_factors_of_their_own() {
+    let rank = |layer: usize, module: &str| match (layer, module) {
+        (_, "self_attn.k_proj") => 1,
+        (1, "mlp.up_proj") => 7,
+        _ => 4,
+    };
+    let made = Made::new("qwen3", &MODULES, 3, rank)
+        .set("rank_pattern", json!({"k_proj": 1, "layers.1.mlp.up_proj": 7}))
+        .set("alpha_pattern", json!({"k_proj": 3, "mlp.gate_proj": 16}));
+    assert_as_merged("qwen3", &made, |layer, module| match (layer, module) {
+        (_, "self_attn.k_proj") => 3.0,
+        (_, "mlp.gate_proj") => 4.0,
+        (1, "mlp.up_proj") => 8.0 / 7.0,
+        _ => 2.0,
+    });
+}
+
+#[test]
+fn an_adapter_may_be_for_some_layers_and_in_sixteen_bits() {
+    let mut made = Made::all("qwen3", 4).set("layers_to_transform", json!([1]));
+    made.tensors.retain(|name, _| name.contains("layers.1."));
+    for dtype in [DType::BF16, DType::F16] {
+        for tensor in made.tensors.values_mut() {
+            // What is merged has the same values as what is written.
+            *tensor = tensor.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
+        }
+        let mut small = Made {
+            tensors: made.tensors.clone(),
+            settings: made.settings.clone(),
+        };
+        for tensor in small.tensors.values_mut() {
+            *tensor = tensor.to_dtype(dtype).unwrap();
+        }
+        let folder = small.written();
+        let model = decoder(&fixture("qwen3"));
+        let adapter = model.adapter(folder.path()).unwrap();
+        let merged = logits(&decoder(made.merged("qwen3", |_, _| 2.0).path()), None);
+        let error = distance(&logits(&model, Some(&adapter)), &merged);
+        assert!(error < 1e-5, "{dtype:?}: {error:e}");
+    }
+}
+
+fn engine(name: &str, options: CandleOptions) -> Arc<CandleEngine> {
+    let options = CandleOptions {
+        threads: Some(2),
+        kv_cache_mb: 4,
+        ..options
+    };
+    Arc::new(CandleEngine::load(&fixture(name), options).unwrap())
+}
+
+fn request(prompt: &[u32], seed: u64) -> GenerateRequest {
+    GenerateRequest {
+        prompt: prompt.to_vec(),
+        sampling: Sampling {
+            temperature: 0.8,
+            seed: Some(seed),
+            ..Sampling::greedy()
+        },
+        max_tokens: TokenCount(40),
+        stop_tokens: Vec::new(),
+        logprobs: Some(0),
+        span_limit: None,
+        constraint: None,
+        priority: Priority::default(),
+        account: None,
+    }
+}
+
+/// The tokens with their log-probabilities, bit by bit, and how much of the prompt was found.
+fn answered(stream: GenerateStream) -> (Vec<(u32, u32)>, u32) {
+    let mut found = 0;
+    let mut tokens = Vec::new();
+    let events = block_on(stream.collect::<Vec<_>>());
+    for event in &events {
+        match event {
+            GenerateEvent::Started { cached } => found = cached.get(),
+            GenerateEvent::Token { id, logprob } => {
+                tokens.push((*id, logprob.as_ref().unwrap().logprob.to_bits()));
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        matches!(events.last(), Some(GenerateEvent::Finished(_))),
+        "{events:?}"
+    );
+    (tokens, found)
+}
+
+/// Sequences of eight adapters and of none, some with the same adapter, answer as each alone.
+#[test]
+fn many_adapters_in_a_batch_answer_as_each_alone() {
+    let ranks = [1, 2, 3, 4, 5, 8, 16, 33];
+    let folders: Vec<TempDir> = (0..)
+        .zip(ranks)
+        .map(|(seed, rank)| {
+            let modules = &MODULES[seed as usize % 3..];
+            Made::new("qwen3", modules, 50 + seed, |_, _| rank)
+                .set("r", json!(rank))
+                .written()
+        })
+        .collect();
+    let loaded = |places| {
+        let options = CandleOptions {
+            max_sequences: places,
+            ..CandleOptions::default()
+        };
+        let base = engine("qwen3", options);
+        let adapted = folders
+            .iter()
+            .map(|folder| AdaptedEngine::load(Arc::clone(&base), folder.path()).unwrap());
+        let mut engines: Vec<Box<dyn TokenEngine>> = adapted
+            .map(|engine| -> Box<dyn TokenEngine> { Box::new(engine) })
+            .collect();
+        engines.push(Box::new(base));
+        engines
+    };
+    let (together, alone) = (loaded(32), loaded(1));
+    let prompt = tokens();
+    let asked: Vec<_> = (0..27)
+        .map(|index| (index * 5 % 9, request(&prompt[..=index * 2], index as u64 / 9)))
+        .collect();
+    let streams: Vec<_> = asked
+        .iter()
+        .map(|(engine, request)| together[*engine].generate(request.clone()).unwrap())
+        .collect();
+    let mut answers = Vec::new();
+    for ((engine, request), stream) in asked.iter().zip(streams) {
+        let (batched, _) = answered(stream);
+        let (single, _) = answered(alone[*engine].generate(request.clone()).unwrap());
+        assert_eq!(batched, single, "adapter {engine}");
+        answers.push(batched);
+    }
+    answers.sort();
+    answers.dedup();
+    assert!(answers.len() > 20, "adapters change answers");
+}
+
+#[test]
+fn what_was_computed_with_one_adapter_is_not_found_with_another() {
+    let folders = [Made::all("qwen3", 7).written(), Made::all("qwen3", 8).written()];
+    let base = engine("qwen3", CandleOptions::default());
+    let adapted = folders
+        .each_ref()
+        .map(|folder| AdaptedEngine::load(Arc::clone(&base), folder.path()).unwrap());
+    let engines: [&dyn TokenEngine; 3] = [&base, &adapted[0], &adapted[1]];
+    let first = engines.map(|engine| answered(engine.generate(request(&tokens(), 1)).unwrap()));
+    assert!(first.iter().all(|(_, found)| *found == 0));
+    let second = engines.map(|engine| answered(engine.generate(request(&tokens(), 1)).unwrap()));
+    for ((first, _), (second, found)) in first.iter().zip(&second) {
+        assert_eq!(first, second);
+        assert_eq!(*found, 48);
+    }
+    // Loaded again it is another adapter.
+    let again = AdaptedEngine::load(Arc::clone(&base), folders[0].path()).unwrap();
+    assert_eq!(answered(again.generate(request(&tokens(), 1)).unwrap()).1, 0);
+}
+
+#[test]
+fn the_memory_of_adapters_is_bounded_and_free_again_when_they_are_gone() {
+    // More than two MiB.
+    let large = Made::new("qwen3", &MODULES, 9, |_, _| 400)
+        .set("r", json!(400))
+        .written();
+    let options = CandleOptions {
+        adapters_mb: 3,
+        ..CandleOptions::default()
+    };
+    let base = engine("qwen3", options);
+    let load = || AdaptedEngine::load(Arc::clone(&base), large.path());
+    let first = load().unwrap();
+    let refused = load().err().unwrap();
+    assert!(matches!(refused, LoadError::Adapters { .. }), "{refused}");
+    let stream = first.generate(request(&tokens(), 1)).unwrap();
+    drop(first);
+    answered(stream);
+    // The engine lets go of a sequence a moment after its last event.
+    assert!((0..1000).any(|_| {
+        std::thread::yield_now();
+        load().is_ok()
+    }));
+}
+
+/// Why an adapter is refused.
+fn refusal(made: &Made) -> String {
+    let folder = made.written();
+    let error = decoder(&fixture("qwen3")).adapter(folder.path()).err().unwrap();
+    let text = error.to_string();
+    assert!(text.starts_with(&folder.path().display().to_string()), "{text}");
+    text
+}
+
+#[test]
+fn settings_that_are_not_computed_are_refused_by_name() {
+    for (name, value, said) in [
+        ("peft_type", json!("IA3"), "peft_type = IA3"),
+        ("use_dora", json!(true), "use_dora = true"),
+        ("bias", json!("all"), "bias = all"),
+        ("lora_bias", json!(true), "lora_bias = true"),
+        ("fan_in_fan_out", json!(true), "fan_in_fan_out = true"),
+        ("modules_to_save", json!(["lm_head"]), "modules_to_save = lm_head"),
+        ("layer_replication", json!([[0, 1]]), "layer_replication"),
+        ("trainable_token_indices", json!([1]), "trainable_token_indices"),
+        (
+            "rank_pattern",
+            json!({"layers.[01].q": 4}),
+            "layers.[01].q is not supported",
+        ),
+        ("rank_pattern", json!({"q_proj": 0}), "r = 0"),
+        ("r", json!(100_000), "r = 100000"),
+        ("r", json!("four"), "line 1"),
+    ] {
+        let text = refusal(&Made::all("qwen3", 1).set(name, value));
+        assert!(
+            text.contains("adapter_config.json") && text.contains(said),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn matrices_that_do_not_fit_are_refused_by_name() {
+    let changed = |change: &dyn Fn(&mut Made)| {
+        let mut made = Made::all("qwen3", 1);
+        change(&mut made);
+        let text = refusal(&made);
+        assert!(text.contains("adapter_model.safetensors"), "{text}");
+        text
+    };
+    let query = key(0, "self_attn.q_proj", "A");
+    let text = changed(&|made| drop(made.tensors.insert(query.clone(), values(5, 48, 1, 0.1))));
+    assert!(
+        text.contains(&query) && text.contains("[5, 48]") && text.contains("[4, 48]"),
+        "{text}"
+    );
+    let text = changed(&|made| *made = Made::all("llama", 1));
+    assert!(text.contains("another model"), "{text}");
+    let down = key(1, "mlp.down_proj", "B");
+    let text = changed(&|made| drop(made.tensors.remove(&down)));
+    assert!(text.contains(&down) && text.contains("missing"), "{text}");
+    let text = changed(&|made| made.tensors.clear());
+    assert!(text.contains("missing"), "{text}");
+    let text = changed(&|made| {
+        let numbers = made.tensors[&query].to_dtype(DType::F64).unwrap();
+        made.tensors.insert(query.clone(), numbers);
+    });
+    assert!(text.contains(&query) && text.contains("F64"), "{text}");
+    let text = changed(&|made| {
+        let infinite = (values(4, 48, 1, 0.1) / 0.0).unwrap();
+        made.tensors.insert(query.clone(), infinite);
+    });
+    assert!(text.contains("not numbers"), "{text}");
+    for unknown in [
+        "base_model.model.model.embed_tokens.lora_embedding_A",
+        "base_model.model.model.layers.0.mlp.experts.0.up_proj.lora_A.weight",
+        "base_model.model.model.layers.2.mlp.up_proj.lora_A.weight",
+        "base_model.model.model.layers.01.mlp.up_proj.lora_A.weight",
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector",
+        "base_model.model.lm_head.lora_A.weight",
+    ] {
+        let text = changed(&|made| drop(made.tensors.insert(unknown.to_owned(), values(4, 48, 1, 0.1))));
+        assert!(text.contains(unknown), "{text}");
+    }
+    let made = Made::all("qwen3", 1).set("layers_to_transform", json!(1));
+    assert!(refusal(&made).contains("layers.0."));
+}
+
+#[test]
+fn files_that_are_not_there_or_damaged_are_refused() {
+    let model = decoder(&fixture("qwen3"));
+    let folder = Made::all("qwen3", 1).written();
+    let weights = folder.path().join("adapter_model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() - 3]).unwrap();
+    assert!(matches!(model.adapter(folder.path()), Err(LoadError::Adapter { path, .. }) if path == weights));
+    fs::remove_file(&weights).unwrap();
+    assert!(matches!(model.adapter(folder.path()), Err(LoadError::Missing { path }) if path == weights));
+    let settings = folder.path().join("adapter_config.json");
+    fs::remove_file(&settings).unwrap();
+    assert!(matches!(model.adapter(folder.path()), Err(LoadError::Missing { path }) if path == settings));
+}
