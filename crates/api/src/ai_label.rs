@@ -14,8 +14,8 @@ use http_body_util::BodyExt as _;
 
 /// The response header that carries the label; characters beyond ASCII are percent-encoded UTF-8.
 pub(crate) const AI_LABEL_HEADER: HeaderName = HeaderName::from_static("x-silica-ai-label");
-/// How a frame's object begins.
-const FRAME: &[u8] = b"data: {";
+/// How a line with a frame's object begins; blanks may follow.
+const FIELD: &[u8] = b"data:";
 
 /// What the operator wants generated content to say of itself. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,17 +91,30 @@ impl AiLabel {
     /// The frames with the label as the first member of the first object among them; `None` when there is
     /// none.
     pub(crate) fn in_frame(&self, frames: &[u8]) -> Option<BytesMut> {
-        let at = frames.windows(FRAME.len()).position(|window| window == FRAME)? + FRAME.len();
+        let at = object(frames)?;
         let (before, after) = frames.split_at(at);
         let mut labelled = BytesMut::with_capacity(frames.len() + self.member.len() + 1);
         labelled.put_slice(before);
         labelled.put_slice(&self.member);
-        if after.first() != Some(&b'}') {
+        if after.trim_ascii_start().first() != Some(&b'}') {
             labelled.put_u8(b',');
         }
         labelled.put_slice(after);
         Some(labelled)
     }
+}
+
+/// Where the first object's members begin, in bytes.
+fn object(frames: &[u8]) -> Option<usize> {
+    let mut begin = 0;
+    for line in frames.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        let value = line.strip_prefix(FIELD).map(<[u8]>::trim_ascii_start);
+        if let Some(members) = value.and_then(|value| value.strip_prefix(b"{")) {
+            return Some(begin + line.len() - members.len());
+        }
+        begin += line.len();
+    }
+    None
 }
 
 /// The text in UTF-8, with everything encoded that is not printable ASCII, and the percent sign.
@@ -135,6 +148,24 @@ mod tests {
         let expected = ": x\n\nevent: e\ndata: {\"ai_label\":\"AI \\\"made\\\"\",\"a\":1}\n\ndata: {}\n\n";
         assert_eq!(frame, expected.as_bytes());
         assert_eq!(label.in_frame(b"data: [DONE]\n\n"), None);
+        let member = r#""ai_label":"AI \"made\"""#;
+        for (frames, expected) in [
+            (
+                ": data: {x\n\ndata: {\"a\":1}\n\n",
+                format!(": data: {{x\n\ndata: {{{member},\"a\":1}}\n\n"),
+            ),
+            (
+                "event: e\r\ndata:{\"a\":1}\r\n\r\n",
+                format!("event: e\r\ndata:{{{member},\"a\":1}}\r\n\r\n"),
+            ),
+            ("data:  { }\n\n", format!("data:  {{{member} }}\n\n")),
+        ] {
+            assert_eq!(
+                label.in_frame(frames.as_bytes()).unwrap(),
+                expected.as_bytes(),
+                "{frames}"
+            );
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(crate) async fn create_moderation(
             input: body.input.into(),
             texts: body.texts,
             has_images: body.has_images,
+            place: None,
         })
         .await?;
     Ok(Json(Moderation {

@@ -1,7 +1,9 @@
 //! The port to whatever judges texts.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -40,6 +42,8 @@ pub struct ModerationRequest {
     pub texts: Vec<String>,
     /// Whether there are images beside the texts.
     pub has_images: bool,
+    /// Held as long as anything is done for the request, also when nobody waits for it any more.
+    pub place: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What a request's texts were judged to be.

@@ -75,7 +75,7 @@ pub struct Moderation {
     windows: Windows,
     input: Meters,
     output: Meters,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
 }
 
 /// What is counted of one stage.
@@ -96,7 +96,7 @@ impl Moderation {
             },
             input: Meters::new(ModerationStage::Input),
             output: Meters::new(ModerationStage::Output),
-            requests: Semaphore::new(options.most_requests),
+            requests: Arc::new(Semaphore::new(options.most_requests)),
             options,
         }
     }
@@ -105,11 +105,9 @@ impl Moderation {
     ///
     /// # Errors
     /// [`ModerationError`], and [`GatewayError::Overloaded`] when too many ask.
-    pub async fn judge(&self, request: ModerationRequest) -> Result<Judgements, GatewayError> {
-        let _place = self
-            .requests
-            .try_acquire()
-            .map_err(|_| GatewayError::Overloaded)?;
+    pub async fn judge(&self, mut request: ModerationRequest) -> Result<Judgements, GatewayError> {
+        let place = Arc::clone(&self.requests).try_acquire_owned();
+        request.place = Some(Arc::new(place.map_err(|_| GatewayError::Overloaded)?));
         let judged = self.options.moderator.judge(request).await;
         judged.map_err(|error| match error {
             ModerationError::Invalid(text) => EngineError::InvalidRequest(text).into(),

@@ -17,9 +17,11 @@ pub(crate) fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    // By way of the upper case: the sharp s becomes two letters, both lower sigmas become one.
+    // By way of the upper case: the sharp s becomes two letters, both lower sigmas become one. From the lower one:
+    // a few letters, such as the large sharp s, have one there that is not their own.
     let without_case = text
         .nfkc()
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase);
     without_case.nfkc().collect()
@@ -70,6 +72,8 @@ mod tests {
             ("\u{ff37}\u{ff4f}rd", "word"),
             ("e\u{301}", "\u{c9}"),
             ("stra\u{df}e", "STRASSE"),
+            ("STRA\u{1e9e}E", "strasse"),
+            ("\u{3f4}", "\u{3b8}"),
             ("\u{3c3}\u{3c2}", "\u{3a3}\u{3a3}"),
             ("\u{fb01}", "FI"),
             ("\u{ff76}\u{ff9e}", "\u{30ac}"),

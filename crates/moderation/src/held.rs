@@ -75,8 +75,18 @@ impl HeldAnswer {
         }
     }
 
-    /// Takes an event of the engine. One of a choice that nobody asked for is not looked at.
-    pub fn push(&mut self, event: ChatEvent) {
+    /// Takes an event of the engine. One of a choice that nobody asked for is not looked at. The tokens that the
+    /// model did not write are left out of its log-probabilities: they are texts, too, but nobody's whole words.
+    pub fn push(&mut self, mut event: ChatEvent) {
+        if let ChatEventKind::Delta {
+            delta: Delta::Content { logprobs, .. },
+            ..
+        } = &mut event.kind
+        {
+            for token in logprobs {
+                token.top.clear();
+            }
+        }
         let text = match &event.kind {
             ChatEventKind::Delta { choice, delta } => self.add(*choice, delta),
             ChatEventKind::Finished { choice, .. } => {

@@ -56,7 +56,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_short_part_of_what_escapes_say_is_in_a_piece(
-            parts in prop::collection::vec(r#"[ab]|\\\\|\\u006[1-9]|\\ud83d\\ude0[0-9]|\\n"#, 0..120),
+            parts in prop::collection::vec(r"[ab]|\\\\|\\u006[1-9]|\\ud83d\\ude0[0-9]|\\n", 0..120),
             from in 0_usize..120, length in 1_usize..5,
         ) {
             let text = parts.concat();

@@ -113,8 +113,12 @@ impl Moderator for WordList {
             let text = "input: this server's moderation is a list of words, which sees no images";
             return Err(ModerationError::Invalid(text.to_owned()));
         }
-        let each =
-            |list: &Self, texts: &[String]| texts.iter().map(|text| judgement(list.is_in(text))).collect();
+        let place = request.place;
+        let each = move |list: &Self, texts: &[String]| {
+            // Looking does not end when nobody waits for it any more, so it keeps its place.
+            let _place = place;
+            texts.iter().map(|text| judgement(list.is_in(text))).collect()
+        };
         Ok(Judgements {
             model: NAME.to_owned(),
             results: self.look(request.texts, each).await?,
@@ -167,6 +171,35 @@ mod tests {
             Err(WordListError::TooLong { line: 2 })
         ));
         assert_eq!(WordList::new("abc\nabcde").unwrap().reach(), 20);
+    }
+
+    #[test]
+    fn a_place_is_kept_until_nobody_looks_any_more() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let (go_on, until) = std::sync::mpsc::channel::<()>();
+            // The only thread is busy.
+            let busy = tokio::task::spawn_blocking(move || until.recv());
+            let place: Arc<dyn std::any::Any + Send + Sync> = Arc::new(());
+            let list = WordList::new("needle").unwrap();
+            let mut judging = list.judge(ModerationRequest {
+                model: None,
+                input: Vec::new().into(),
+                texts: vec!["hay ".repeat(10_000)],
+                has_images: false,
+                place: Some(Arc::clone(&place)),
+            });
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(judging.as_mut().poll(&mut context).is_pending());
+            drop(judging);
+            assert_eq!(Arc::strong_count(&place), 2, "it is still to be looked through");
+            go_on.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            // What was waiting has begun when something behind it ends.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            assert_eq!(Arc::strong_count(&place), 1);
+        });
     }
 
     #[tokio::test]

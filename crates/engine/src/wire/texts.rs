@@ -38,7 +38,7 @@ pub(super) fn all(body: &[u8]) -> Result<String, UnreadableBody> {
     Ok(all)
 }
 
-/// Only the limit on levels has no class of its own among serde_json's errors.
+/// Only the limit on levels has no class of its own among the parser's errors.
 fn unreadable(error: &serde_json::Error) -> UnreadableBody {
     if error.to_string().starts_with("recursion limit exceeded") {
         UnreadableBody::TooDeep

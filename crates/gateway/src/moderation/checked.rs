@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use silica_engine::{ChatEvent, EngineError};
+use silica_engine::{ChatEvent, ChatEventKind, EngineError, ModerationError};
 use silica_moderation::{HeldAnswer, Windows};
 
 use super::{Moderation, ModerationStage};
@@ -52,6 +52,7 @@ impl Checked {
                 return Poll::Ready(item);
             }
             match ready!(engine(context)) {
+                Some(Ok(event)) if is_unread(&event) => return Poll::Ready(Some(Err(unread()))),
                 Some(Ok(event)) => self.held.push(event),
                 Some(Err(error)) => self.end(Err(error)),
                 None => self.end(Ok(())),
@@ -92,4 +93,16 @@ impl Checked {
             });
         }
     }
+}
+
+/// Whether nobody here can tell what a part of an answer says.
+const fn is_unread(event: &ChatEvent) -> bool {
+    matches!(event.kind, ChatEventKind::Forwarded { .. })
+}
+
+/// What is not read is not judged either, whatever becomes of texts without a judgement.
+fn unread() -> GatewayError {
+    GatewayError::Unmoderated(ModerationError::Invalid(
+        "the engine forwards what has to be read".to_owned(),
+    ))
 }

@@ -367,3 +367,26 @@ async fn a_word_that_json_spells_out_is_found_in_calls_and_in_answers() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_an_engine_forwards_although_it_has_to_be_read_goes_to_nobody() {
+    let forwarded = ChatEventKind::Forwarded {
+        bytes: "data: {}\n\n".into(),
+        has_text: true,
+        end: Some(FinishReason::Stop),
+    };
+    for on_failure in [OnFailure::Refuse, OnFailure::Allow] {
+        let script = ChatScript::started(TokenCount(10)).event(forwarded.clone());
+        let (fixture, ..) = moderated(Judge::new(), on_failure, script).await;
+        let events: Vec<_> = fixture
+            .chat_with("m", saying("hello"))
+            .await
+            .unwrap()
+            .collect()
+            .await;
+        assert!(
+            matches!(events.as_slice(), [Err(GatewayError::Unmoderated(_))]),
+            "{events:?}"
+        );
+    }
+}

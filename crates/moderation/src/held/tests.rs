@@ -1,5 +1,7 @@
 use proptest::prelude::*;
-use silica_engine::{ChatEvent, ChatEventKind, Delta, FinishReason, Moderator as _, Usage};
+use silica_engine::{
+    ChatEvent, ChatEventKind, Delta, FinishReason, Moderator as _, TextLogprob, TopLogprob, Usage,
+};
 
 use super::*;
 use crate::border::folded;
@@ -165,7 +167,8 @@ fn a_word_that_json_spells_out_is_found_before_any_of_it_goes_out() {
     let spelled = |text: &str| {
         text.encode_utf16()
             .map(|unit| format!("\\u{unit:04x}"))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .concat()
     };
     for word in ["secret", "\u{1f600}\u{1f600}"] {
         for filler in 0..80 {
@@ -191,6 +194,31 @@ fn what_was_thought_goes_out_with_the_first_window_of_the_answer() {
     let _ = held.to_judge().unwrap();
     held.passed();
     assert_eq!(held.pop(), Some(reasoning("thought")));
+}
+
+#[test]
+fn tokens_that_the_model_did_not_write_go_to_nobody() {
+    let token = |text: &str| TopLogprob {
+        text: text.to_owned(),
+        bytes: text.as_bytes().to_vec(),
+        logprob: -0.5,
+    };
+    let with = |top: Vec<TopLogprob>| {
+        let logprobs = vec![TextLogprob {
+            token: token("fine"),
+            top,
+        }];
+        let text = "fine".to_owned();
+        let delta = Delta::Content { text, logprobs };
+        event(ChatEventKind::Delta { choice: 0, delta })
+    };
+    let list = WordList::new("secret").unwrap();
+    let told = through(
+        &list,
+        None,
+        &[with(vec![token("fine"), token("secret")]), finished(0)],
+    );
+    assert_eq!(told, (vec![with(Vec::new()), finished(0)], true));
 }
 
 #[test]
@@ -224,7 +252,7 @@ fn parts() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #[test]
     fn windows_miss_no_word_that_is_spelled_out(
-        parts in prop::collection::vec(r#"[abAB]|\\\\|\\u006[1-3]|\\u00[eE]9|\\ud83d\\ude00|\\n|\\u|0"#, 0..80),
+        parts in prop::collection::vec(r"[abAB]|\\\\|\\u006[1-3]|\\u00[eE]9|\\ud83d\\ude00|\\n|\\u|0", 0..80),
         words in prop::collection::vec("[ab\u{e9}\u{1f600}\\\\]{2,4}", 1..3), step in 1_usize..20,
     ) {
         let list = WordList::new(&words.join("\n")).unwrap();
