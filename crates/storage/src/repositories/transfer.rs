@@ -99,8 +99,12 @@ pub async fn run(
     let source = SourceDatabase::open(from).await?;
     let target = Storage::connect(to, side::NAME).await?;
     let outcome = Box::pin(transfer(&source, &target, tell)).await;
-    source.close().await?;
-    target.close().await?;
+    // What was found out is not lost to a connection that does not end well.
+    for closed in [source.close().await, target.close().await] {
+        if let Err(error) = closed {
+            tracing::warn!(error = %error, "a database does not close; leaving it");
+        }
+    }
     outcome
 }
 
@@ -109,7 +113,7 @@ async fn transfer(
     target: &Storage,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Transferred, TransferError> {
-    let snapshot = source.snapshot().await?;
+    let (held, snapshot) = (source, source.snapshot().await?);
     let source = Side(snapshot.connection());
     let transaction = begin_target(target).await?;
     lock(&transaction).await?;
@@ -137,6 +141,7 @@ async fn transfer(
         let comparison = Box::new(comparison);
         return Err(TransferError::CopyDiffers { comparison });
     }
+    held.must_be_held().await?;
     transaction
         .commit()
         .await

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, Value};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, Iterable, ModelTrait, PrimaryKeyToColumn, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use super::side::Side;
@@ -84,8 +84,15 @@ impl<'side, E: Table> Pages<'side, E> {
             query = query.filter(ledger_row::Column::Day.eq(day));
         }
         if let Some(after) = &self.after {
-            let columns = Expr::tuple(key.iter().map(ColumnTrait::as_column_ref).map(Expr::col));
-            query = query.filter(columns.gt(Expr::tuple(after.iter().cloned().map(Expr::val))));
+            // Of one day, the day says nothing: with it, neither database seeks by the rest of the key.
+            let is_told = |column: &E::Column| {
+                self.day.is_some() && column.as_str() == ledger_row::Column::Day.as_str()
+            };
+            let place = key.iter().zip(after).filter(|(column, _)| !is_told(column));
+            let (columns, values): (Vec<_>, Vec<_>) = place
+                .map(|(column, value)| (Expr::col(column.as_column_ref()), Expr::val(value.clone())))
+                .unzip();
+            query = query.filter(Expr::tuple(columns).gt(Expr::tuple(values)));
         }
         query
     }

@@ -23,9 +23,11 @@ const MIGRATIONS: &str = "seaql_migrations";
 /// The connections of a process that has just ended are there for a moment.
 const FAREWELL: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// One side waits while the other is read or written, however long that takes.
+/// One side waits while the other is read or written, however long that takes; a machine that is gone is noticed
+/// within a minute or so.
 const LIMITS: &str = "SET LOCAL statement_timeout = '1h'; SET LOCAL lock_timeout = '10min'; \
-    SET LOCAL idle_in_transaction_session_timeout = 0";
+    SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 30; \
+    SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3";
 const SERVERS: &str = "SELECT COUNT(*) AS number FROM pg_stat_activity \
     WHERE datname = current_database() AND application_name = $1";
 const SQLITE_TABLES: &str =
@@ -73,7 +75,20 @@ impl SourceDatabase {
         let hold = begin(&storage)
             .await
             .map_err(driver("hold the source", MIGRATIONS))?;
-        Ok(Self { storage, hold })
+        let source = Self { storage, hold };
+        // One may have come between the look and the hold.
+        source.must_be_held().await?;
+        Ok(source)
+    }
+
+    /// Makes sure that no server can have written since the hold began.
+    pub(super) async fn must_be_held(&self) -> Result<(), TransferError> {
+        let failed = || driver("hold the source", MIGRATIONS);
+        self.hold.execute_unprepared("SELECT 1").await.map_err(failed())?;
+        if Side(&self.hold).is_postgres() && servers(&self.storage).await.map_err(failed())? > 0 {
+            return Err(TransferError::InUse);
+        }
+        Ok(())
     }
 
     /// All of it at one moment.
