@@ -78,7 +78,7 @@ fn reserve(purse: &Arc<Mutex<Purse>>, most: i64) -> Option<Hold> {
 /// What the settlement took from the buckets; its shortfall is the rest of the amount.
 fn settle(hold: &Hold, amount: i64) -> Option<i64> {
     let settlement = hold.settle(nano(amount), NOW)?;
-    let paid: i64 = settlement.parts.iter().map(|part| part.amount.nano()).sum();
+    let paid = settlement.paid().nano();
     assert_eq!(paid + settlement.shortfall.nano(), amount);
     Some(paid)
 }

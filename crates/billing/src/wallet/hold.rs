@@ -31,6 +31,13 @@ pub struct Settlement {
     pub shortfall: Money,
 }
 
+impl Settlement {
+    /// Returns what the buckets pay together.
+    pub fn paid(&self) -> Money {
+        self.parts.iter().map(|part| part.amount).sum()
+    }
+}
+
 impl Hold {
     pub(crate) fn reserve(
         purse: Arc<Mutex<Purse>>,

@@ -31,13 +31,18 @@ for i = 1, tonumber(ARGV[at]) do
   note(KEYS[4], 'w/' .. account .. '/' .. bucket, amount)
 end
 at = at + 2 * tonumber(ARGV[at]) + 1
-while at < #ARGV do
-  local subject, m, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local limits = {}
-  limits[m] = limit
-  local counters = open(KEYS[6 + subject], limits, clock)
-  correct(counters[m], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]))
-  save(counters, clock)
-  at = at + 6
+-- A subject is opened and stored once, whatever is corrected of it.
+local limits = {}
+for i = at, #ARGV, 6 do
+  local subject = tonumber(ARGV[i])
+  limits[subject] = limits[subject] or {}
+  limits[subject][tonumber(ARGV[i + 1])] = tonumber(ARGV[i + 2])
 end
+local subjects = {}
+for subject, its in pairs(limits) do subjects[subject] = open(KEYS[6 + subject], its, clock) end
+for i = at, #ARGV, 6 do
+  local counter = subjects[tonumber(ARGV[i])][tonumber(ARGV[i + 1])]
+  correct(counter, tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]))
+end
+for _, counters in pairs(subjects) do save(counters, clock) end
 return 1

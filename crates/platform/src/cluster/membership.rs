@@ -191,18 +191,19 @@ impl Meter {
 }
 
 impl Book {
-    /// Says in the database that this node is alive, and hears how many are.
+    /// Says in the database that this node is alive; hears how many are while Redis does not tell.
     async fn give_sign(&self, storage: &Storage) {
         let options = &self.0.settings.options;
         let heard = match nodes::seen(storage, options.node).await {
-            Ok(()) => nodes::alive(storage, options.member_timeout).await,
+            Ok(()) if self.member().is_some() => Ok(None),
+            Ok(()) => nodes::alive(storage, options.member_timeout).await.map(Some),
             Err(error) => Err(error),
         };
         let mut since = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
         match heard {
             Ok(alive) => {
                 since.get_or_insert_with(tokio::time::Instant::now);
-                if self.member().is_none() {
+                if let Some(alive) = alive {
                     self.0.outage.set_nodes(alive.len() as u64);
                 }
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use silica_billing::{BillingDay, Bucket, Hold, Insufficient, Moment, Need, Payer, Wallets};
+use silica_billing::{BillingDay, Bucket, Hold, Insufficient, Moment, Need, Payer, Settlement, Wallets};
 use silica_cluster::Finish;
 use silica_types::{AccountId, ApiKeyId, Money};
 
@@ -102,11 +102,7 @@ impl PriceHold {
     pub(crate) fn paid(self, price: Money, charge: &Bucket, now: Timestamp) {
         self.end(|hold, wallets| {
             let taken = hold.settle(price, now);
-            let taken = taken
-                .iter()
-                .flat_map(|taken| &taken.parts)
-                .map(|part| part.amount)
-                .sum();
+            let taken = taken.as_ref().map_or(Money::ZERO, Settlement::paid);
             // A poll may have read the new balance already; what is taken beside it is given back here.
             wallets.applied(charge, taken);
         });

@@ -258,7 +258,7 @@ impl Stake {
                 .as_ref()
                 .map(|paid| paid.parts.clone())
                 .unwrap_or_default();
-            let sum: Money = paid.iter().map(|part| part.amount).sum();
+            let sum = settlement.as_ref().map_or(Money::ZERO, Settlement::paid);
             if let Some(held) = shared.cap {
                 keys.release(self.caller.key, held);
                 keys.settle(self.caller.account, self.caller.key, end.at.day.month(), sum);
@@ -274,12 +274,7 @@ impl Stake {
             (settlement, Some(Told::Finished { finish, epoch }))
         });
         if let Some(allowance) = shared.allowance {
-            let paid = settlement
-                .iter()
-                .flat_map(|paid| &paid.parts)
-                .map(|part| part.amount)
-                .sum();
-            allowance.settle(paid);
+            allowance.settle(settlement.as_ref().map_or(Money::ZERO, Settlement::paid));
         }
         settlement
     }
@@ -341,8 +336,8 @@ fn close(hold: &Hold, cap: &SpendHold, end: &End) -> Option<Settlement> {
     };
     let settlement = hold.settle(amount, end.now);
     // What nobody paid is not spent, here as in the sums that a restart begins with.
-    let paid = settlement.iter().flat_map(|paid| &paid.parts);
-    cap.settle(paid.map(|part| part.amount).sum(), end.at.day.month());
+    let paid = settlement.as_ref().map_or(Money::ZERO, Settlement::paid);
+    cap.settle(paid, end.at.day.month());
     settlement
 }
 
