@@ -7,6 +7,7 @@
 //!   32, as llama.cpp does, with scales in f32.
 //! - [`PackedMatrix::multiply`] computes a product on the threads of the rayon pool that the calling
 //!   thread belongs to, and on no others, so that a busy model leaves room for everything else.
+//! - [`rows`] is what happens between the products.
 //!
 //! The instructions are chosen at run time (`product.rs`): AMX for many rows (`amx.rs`), AVX-512 with
 //! VNNI (`avx512.rs`), AVX2 (`avx2.rs`), or what the compiler makes of plain code (`scalar.rs`).
@@ -30,6 +31,7 @@ mod layout;
 #[cfg(any(target_arch = "aarch64", test))]
 mod neon;
 mod product;
+pub(crate) mod rows;
 mod scalar;
 
 use self::buffer::Buffer;

@@ -46,6 +46,12 @@ pub(crate) fn zeroed(count: usize) -> Result<Vec<f32>, MemoryError> {
     }
 }
 
+/// Values to be overwritten. They are not zeros: an allocator gives pages back to the system to have them
+/// cleared when zeros are asked for, and every page is then a fault anew.
+pub(crate) fn to_be_overwritten(count: usize) -> Vec<f32> {
+    vec![-0.0; count]
+}
+
 /// Checks that this process can have so many bytes of the machine's memory at all. Where the
 /// system does not tell, that is assumed.
 ///

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 pub(super) use self::panels::Panels;
 use super::blocks::BLOCK;
+use crate::memory::to_be_overwritten;
 
 /// Values below which rounding is not worth the other threads' wake-up.
 const MIN_PARALLEL_VALUES: usize = 1 << 15;
@@ -102,15 +103,16 @@ impl Rounded {
     fn of(values: &[f32], rows: usize, columns: usize) -> Self {
         let blocks = columns / BLOCK;
         let count = blocks * rows;
+        // Whatever is not zero; see `to_be_overwritten`.
         let mut rounded = Self {
             rows,
-            values: vec![0; count * BLOCK],
-            scales: vec![0.0; count],
-            sums: vec![[0; 2]; count],
+            values: vec![1; count * BLOCK],
+            scales: to_be_overwritten(count),
+            sums: vec![[1; 2]; count],
             #[cfg(target_arch = "x86_64")]
-            offsets: Vec::new(),
+            offsets: vec![1; count],
             #[cfg(target_arch = "x86_64")]
-            totals: Vec::new(),
+            totals: to_be_overwritten(count),
         };
         if count == 0 {
             return rounded;
@@ -119,30 +121,31 @@ impl Rounded {
             .values
             .par_chunks_mut(rows * BLOCK)
             .zip(rounded.scales.par_chunks_mut(rows))
-            .zip(rounded.sums.par_chunks_mut(rows))
-            .enumerate();
+            .zip(rounded.sums.par_chunks_mut(rows));
+        #[cfg(target_arch = "x86_64")]
+        let outputs = outputs.zip(
+            rounded
+                .offsets
+                .par_chunks_mut(rows)
+                .zip(rounded.totals.par_chunks_mut(rows)),
+        );
+        #[cfg(not(target_arch = "x86_64"))]
+        let outputs = outputs.map(|outputs| (outputs, ()));
         let sequential = values.len() < MIN_PARALLEL_VALUES;
         outputs
+            .enumerate()
             .with_min_len(if sequential { blocks } else { 1 })
-            .for_each(|(block, ((places, scales), sums))| {
-                round_rows(
-                    &values[block * BLOCK..],
-                    columns,
-                    places.as_chunks_mut().0,
-                    scales,
-                    sums,
-                );
+            .for_each(|(block, (((places, scales), sums), of_sums))| {
+                let places = places.as_chunks_mut().0;
+                round_rows(&values[block * BLOCK..], columns, places, scales, sums);
+                #[cfg(target_arch = "x86_64")]
+                for ((sums, offset), total) in sums.iter().zip(of_sums.0).zip(of_sums.1) {
+                    let sum = sums[0] + sums[1];
+                    (*offset, *total) = (-128 * i32::from(sum), f32::from(sum));
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                let () = of_sums;
             });
-        #[cfg(target_arch = "x86_64")]
-        {
-            let total = |[first, second]: &[i16; 2]| first + second;
-            rounded.offsets = rounded
-                .sums
-                .iter()
-                .map(|sums| -128 * i32::from(total(sums)))
-                .collect();
-            rounded.totals = rounded.sums.iter().map(|sums| f32::from(total(sums))).collect();
-        }
         rounded
     }
 

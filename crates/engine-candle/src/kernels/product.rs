@@ -14,9 +14,12 @@ use super::neon;
 use super::{PackedMatrix, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx2, avx512};
+use crate::memory::to_be_overwritten;
 
 /// Input rows that plain code multiplies while a group of weight rows is at hand.
 const SCALAR_ROWS: usize = 64;
+/// Tiles are whole multiples of so many rows, as the kernels take them together.
+const TILE_UNIT: usize = 16;
 /// The most groups that share what is read of the input.
 const MOST_GROUPS: usize = 2;
 /// Multiplications below which handing work to other threads costs more than it saves.
@@ -87,20 +90,26 @@ impl Path {
         found.into_iter().flatten()
     }
 
-    /// Input rows that are multiplied while groups of weight rows are at hand.
-    fn tile_rows(self, operand: Operand<'_>) -> usize {
-        match (self, operand) {
+    /// Input rows, of `rows`, that are multiplied while groups of weight rows are at hand.
+    fn tile_rows(self, operand: Operand<'_>, rows: usize) -> usize {
+        let (most, unit) = match (self, operand) {
             // Whole panels.
             #[cfg(target_arch = "x86_64")]
-            (_, Operand::Panels(panels)) => avx512::TILE_ROWS / panels.rows * panels.rows,
+            (_, Operand::Panels(panels)) => (avx512::TILE_ROWS, panels.rows),
             #[cfg(target_arch = "x86_64")]
-            (Self::Avx512 | Self::Amx, _) => avx512::TILE_ROWS,
+            (Self::Avx512 | Self::Amx, _) => (avx512::TILE_ROWS, TILE_UNIT),
             #[cfg(target_arch = "x86_64")]
-            (Self::Avx2, _) => avx2::TILE_ROWS,
+            (Self::Avx2, _) => (avx2::TILE_ROWS, TILE_UNIT),
             #[cfg(any(target_arch = "aarch64", test))]
-            (Self::Neon, _) => SCALAR_ROWS,
-            (Self::Scalar { .. }, _) => SCALAR_ROWS,
-        }
+            (Self::Neon, _) => (SCALAR_ROWS, TILE_UNIT),
+            (Self::Scalar { .. }, _) => (SCALAR_ROWS, TILE_UNIT),
+        };
+        // About the same size each: the weights are read again for every tile, and a few rows are not
+        // worth that.
+        let most = most / unit * unit;
+        rows.div_ceil(rows.div_ceil(most))
+            .next_multiple_of(unit)
+            .min(most)
     }
 }
 
@@ -133,7 +142,7 @@ impl PackedMatrix {
         let target = Target::new(output, input.rows(), self.rows);
         let groups = self.groups();
         let threads = rayon::current_num_threads();
-        let tile_rows = path.tile_rows(operand);
+        let tile_rows = path.tile_rows(operand, input.rows());
         for start in (0..input.rows()).step_by(tile_rows) {
             let rows = start..input.rows().min(start + tile_rows);
             if threads == 1 || rows.len() * self.rows * self.columns < MIN_PARALLEL_WORK {
@@ -168,19 +177,20 @@ impl PackedMatrix {
         rows: Range<usize>,
         target: &Target<'_>,
     ) {
-        let mut sums = vec![0.0; rows.len() * LANES * MOST_GROUPS];
+        let mut sums = to_be_overwritten(rows.len() * LANES * MOST_GROUPS);
         for first in groups.clone().step_by(MOST_GROUPS) {
             let indices = first..groups.end.min(first + MOST_GROUPS);
             let sums = &mut sums[..indices.len() * rows.len() * LANES];
             self.multiply_groups(path, operand, indices.clone(), rows.clone(), sums);
-            for (index, sums) in indices.zip(sums.chunks_exact(rows.len() * LANES)) {
-                let columns = index * LANES..self.rows.min((index + 1) * LANES);
-                for (row, sums) in rows.clone().zip(sums.chunks_exact(LANES)) {
+            let sums = sums.as_chunks().0;
+            // Row by row, so that what lies side by side is written together.
+            for (index, row) in rows.clone().enumerate() {
+                for (group, sums) in indices.clone().zip(sums[index..].iter().step_by(rows.len())) {
                     // SAFETY: the row is one of the input's and the columns are those of this group,
                     // which no other thread has.
                     #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
                     unsafe {
-                        target.write(row, columns.start, &sums[..columns.len()]);
+                        target.write(row, group * LANES, sums);
                     }
                 }
             }
@@ -320,21 +330,25 @@ impl<'data> Target<'data> {
         }
     }
 
-    /// Writes a part of a row, from column `start`.
+    /// Writes a part of a row, from column `start`; what lies beyond the last column is left out.
     ///
     /// # Safety
     /// No other thread writes these columns of this row.
     #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
-    unsafe fn write(&self, row: usize, start: usize, values: &[f32]) {
-        assert!(
-            row < self.rows && start + values.len() <= self.columns,
-            "a part of the product"
-        );
+    #[inline]
+    unsafe fn write(&self, row: usize, start: usize, values: &[f32; LANES]) {
+        assert!(row < self.rows && start < self.columns, "a part of the product");
         // SAFETY: `new` checked that all rows and columns lie inside the borrowed output, and the
         // assertion that these are among them; the caller sees to it that no one else writes there.
         unsafe {
             let place = self.data.add(row * self.stride + start);
-            std::ptr::copy_nonoverlapping(values.as_ptr(), place, values.len());
+            let count = self.columns - start;
+            if count >= LANES {
+                // As long as the compiler knows, so that it is no call.
+                place.cast::<[f32; LANES]>().write_unaligned(*values);
+            } else {
+                std::ptr::copy_nonoverlapping(values.as_ptr(), place, count);
+            }
         }
     }
 }

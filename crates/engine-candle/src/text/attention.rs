@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use self::cpu::CpuAttention;
+use self::cpu::{CpuAttention, CpuTurn};
 pub(crate) use self::cpu::{CpuLatentAttention, SpanRows, attend_whole};
 use super::cache::store::{LayerStore, append_rows};
 use super::config::{AttentionScores, ModelConfig};
@@ -78,12 +78,61 @@ impl Attention {
     }
 
     /// Attends within each sequence. `projected` are the rows of all of them, span after span, as
-    /// [`Attention::project`] returns them, and `rotation` is theirs; the result is
-    /// `[rows, heads * width]`. The rows' keys and values are in the spans' blocks afterwards.
+    /// [`Attention::project`] returns them, and nobody else's: on the CPU they are changed. `rotation` is
+    /// theirs; the result is `[rows, heads * width]`. The rows' keys and values are in the spans' blocks
+    /// afterwards.
     pub(crate) fn attend(
         &self,
         projected: &Tensor,
         rotation: &Rotation,
+        spans: &[Span<'_>],
+    ) -> Result<Tensor> {
+        let mut attended = Vec::new();
+        let mut start = 0;
+        // In an engine all sequences are in one store.
+        for group in spans.chunk_by(|left, right| std::ptr::eq(left.cache.store, right.cache.store)) {
+            let count = group.iter().map(|span| span.tokens.len()).sum();
+            let projected = projected.narrow(0, start, count)?;
+            attended.push(self.attend_in_store(&projected, &rotation.part(start, count)?, group)?);
+            start += count;
+        }
+        joined(attended)
+    }
+
+    /// As [`Attention::attend`], for spans of the same store.
+    fn attend_in_store(&self, projected: &Tensor, rotation: &Rotation, spans: &[Span<'_>]) -> Result<Tensor> {
+        let Some(first) = spans.first() else {
+            candle_core::bail!("attention of no spans");
+        };
+        match first.cache.store.layer(self.layer)? {
+            LayerStore::Cpu(data) => {
+                projected.inplace_op1(&CpuTurn {
+                    shape: self.shape,
+                    norms: self.head_norms.as_ref(),
+                    rotation,
+                })?;
+                projected.apply_op1_no_bwd(&CpuAttention {
+                    shape: self.shape,
+                    window: self.window,
+                    scores: self.scores,
+                    whole: false,
+                    data,
+                    spans: spans.iter().map(SpanRows::of).collect(),
+                })
+            }
+            LayerStore::Device { keys, values } => {
+                self.attend_on_device(projected, rotation, (keys, values), spans)
+            }
+            LayerStore::DeviceLatents(_) => candle_core::bail!("the cache is of latents, the model of heads"),
+        }
+    }
+
+    /// As [`Attention::attend_in_store`], over a store of tensors.
+    fn attend_on_device(
+        &self,
+        projected: &Tensor,
+        rotation: &Rotation,
+        store: (&Tensor, &Tensor),
         spans: &[Span<'_>],
     ) -> Result<Tensor> {
         let HeadShape {
@@ -105,56 +154,13 @@ impl Attention {
             keys = key_norm.forward(&keys)?;
         }
         let (queries, keys) = (rotation.apply(&queries)?, rotation.apply(&keys)?);
-        let mut attended = Vec::new();
-        let mut start = 0;
-        // In an engine all sequences are in one store.
-        for group in spans.chunk_by(|left, right| std::ptr::eq(left.cache.store, right.cache.store)) {
-            let count = group.iter().map(|span| span.tokens.len()).sum();
-            let part = |rows: &Tensor| rows.narrow(0, start, count);
-            attended.push(self.attend_in_store(&part(&queries)?, &part(&keys)?, &part(&values)?, group)?);
-            start += count;
-        }
-        joined(attended)
-    }
-
-    /// As [`Attention::attend`], for spans of the same store.
-    fn attend_in_store(
-        &self,
-        queries: &Tensor,
-        keys: &Tensor,
-        values: &Tensor,
-        spans: &[Span<'_>],
-    ) -> Result<Tensor> {
-        let Some(first) = spans.first() else {
-            candle_core::bail!("attention of no spans");
-        };
-        let (all_keys, all_values) = match first.cache.store.layer(self.layer)? {
-            LayerStore::Cpu(data) => {
-                let attention = CpuAttention {
-                    shape: self.shape,
-                    window: self.window,
-                    scores: self.scores,
-                    whole: false,
-                    data,
-                    spans: spans.iter().map(SpanRows::of).collect(),
-                };
-                return queries.apply_op3_no_bwd(keys, values, &attention);
-            }
-            LayerStore::Device { keys, values } => (keys, values),
-            LayerStore::DeviceLatents(_) => candle_core::bail!("the cache is of latents, the model of heads"),
-        };
         let mut attended = Vec::with_capacity(spans.len());
         let mut start = 0;
         for span in spans {
             let (rows, first) = (span.tokens.len(), span.cache.table.len());
             let part = |rows_of: &Tensor| rows_of.narrow(0, start, rows);
-            let (keys, values) = append_rows(
-                (all_keys, all_values),
-                span.cache.table.blocks(),
-                first,
-                &part(keys)?,
-                &part(values)?,
-            )?;
+            let blocks = span.cache.table.blocks();
+            let (keys, values) = append_rows(store, blocks, first, &part(&keys)?, &part(&values)?)?;
             let view = View {
                 shape: self.shape,
                 first,
@@ -162,7 +168,7 @@ impl Attention {
                 scores: self.scores,
                 whole: None,
             };
-            attended.push(view.attend(&part(queries)?, &keys, &values)?);
+            attended.push(view.attend(&part(&queries)?, &keys, &values)?);
             start += rows;
         }
         joined(attended)

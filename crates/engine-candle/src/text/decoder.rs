@@ -248,10 +248,16 @@ impl Decoder {
         let rotation = self.rotation(spans)?;
         let rows = spans.iter().map(|span| span.tokens.len());
         let adapters = AdapterRows::of(rows.zip(adapters.iter().copied()));
+        let wanted = wanted_rows(spans);
+        let last = self.layers.len().saturating_sub(1);
         for (index, layer) in self.layers.iter().enumerate() {
-            hidden = layer.forward(&hidden, spans, &rotation, index, &adapters)?;
+            hidden = if index == last {
+                layer.forward_some(&hidden, spans, &rotation, index, &adapters, &wanted)?
+            } else {
+                layer.forward(&hidden, spans, &rotation, index, &adapters)?
+            };
         }
-        let logits = self.logits(hidden, wanted_rows(spans))?;
+        let logits = (!wanted.is_empty()).then(|| self.logits(&hidden)).transpose()?;
         // Last, so that a pass that failed has left no trace in any sequence.
         for span in spans.iter_mut() {
             span.cache.table.advance(span.tokens.len());
@@ -269,18 +275,13 @@ impl Decoder {
         Adapter::load(folder, &self.config, &AdapterMemory::new(u64::MAX))
     }
 
-    /// The logits of some rows.
-    fn logits(&self, hidden: Tensor, rows: Vec<u32>) -> Result<Option<Tensor>> {
-        let rows = match rows.len() {
-            0 => return Ok(None),
-            count if count == hidden.dim(0)? => hidden,
-            _ => hidden.index_select(&Tensor::new(rows, &self.device)?, 0)?,
-        };
-        let logits = self.head.forward(&self.norm.forward(&rows)?)?;
+    /// The logits of rows that the last layer has computed.
+    fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        let logits = self.head.forward(&self.norm.forward(hidden)?)?;
         let logits = logits.to_dtype(DType::F32)?;
         match self.config.logit_soft_cap {
-            Some(cap) => bounded(&logits, cap).map(Some),
-            None => Ok(Some(logits)),
+            Some(cap) => bounded(&logits, cap),
+            None => Ok(logits),
         }
     }
 

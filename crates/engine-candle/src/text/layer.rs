@@ -89,8 +89,9 @@ impl Layer {
         attention.into_iter().chain(feed_forward)
     }
 
-    /// Takes the residual stream of the rows of all spans, span after span, through the layer. `index` is its
-    /// own. Adapters are of families whose layers have heads and a dense block, and no norm after either.
+    /// Computes the rows of all sequences of a batch, `[rows, hidden]`, span after span; `rotation` is
+    /// theirs. Their keys and values are in the spans' blocks afterwards. `index` is the layer's own.
+    /// Adapters are of families whose layers have heads and a dense block, and no norm after either.
     pub(crate) fn forward(
         &self,
         hidden: &Tensor,
@@ -99,28 +100,76 @@ impl Layer {
         index: usize,
         adapters: &AdapterRows<'_>,
     ) -> Result<Tensor> {
+        let attended = self.attend(hidden, spans, rotation, index, adapters)?;
+        self.finish(hidden, &attended, index, adapters)
+    }
+
+    /// As [`Layer::forward`], but computes nothing beyond attention for other rows than `wanted`, in
+    /// ascending order; returns theirs.
+    pub(crate) fn forward_some(
+        &self,
+        hidden: &Tensor,
+        spans: &[Span<'_>],
+        rotation: &Rotation,
+        index: usize,
+        adapters: &AdapterRows<'_>,
+        wanted: &[u32],
+    ) -> Result<Tensor> {
+        let attended = self.attend(hidden, spans, rotation, index, adapters)?;
+        if wanted.len() == hidden.dim(0)? {
+            return self.finish(hidden, &attended, index, adapters);
+        }
+        let rows = Tensor::new(wanted, hidden.device())?;
+        let (hidden, attended) = (hidden.index_select(&rows, 0)?, attended.index_select(&rows, 0)?);
+        if wanted.is_empty() {
+            return Ok(hidden);
+        }
+        self.finish(&hidden, &attended, index, &adapters.of_rows(wanted))
+    }
+
+    /// What attention says, not yet projected back.
+    fn attend(
+        &self,
+        hidden: &Tensor,
+        spans: &[Span<'_>],
+        rotation: &Rotation,
+        index: usize,
+        adapters: &AdapterRows<'_>,
+    ) -> Result<Tensor> {
+        let input = self.input_norm.forward(hidden)?;
+        match &self.attention {
+            AttentionKind::Heads(attention) => {
+                let projected = attention.project(&input)?;
+                adapters.add(index, Site::Qkv, &input, &projected)?;
+                attention.attend(&projected, rotation, spans)
+            }
+            AttentionKind::Latent(attention) => attention.attend(&input, rotation, spans),
+        }
+    }
+
+    /// Each row for itself, from what attention says of it.
+    fn finish(
+        &self,
+        hidden: &Tensor,
+        attended: &Tensor,
+        index: usize,
+        adapters: &AdapterRows<'_>,
+    ) -> Result<Tensor> {
         let (after_attention, after_feed_forward) = match &self.after {
             Some((attention, feed_forward)) => (Some(attention), Some(feed_forward)),
             None => (None, None),
         };
-        let input = self.input_norm.forward(hidden)?;
-        let hidden = match &self.attention {
+        let hidden = added_to(hidden, after_attention, |residual| match &self.attention {
             AttentionKind::Heads(attention) => {
-                let projected = attention.project(&input)?;
-                adapters.add(index, Site::Qkv, &input, &projected)?;
-                let attended = attention.attend(&projected, rotation, spans)?;
-                added_to(hidden, after_attention, |residual| {
-                    let output = attention.project_back(&attended, residual)?;
-                    adapters.add(index, Site::Output, &attended, &output)?;
-                    Ok(output)
-                })
+                let output = attention.project_back(attended, residual)?;
+                adapters.add(index, Site::Output, attended, &output)?;
+                Ok(output)
             }
-            AttentionKind::Latent(attention) => added_to(hidden, after_attention, |residual| {
-                attention.apply(&input, residual, rotation, spans)
-            }),
-        }?;
+            AttentionKind::Latent(attention) => attention.project_back(attended, residual),
+        })?;
         let input = self.attention_norm.forward(&hidden)?;
         added_to(&hidden, after_feed_forward, |residual| match &self.feed_forward {
+            FeedForward::Dense(mlp) if adapters.is_empty() => mlp.apply(&input, residual),
             FeedForward::Dense(mlp) => mlp.apply_adapted(&input, residual, index, adapters),
             FeedForward::Experts(experts) => experts.apply(&input, residual),
         })

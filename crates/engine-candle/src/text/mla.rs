@@ -89,26 +89,26 @@ impl LatentAttention {
         projections.map(Linear::weight).chain(heads)
     }
 
-    /// Attends within each sequence and adds the result to the residual stream, if one is given.
-    /// `input` are the rows of all of them, span after span, and `rotation` is theirs; the rows'
-    /// latents are in the spans' blocks afterwards.
-    pub(crate) fn apply(
-        &self,
-        input: &Tensor,
-        residual: Option<&Tensor>,
-        rotation: &Rotation,
-        spans: &[Span<'_>],
-    ) -> Result<Tensor> {
+    /// Attends within each sequence; returns sums of latents, `[rows, heads, rank]`. `input` are the rows
+    /// of all of them, span after span, and `rotation` is theirs; the rows' latents are in the spans'
+    /// blocks afterwards.
+    pub(crate) fn attend(&self, input: &Tensor, rotation: &Rotation, spans: &[Span<'_>]) -> Result<Tensor> {
         let projected = self.project(input, rotation)?;
         let mut attended = Vec::new();
         let mut start = 0;
         // In an engine all sequences are in one store.
         for group in spans.chunk_by(|left, right| std::ptr::eq(left.cache.store, right.cache.store)) {
             let count = group.iter().map(|span| span.tokens.len()).sum();
-            attended.push(self.attend(&projected.part(start, count)?, group)?);
+            attended.push(self.attend_in_store(&projected.part(start, count)?, group)?);
             start += count;
         }
-        let values = self.values.forward(&joined(attended)?)?;
+        joined(attended)
+    }
+
+    /// Makes values of the sums, projects them back to `[rows, hidden]` and adds the result to the residual
+    /// stream, if one is given.
+    pub(crate) fn project_back(&self, attended: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        let values = self.values.forward(attended)?;
         self.output.apply(&values.flatten_from(1)?, residual)
     }
 
@@ -143,7 +143,7 @@ impl LatentAttention {
     }
 
     /// Attends within spans of the same store; returns sums of latents, `[rows, heads, rank]`.
-    fn attend(&self, projected: &Projected, spans: &[Span<'_>]) -> Result<Tensor> {
+    fn attend_in_store(&self, projected: &Projected, spans: &[Span<'_>]) -> Result<Tensor> {
         let Some(first) = spans.first() else {
             candle_core::bail!("attention of no spans");
         };

@@ -1,11 +1,12 @@
 //! Root-mean-square norms.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::linear::{contiguous, with_values};
 use super::weights::{Vector, Weights};
 use crate::LoadError;
+use crate::kernels::rows;
 
 /// Scales the last dimension to a root mean square of 1, then by learned weights.
 pub(crate) struct RmsNorm {
@@ -27,7 +28,18 @@ impl RmsNorm {
 
     /// Applies the norm; `input` must be contiguous.
     pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::rms_norm(input, &self.weight, self.epsilon)
+        if input.device().is_cpu() {
+            input.apply_op1_no_bwd(&CpuNorm(self))
+        } else {
+            candle_nn::ops::rms_norm(input, &self.weight, self.epsilon)
+        }
+    }
+
+    /// Lends a function that applies the norm to one row of the CPU's.
+    pub(crate) fn with_row<R>(&self, work: impl FnOnce(&(dyn Fn(&mut [f32]) + Sync)) -> R) -> Result<R> {
+        with_values(&self.weight, self.weight.elem_count(), |weights| {
+            work(&|row: &mut [f32]| rows::rms_norm(row, weights, self.epsilon))
+        })
     }
 
     /// Applies the norm to `[rows, hidden]` and adds the result to the residual stream.
@@ -40,7 +52,27 @@ impl RmsNorm {
     }
 }
 
-/// A norm and an addition in one pass, on the engine's own threads (see `linear.rs`).
+/// A norm on the engine's own threads (see `linear.rs`).
+struct CpuNorm<'layer>(&'layer RmsNorm);
+
+impl CustomOp1 for CpuNorm<'_> {
+    fn name(&self) -> &'static str {
+        "silica-norm"
+    }
+
+    fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let width = self.0.weight.elem_count();
+        if layout.shape().dims().last() != Some(&width) {
+            bail!("a norm of {width} values was given {:?}", layout.shape());
+        }
+        let mut output = contiguous(input.as_slice::<f32>()?, layout)?.to_vec();
+        self.0
+            .with_row(|normalise| output.par_chunks_mut(width).for_each(normalise))?;
+        Ok((CpuStorage::F32(output), layout.shape().clone()))
+    }
+}
+
+/// A norm and an addition in one pass.
 struct CpuNormOnto<'layer>(&'layer RmsNorm);
 
 impl CustomOp2 for CpuNormOnto<'_> {
@@ -58,22 +90,10 @@ impl CustomOp2 for CpuNormOnto<'_> {
         let (_, width) = input_layout.shape().dims2()?;
         let input = contiguous(input.as_slice::<f32>()?, input_layout)?;
         let mut output = contiguous(residual.as_slice::<f32>()?, residual_layout)?.to_vec();
-        with_values(&self.0.weight, width, |weight| {
+        with_values(&self.0.weight, width, |weights| {
             let rows = output.par_chunks_mut(width).zip(input.par_chunks(width));
-            rows.for_each(|(output, input)| {
-                let factor = inverse_root_mean_square(input, self.0.epsilon);
-                for ((output, value), weight) in output.iter_mut().zip(input).zip(weight) {
-                    *output += value * factor * weight;
-                }
-            });
+            rows.for_each(|(output, input)| rows::rms_norm_onto(output, input, weights, self.0.epsilon));
         })?;
         Ok((CpuStorage::F32(output), residual_layout.shape().clone()))
     }
-}
-
-fn inverse_root_mean_square(values: &[f32], epsilon: f32) -> f32 {
-    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
-    let count = values.len() as f32;
-    let squares = values.iter().map(|value| value * value).sum::<f32>();
-    1.0 / (squares / count + epsilon).sqrt()
 }

@@ -10,6 +10,8 @@ use std::iter;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::config::{RopeConfig, RopeScaling, YarnScaling, real};
+use super::linear::with_values;
+use crate::kernels::rows;
 
 /// Turns positions into rotations.
 pub(crate) struct Rope {
@@ -117,6 +119,31 @@ impl Rotation {
             cosines: Tensor::cat(&cosines, 0)?,
             sines: Tensor::cat(&sines, 0)?,
         })
+    }
+
+    /// The rotations of `count` positions, counted from the first one's.
+    pub(crate) fn part(&self, start: usize, count: usize) -> Result<Self> {
+        Ok(Self {
+            cosines: self.cosines.narrow(0, start, count)?,
+            sines: self.sines.narrow(0, start, count)?,
+        })
+    }
+
+    /// Lends a function that rotates a head of one of `rows` positions, on the CPU.
+    pub(crate) fn with_head<R>(
+        &self,
+        rows: usize,
+        work: impl FnOnce(&(dyn Fn(usize, &mut [f32]) + Sync)) -> R,
+    ) -> Result<R> {
+        let half = self.cosines.dim(1)?;
+        with_values(&self.cosines, rows * half, |cosines| {
+            with_values(&self.sines, rows * half, |sines| {
+                work(&|row, head: &mut [f32]| {
+                    let angles = row * half..(row + 1) * half;
+                    rows::rotate(head, &cosines[angles.clone()], &sines[angles]);
+                })
+            })
+        })?
     }
 
     /// Rotates `[positions, heads, head dim]`, which must be contiguous.

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::MIN_PARALLEL_VALUES;
+use crate::memory::to_be_overwritten;
 
 /// Rows of floats in panels: within one the values of a column lie side by side, so that a product
 /// of several rows reads strictly forward, whatever the columns' number.
@@ -17,7 +18,7 @@ impl Panels {
     pub(super) fn of(values: &[f32], rows: usize, columns: usize, most: usize) -> Self {
         // Panels of the same size: a small one at the end would wait for each of its additions.
         let panel = rows.div_ceil(rows.div_ceil(most).max(1)).max(1);
-        let mut panels = vec![0.0; values.len()];
+        let mut panels = to_be_overwritten(values.len());
         let turn = |(target, source): (&mut [f32], &[f32])| transpose(source, columns, target);
         if values.len() < MIN_PARALLEL_VALUES {
             let size = (panel * columns).max(1);

@@ -8,28 +8,30 @@
 mod kernel;
 mod latent;
 mod numbers;
+mod turn;
 mod vector;
 
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
 use rayon::prelude::*;
 
 use self::kernel::{Head, Instructions, QUERIES, Scratch};
 pub(crate) use self::latent::CpuLatentAttention;
+pub(super) use self::turn::CpuTurn;
 use super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::cache::store::{KvShape, lock, write_rows};
 use super::super::config::AttentionScores;
 use super::super::linear::contiguous;
 use super::{HeadShape, View};
 use crate::Span;
+use crate::memory::to_be_overwritten;
 
 /// The fewest positions of one sequence computed by one task, if it has so many.
 const TASK_ROWS: usize = 8;
 
-/// Queries `[rows, heads, width]`, keys and values of the same positions `[rows, kv heads, width]`,
-/// all f32 and contiguous, span after span. Keys and values are put into the spans' blocks; the
-/// result is `[rows, heads * width]`.
+/// Rows of queries, keys and values, `[rows, (heads + 2 * kv heads) * width]`, f32 and contiguous, span
+/// after span. Keys and values are put into the spans' blocks; the result is `[rows, heads * width]`.
 pub(super) struct CpuAttention<'pass> {
     pub(super) shape: HeadShape,
     pub(super) window: Option<usize>,
@@ -62,39 +64,56 @@ impl<'pass> SpanRows<'pass> {
     }
 }
 
-impl CustomOp3 for CpuAttention<'_> {
+impl CustomOp1 for CpuAttention<'_> {
     fn name(&self) -> &'static str {
         "silica-attention"
     }
 
-    fn cpu_fwd(
-        &self,
-        queries: &CpuStorage,
-        query_layout: &Layout,
-        keys: &CpuStorage,
-        key_layout: &Layout,
-        values: &CpuStorage,
-        value_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, projected: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let HeadShape {
             heads,
             kv_heads,
             width,
         } = self.shape;
         let rows: usize = self.spans.iter().map(|span| span.rows).sum();
-        let is = |layout: &Layout, heads| layout.shape().dims() == [rows, heads, width];
-        if !is(query_layout, heads) || !is(key_layout, kv_heads) || !is(value_layout, kv_heads) {
+        let stride = (heads + 2 * kv_heads) * width;
+        if layout.shape().dims() != [rows, stride] {
             bail!(
-                "attention over {query_layout:?} and {key_layout:?} does not fit {:?} and {rows} rows",
+                "attention over {layout:?} does not fit {:?} and {rows} rows",
                 self.shape
             );
         }
-        let queries = contiguous(queries.as_slice::<f32>()?, query_layout)?;
-        let keys = contiguous(keys.as_slice::<f32>()?, key_layout)?;
-        let values = contiguous(values.as_slice::<f32>()?, value_layout)?;
-        let mut output = vec![0.0; rows * heads * width];
-        self.compute(queries, keys, values, &mut output)?;
+        let projected = contiguous(projected.as_slice::<f32>()?, layout)?;
+        let part = |start: usize| Rows {
+            data: projected.get(start * width..).unwrap_or_default(),
+            stride,
+        };
+        let parts = [part(0), part(heads), part(heads + kv_heads)];
+        let mut output = to_be_overwritten(rows * heads * width);
+        self.compute(parts, &mut output)?;
         Ok((CpuStorage::F32(output), Shape::from((rows, heads * width))))
+    }
+}
+
+/// Rows that lie `stride` elements apart.
+#[derive(Clone, Copy)]
+struct Rows<'data> {
+    data: &'data [f32],
+    stride: usize,
+}
+
+impl<'data> Rows<'data> {
+    /// The first `width` elements of a row.
+    fn row(self, index: usize, width: usize) -> &'data [f32] {
+        &self.data[index * self.stride..][..width]
+    }
+
+    /// The rows from `index` on.
+    fn from(self, index: usize) -> Self {
+        Self {
+            data: self.data.get(index * self.stride..).unwrap_or_default(),
+            ..self
+        }
     }
 }
 
@@ -104,7 +123,7 @@ impl CustomOp3 for CpuAttention<'_> {
 pub(crate) fn attend_whole(
     shape: HeadShape,
     lengths: &[usize],
-    [queries, keys, values]: [&[f32]; 3],
+    rows: [&[f32]; 3],
     memory: &Mutex<Vec<f32>>,
     output: &mut [f32],
 ) -> Result<()> {
@@ -134,14 +153,25 @@ pub(crate) fn attend_whole(
         data.resize(size, 0.0);
     }
     drop(data);
-    attention.compute(queries, keys, values, output)
+    let count: usize = lengths.iter().sum();
+    let widths = [shape.heads, shape.kv_heads, shape.kv_heads].map(|heads| heads * shape.width);
+    let fits = |(data, stride): (&[f32], usize)| data.len() == count * stride;
+    if !rows.into_iter().zip(widths).all(fits) || output.len() != count * shape.heads * shape.width {
+        bail!("attention over rows that are not {count} of {shape:?}");
+    }
+    let [queries, keys, values] = rows;
+    let parts = [(queries, 0), (keys, 1), (values, 2)].map(|(data, part)| Rows {
+        data,
+        stride: widths[part],
+    });
+    attention.compute(parts, output)
 }
 
 /// Some positions of a span and some of their heads: what one thread computes at a time.
 struct Task<'data> {
     span: SpanRows<'data>,
     /// The positions' queries, all heads of them.
-    queries: &'data [f32],
+    queries: Rows<'data>,
     /// The position of the first one.
     first: usize,
     /// The first key head; how many there are follows from the output's size.
@@ -152,16 +182,16 @@ struct Task<'data> {
 }
 
 impl CpuAttention<'_> {
-    /// Puts the keys and values into their blocks, and attends.
-    fn compute(&self, queries: &[f32], keys: &[f32], values: &[f32], output: &mut [f32]) -> Result<()> {
-        self.compute_with(Instructions::best(), [queries, keys, values], output)
+    /// Puts the keys and values into their blocks, and attends. `rows` are queries, keys and values.
+    fn compute(&self, rows: [Rows<'_>; 3], output: &mut [f32]) -> Result<()> {
+        self.compute_with(Instructions::best(), rows, output)
     }
 
     /// As [`Self::compute`], with the instructions named, which this processor must have.
     fn compute_with(
         &self,
         instructions: Instructions,
-        [queries, keys, values]: [&[f32]; 3],
+        [queries, keys, values]: [Rows<'_>; 3],
         output: &mut [f32],
     ) -> Result<()> {
         let mut data = lock(self.data);
@@ -175,19 +205,13 @@ impl CpuAttention<'_> {
     }
 
     /// Puts the new keys and values into their blocks.
-    fn write(&self, data: &mut [f32], keys: &[f32], values: &[f32]) -> Result<()> {
+    fn write(&self, data: &mut [f32], keys: Rows<'_>, values: Rows<'_>) -> Result<()> {
         let shape = self.kv_shape();
         let mut start = 0;
         for span in &self.spans {
-            let part = start * shape.row()..(start + span.rows) * shape.row();
-            write_rows(
-                data,
-                shape,
-                span.blocks,
-                span.first,
-                &keys[part.clone()],
-                &values[part],
-            )?;
+            let width = shape.row();
+            let rows = (start..start + span.rows).map(|row| (keys.row(row, width), values.row(row, width)));
+            write_rows(data, shape, span.blocks, span.first, rows)?;
             start += span.rows;
         }
         Ok(())
@@ -202,11 +226,7 @@ impl CpuAttention<'_> {
 
     /// Cuts the work into pieces. A single position is cut by key heads, whose query heads lie side
     /// by side in the output; several are cut into groups of positions.
-    fn tasks<'data>(
-        &'data self,
-        mut queries: &'data [f32],
-        mut output: &'data mut [f32],
-    ) -> Vec<Task<'data>> {
+    fn tasks<'data>(&'data self, queries: Rows<'data>, mut output: &'data mut [f32]) -> Vec<Task<'data>> {
         let HeadShape {
             heads,
             kv_heads,
@@ -216,16 +236,17 @@ impl CpuAttention<'_> {
         // As many as go through the keys and values together.
         let task_rows = TASK_ROWS.max(QUERIES / (heads / kv_heads).max(1));
         let mut tasks = Vec::new();
+        let mut start = 0;
         for span in &self.spans {
-            let (own_queries, rest) = queries.split_at(span.rows * row);
-            queries = rest;
+            let queries = queries.from(start);
+            start += span.rows;
             let (own_output, rest) = std::mem::take(&mut output).split_at_mut(span.rows * row);
             output = rest;
             if span.rows == 1 {
                 let parts = own_output.chunks_mut(row / kv_heads).enumerate();
                 tasks.extend(parts.map(|(kv_head, output)| Task {
                     span: *span,
-                    queries: own_queries,
+                    queries,
                     first: span.first,
                     kv_head,
                     output,
@@ -233,15 +254,13 @@ impl CpuAttention<'_> {
                 }));
                 continue;
             }
-            let parts = own_queries
-                .chunks(task_rows * row)
-                .zip(own_output.chunks_mut(task_rows * row));
-            tasks.extend(parts.enumerate().map(|(index, (queries, output))| Task {
+            let parts = own_output.chunks_mut(task_rows * row).enumerate();
+            tasks.extend(parts.map(|(index, output)| Task {
                 span: *span,
-                queries,
+                queries: queries.from(index * task_rows),
                 first: span.first + index * task_rows,
                 kv_head: 0,
-                rows: queries.len() / row,
+                rows: output.len() / row,
                 output,
             }));
         }

@@ -32,6 +32,11 @@ impl Sequence {
     }
 }
 
+/// Queries, keys and values side by side.
+fn projected(parts: [&Tensor; 3]) -> Tensor {
+    Tensor::cat(&parts.map(|part| part.flatten_from(1).unwrap()), 1).unwrap()
+}
+
 /// One layer's memory, with blocks that are not in order.
 struct Memory {
     data: Mutex<Vec<f32>>,
@@ -77,12 +82,13 @@ impl Memory {
             data: &self.data,
             spans: spans.collect(),
         };
-        let keys = join(|sequence| &sequence.keys);
-        let values = join(|sequence| &sequence.values);
-        let output = join(|sequence| &sequence.queries)
-            .apply_op3_no_bwd(&keys, &values, &attention)
-            .unwrap();
-        output.to_vec2().unwrap()
+        let parts = [
+            join(|sequence| &sequence.queries),
+            join(|sequence| &sequence.keys),
+            join(|sequence| &sequence.values),
+        ];
+        let rows = projected(parts.each_ref());
+        rows.apply_op1_no_bwd(&attention).unwrap().to_vec2().unwrap()
     }
 
     /// Computes a sequence in parts of these lengths, the last one repeated.
@@ -302,11 +308,8 @@ fn positions_without_a_block_are_an_error() {
             blocks,
         }],
     };
-    let attend = |attention: &CpuAttention<'_>| {
-        sequence
-            .queries
-            .apply_op3_no_bwd(&sequence.keys, &sequence.values, attention)
-    };
+    let rows = projected([&sequence.queries, &sequence.keys, &sequence.values]);
+    let attend = |attention: &CpuAttention<'_>| rows.apply_op1_no_bwd(attention);
     assert!(attend(&attention(&[1, 2])).is_ok());
     assert!(attend(&attention(&[1])).is_err(), "too few");
     assert!(attend(&attention(&[1, 40])).is_err(), "beyond the memory");

@@ -169,20 +169,16 @@ pub(crate) fn lock(data: &Mutex<Vec<f32>>) -> MutexGuard<'_, Vec<f32>> {
     data.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes the keys and values of consecutive positions, `[rows, kv heads, width]` each, from
-/// `first` on, into the blocks they belong to.
-pub(crate) fn write_rows(
+/// Writes the keys and values of consecutive positions, `[kv heads, width]` each, from `first` on, into
+/// the blocks they belong to.
+pub(crate) fn write_rows<'data>(
     data: &mut [f32],
     shape: KvShape,
     blocks: &[BlockId],
     first: usize,
-    keys: &[f32],
-    values: &[f32],
+    rows: impl Iterator<Item = (&'data [f32], &'data [f32])>,
 ) -> Result<()> {
     let KvShape { kv_heads, width } = shape;
-    let rows = keys
-        .chunks_exact(shape.row())
-        .zip(values.chunks_exact(shape.row()));
     for (position, (keys, values)) in (first..).zip(rows) {
         let block = block_of(blocks, position)?;
         let slot = position % BLOCK;

@@ -53,6 +53,29 @@ impl<'pass> AdapterRows<'pass> {
         }
     }
 
+    /// Whether no row has an adapter.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Of some of the rows, in ascending order, which are all that is left.
+    pub(crate) fn of_rows(&self, wanted: &[u32]) -> Self {
+        let left = |task: &Task<'pass>| {
+            let place = |row: &usize| {
+                let row = u32::try_from(*row).ok()?;
+                wanted.binary_search(&row).ok()
+            };
+            Task {
+                adapter: task.adapter,
+                rows: task.rows.iter().filter_map(place).collect(),
+            }
+        };
+        let tasks = self.tasks.iter().map(left);
+        Self {
+            tasks: tasks.filter(|task| !task.rows.is_empty()).collect(),
+        }
+    }
+
     /// Adds what the adapters say of `input`, `[rows, inputs]`, to `output`, `[rows, outputs]`, which nobody
     /// else has.
     ///

@@ -22,6 +22,7 @@ use std::ops::Range;
 use super::super::super::cache::blocks::{BLOCK, BlockId};
 use super::super::super::cache::store::KvShape;
 use super::super::View;
+use super::Rows;
 use super::numbers::{Softmax, bound};
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
@@ -85,8 +86,8 @@ pub(super) struct Head<'data> {
     pub(super) shape: KvShape,
     /// The sequence's blocks.
     pub(super) blocks: &'data [BlockId],
-    /// `[rows, heads, width]`.
-    pub(super) queries: &'data [f32],
+    /// `[heads, width]` each.
+    pub(super) queries: Rows<'data>,
     pub(super) rows: usize,
     /// Which key head it is.
     pub(super) index: usize,
@@ -218,7 +219,7 @@ impl Head<'_> {
     fn query(&self, query: usize) -> &[f32] {
         let (group, width) = (self.group(), self.shape.width);
         let head = self.index * group + query % group;
-        &self.queries[(query / group * self.view.shape.heads + head) * width..][..width]
+        &self.queries.row(query / group, (head + 1) * width)[head * width..]
     }
 
     /// A block's keys, `[width, positions]`.

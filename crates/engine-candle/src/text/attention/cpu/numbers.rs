@@ -6,6 +6,7 @@
 )]
 
 use super::super::super::cache::blocks::BLOCK;
+pub(super) use crate::kernels::rows::{exponential, multiply_add};
 
 /// Elements that are computed side by side.
 pub(super) const LANES: usize = BLOCK;
@@ -100,48 +101,6 @@ pub(super) fn bound<const FUSED: bool>(logits: &mut [f32], scale: f32, cap: f32)
         let twice = *logit * scale;
         let power = exponential::<FUSED>(-twice.abs());
         *logit = (cap * (1.0 - power) / (1.0 + power)).copysign(twice);
-    }
-}
-
-/// `e` to the power of a number that is not above 0, with a relative error below 2e-7; nothing is
-/// smaller than about 1e-38. Unlike the library's it can be computed for many numbers at once.
-#[inline(always)]
-fn exponential<const FUSED: bool>(exponent: f32) -> f32 {
-    /// Adding it rounds to a whole number, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    /// Of the polynomial for the fraction, highest power first (the Cephes library's).
-    const COEFFICIENTS: [f32; 6] = [
-        1.987_569_2e-4,
-        1.398_2e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        5e-1,
-    ];
-    // Not `max`, which would turn a number that is none into one.
-    let exponent = if exponent < -87.0 { -87.0 } else { exponent };
-    let shifted = multiply_add::<FUSED>(exponent, std::f32::consts::LOG2_E, ROUND);
-    let whole = shifted - ROUND;
-    let fraction = multiply_add::<FUSED>(whole, -LN_2_HIGH, exponent);
-    let fraction = multiply_add::<FUSED>(whole, -LN_2_LOW, fraction);
-    let mut power = 0.0;
-    for coefficient in COEFFICIENTS {
-        power = multiply_add::<FUSED>(power, fraction, coefficient);
-    }
-    let power = multiply_add::<FUSED>(power * fraction, fraction, fraction) + 1.0;
-    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    power * scale
-}
-
-#[inline(always)]
-pub(super) fn multiply_add<const FUSED: bool>(left: f32, right: f32, sum: f32) -> f32 {
-    // Without the instruction a fused operation would be a slow library call.
-    if FUSED {
-        left.mul_add(right, sum)
-    } else {
-        left * right + sum
     }
 }
 

@@ -51,11 +51,8 @@ fn attend(
         };
         output = vec![f32::NAN; part.len() * shape.heads * shape.width];
         let query = shape.heads * shape.width;
-        let parts = [
-            &queries[part.start * query..part.end * query],
-            &keys[part.start * row..part.end * row],
-            &all_values[part.start * row..part.end * row],
-        ];
+        let parts = [(&queries, query), (&keys, row), (&all_values, row)]
+            .map(|(data, stride)| Rows { data, stride }.from(part.start));
         attention.compute_with(instructions, parts, &mut output).unwrap();
     }
     output

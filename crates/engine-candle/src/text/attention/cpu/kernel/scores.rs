@@ -71,10 +71,7 @@ impl Head<'_> {
         block: usize,
         target: &mut [f32],
     ) {
-        let mut queries = [self.queries.as_ptr(); N];
-        for (index, place) in queries.iter_mut().enumerate() {
-            *place = self.query(query + index).as_ptr();
-        }
+        let queries: [_; N] = std::array::from_fn(|index| self.query(query + index).as_ptr());
         let mut keys = [self.data.as_ptr(); C];
         for (index, place) in keys.iter_mut().enumerate() {
             *place = self.keys(block + index).as_ptr();
