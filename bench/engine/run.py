@@ -24,7 +24,7 @@ LLAMA = ROOT / "bench" / "llama-cpp"
 FEATURES = {"AVX2": "avx2", "FMA": "fma", "F16C": "f16c", "AVX512": "avx512f"}
 # Of each sequence whose logits are compared, and how many sequences.
 POSITIONS, SEQUENCES = 64, 8
-PARTS = ("default-threads", "prefix", "logits")
+PARTS = ("default-threads", "prefix", "logits", "roofline")
 
 EXAMPLES = """\
 The machine should do nothing else: a load before the run is told in the report. Examples:
@@ -74,8 +74,9 @@ def build(arguments):
     """The two programs and the command of xtask."""
     if not arguments.silica:
         say("building Silica (profile release)")
-        command = ["cargo", "build", "--release", "--locked", "-p", "silica-server"]
-        subprocess.run(command, cwd=ROOT, check=True)
+        command = ["cargo", "build", "--release", "--locked"]
+        subprocess.run([*command, "-p", "silica-server"], cwd=ROOT, check=True)
+        subprocess.run([*command, "-p", "silica-engine-candle", "--example", "kernels"], cwd=ROOT, check=True)
     subprocess.run([LLAMA / "install.sh"], check=True)
     say("building llama.cpp; the first time takes a quarter of an hour on two cores")
     # Its own folder, where .cargo/config.toml says for which processor: flags in the environment
@@ -132,7 +133,12 @@ class Run:
         self.faults = {}
 
     def _call(self, what, command):
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+        except OSError as error:
+            self.faults[what] = str(error)
+            say(f"  {what}: {error}")
+            return None
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             self.faults[what] = " ".join(lines)[:300]
@@ -175,6 +181,18 @@ class Run:
         command += ["--rounds", 2, "--prefix", self.settings.prefix, "--json"]
         said = self._call(f"{name}, shared beginning", command)
         return json.loads(said) if said else None
+
+    def roofline(self, kernels, paths, python):
+        """The machine's limits by the number of threads, and each file's weights."""
+        say("limits of the machine")
+        limits = {}
+        for threads in self.settings.threads:
+            said = self._call(f"limits, {threads} threads", [kernels, threads, "limits"])
+            if said:
+                limits[threads] = json.loads(said)
+        said = self._call("sizes of the weights", [*python, HERE / "weights.py", *paths.values()])
+        sizes = json.loads(said) if said else {}
+        return limits, {name: sizes[str(path)] for name, path in paths.items() if str(path) in sizes}
 
     def distances(self, paths, reference, python):
         """How far each engine's logits in each format are from llama.cpp's in F32."""
@@ -229,8 +247,12 @@ def main():
     if "logits" not in skip:
         reference = models.write(folder, ["F32"], xtask, llama, say)["F32"]
         distances = run.distances(paths, reference, models.python(folder, say))
+    roofline = None
+    if "roofline" not in skip:
+        kernels = silica.parent / "examples" / "kernels"
+        roofline = run.roofline(kernels, paths, models.python(folder, say))
     about = f"{heading}. Beside Silica: {about_llama(llama)}."
-    text = table.render(about, settings, results, prefix, distances, run.faults)
+    text = table.render(about, settings, results, prefix, distances, roofline, run.faults)
     print(text)
     if arguments.write:
         report.write_between_markers("bench-engine", text)

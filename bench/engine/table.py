@@ -64,7 +64,43 @@ def _distance(distances):
     return rows
 
 
-def render(about, settings, results, prefix, distances, faults):
+def _roofline(settings, results, limits, sizes):
+    """What a token needs, what the machine would let through, and how much of that was reached."""
+    rows = []
+    for threads in settings.threads:
+        if threads not in limits:
+            continue
+        limit = limits[threads]
+        for name, rounds in results.items():
+            if name not in sizes:
+                continue
+            size = sizes[name]
+            # The head is computed for the last token of a prompt only; it is the table of embeddings here.
+            operations = 2 * (size["count"] - size["table"])
+            rate = limit["floats"] if name == "F32" else limit["integers"] or limit["floats"]
+            tops = (limit["bytes"] * 1e9 / size["bytes"], rate * 1e9 / operations)
+            row = [f"{name}, {threads} threads" if threads > 1 else f"{name}, 1 thread"]
+            for figure, need, top in (("decode", size["bytes"] / 1e6, tops[0]), ("prefill", operations / 1e6, tops[1])):
+                row += [number(need), number(top)]
+                for engine in (OURS, THEIRS):
+                    reached = median(_figures(rounds, (engine, threads), figure))
+                    row.append(NOTHING if reached is None else f"{reached / top:.0%}")
+            rows.append(row)
+    return rows
+
+
+def _limits(limits):
+    """The measured limits in words."""
+    words = []
+    for threads, limit in limits.items():
+        said = f"{limit['bytes']:.1f} GB/s read from memory, {limit['floats']:,.0f} Gop/s in f32"
+        if limit["integers"]:
+            said += f", {limit['integers']:,.0f} Gop/s of bytes"
+        words.append(f"{said} on {threads} thread{'s' if threads > 1 else ''}")
+    return "; ".join(words)
+
+
+def render(about, settings, results, prefix, distances, roofline, faults):
     """The whole report.
 
     `results` has for each format what each turn of each round measured, by engine and threads.
@@ -81,6 +117,19 @@ def render(about, settings, results, prefix, distances, faults):
     if prefix:
         header = ["weights", "nothing known, ms", "shared beginning, ms", "times sooner", "tokens taken over"]
         parts += [f"**Time to the first token** ({settings.prefix_words()})", markdown(header, _prefix(prefix))]
+    if roofline and roofline[0]:
+        limits, sizes = roofline
+        header = [
+            "weights", "MB a token", "limit, tokens/s", "decode, Silica", "llama.cpp",
+            "Mop a token", "limit, tokens/s", "prefill, Silica", "llama.cpp",
+        ]
+        parts += [
+            f"**Beside the machine's limits**: {_limits(limits)} (multiplications and additions count as one operation "
+            "each; from registers, of the widest instruction). Decoding reads all weights for a token; a prompt's "
+            "token needs two operations for each weight but those of the table, and bytes are what quantised weights "
+            "are multiplied as",
+            markdown(header, _roofline(settings, results, limits, sizes)),
+        ]
     if distances:
         header = ["weights, engine", "mean error", "largest error", "same best token", "mean KL divergence, nats"]
         positions = next(iter(distances.values()))["positions"]

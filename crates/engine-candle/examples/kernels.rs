@@ -1,13 +1,14 @@
 //! Measures the matrix products of the embedded engine: how fast weights are read and values are
 //! multiplied, for each number format and some batch sizes, beside candle's own in f32; and attention
-//! over sequences of some lengths. `FORMAT` may also be `attention`.
+//! over sequences of some lengths. `FORMAT` may also be `attention`, or `limits`, which says as JSON how fast
+//! this machine reads memory and multiplies in registers.
 //!
 //! `cargo run --release -p silica-engine-candle --example kernels -- [THREADS] [FORMAT] [INSTRUCTIONS]`
 
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use silica_engine_candle::bench::{Attention, Instructions, Weights, formats};
+use silica_engine_candle::bench::{Attention, Instructions, Limits, Weights, formats};
 
 /// Outputs and inputs of the largest layers of Qwen2.5-0.5B.
 const SHAPES: [(usize, usize); 2] = [(4864, 896), (896, 4864)];
@@ -32,6 +33,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .find(wanted)
         .ok_or("this processor has no such instructions")?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    if only.as_deref() == Some("limits") {
+        limits(&pool);
+        return Ok(());
+    }
     println!(
         "{threads} threads, {}; weights read in GB/s, and multiplications and additions in G/s",
         instructions.name()
@@ -101,6 +106,21 @@ fn best(pool: &rayon::ThreadPool, mut work: impl FnMut() + Send) -> Duration {
         }
         best
     })
+}
+
+/// The machine's limits, in 1e9 per second.
+#[expect(clippy::print_stdout, reason = "printing is what this program does")]
+fn limits(pool: &rayon::ThreadPool) {
+    let limits = pool.install(Limits::measure);
+    let integers = limits
+        .integers
+        .map_or("null".to_owned(), |rate| format!("{:.1}", rate / 1e9));
+    println!(
+        r#"{{"threads": {}, "bytes": {:.2}, "floats": {:.1}, "integers": {integers}}}"#,
+        pool.current_num_threads(),
+        limits.bytes / 1e9,
+        limits.floats / 1e9,
+    );
 }
 
 /// Attention with the heads of Qwen2.5-0.5B.

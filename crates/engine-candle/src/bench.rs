@@ -1,7 +1,11 @@
-//! A seam for `examples/kernels.rs`, which measures matrix products and attention; no part of the
-//! interface.
+//! A seam for `examples/kernels.rs`, which measures matrix products, attention and the machine's limits; no
+//! part of the interface.
+
+mod limits;
 
 use std::sync::Mutex;
+
+pub use self::limits::Limits;
 
 use crate::gguf::TensorFormat;
 use crate::kernels::{Input, OutputColumns, PackedMatrix, Path};

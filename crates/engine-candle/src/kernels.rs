@@ -30,6 +30,7 @@ mod input;
 mod layout;
 #[cfg(any(target_arch = "aarch64", test))]
 mod neon;
+mod output;
 mod product;
 pub(crate) mod rows;
 mod scalar;
@@ -38,7 +39,8 @@ use self::buffer::Buffer;
 pub(crate) use self::builder::PackedBuilder;
 pub(crate) use self::input::Input;
 use self::layout::{LANES, block_values, chunk_bytes, is_quantised};
-pub(crate) use self::product::{OutputColumns, Path};
+pub(crate) use self::output::OutputColumns;
+pub(crate) use self::product::Path;
 use crate::gguf::TensorFormat;
 
 /// A weight matrix of `rows` (outputs) times `columns` (inputs) in one number format, laid out for
@@ -68,6 +70,10 @@ pub(crate) enum ShapeError {
     Rows { expected: usize, actual: usize },
     #[error("values cannot be rounded to {}, which is only read", format.name())]
     NoRounding { format: TensorFormat },
+    #[error("a value is infinite, no number, or too large for {}", format.name())]
+    Values { format: TensorFormat },
+    #[error("the system does not give {bytes} bytes of memory")]
+    Memory { bytes: usize },
 }
 
 impl PackedMatrix {

@@ -28,18 +28,27 @@ pub(super) fn quantise(format: TensorFormat, values: &[f32], bytes: &mut Vec<u8>
                 .iter()
                 .flat_map(|value| half::bf16::from_f32(*value).to_le_bytes()),
         ),
-        TensorFormat::Q4_0 => each_block(values, |block| quantise_q4_0(block, bytes)),
-        TensorFormat::Q5_0 => each_block(values, |block| quantise_q5_0(block, bytes)),
-        TensorFormat::Q8_0 => each_block(values, |block| quantise_q8_0(block, bytes)),
+        TensorFormat::Q4_0 => each_block(format, values, |block| quantise_q4_0(block, bytes))?,
+        TensorFormat::Q5_0 => each_block(format, values, |block| quantise_q5_0(block, bytes))?,
+        TensorFormat::Q8_0 => each_block(format, values, |block| quantise_q8_0(block, bytes))?,
         TensorFormat::Q4K | TensorFormat::Q6K => return Err(ShapeError::NoRounding { format }),
     }
     Ok(())
 }
 
-fn each_block(values: &[f32], mut round: impl FnMut(&[f32; BLOCK])) {
+/// `round` appends a block and returns its scale.
+fn each_block(
+    format: TensorFormat,
+    values: &[f32],
+    mut round: impl FnMut(&[f32; BLOCK]) -> f16,
+) -> Result<(), ShapeError> {
     for block in values.as_chunks::<BLOCK>().0 {
-        round(block);
+        // A value that is no number would be nobody's scale, and become some code.
+        if !round(block).is_finite() || block.iter().any(|value| value.is_nan()) {
+            return Err(ShapeError::Values { format });
+        }
     }
+    Ok(())
 }
 
 /// The value that is furthest from zero, with its sign; the first of several.
@@ -66,22 +75,23 @@ fn code(value: f32, middle: f32, largest: u8) -> u8 {
     ((value + middle) as u8).min(largest)
 }
 
-fn quantise_q4_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+fn quantise_q4_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) -> f16 {
     let scale = furthest(block) / -8.0;
-    let inverse = inverse(scale);
-    bytes.extend(f16::from_f32(scale).to_le_bytes());
+    let (inverse, scale) = (inverse(scale), f16::from_f32(scale));
+    bytes.extend(scale.to_le_bytes());
     let (low, high) = block.split_at(BLOCK / 2);
     bytes.extend(
         low.iter()
             .zip(high)
             .map(|(low, high)| code(low * inverse, 8.5, 15) | code(high * inverse, 8.5, 15) << 4),
     );
+    scale
 }
 
-fn quantise_q5_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+fn quantise_q5_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) -> f16 {
     let scale = furthest(block) / -16.0;
-    let inverse = inverse(scale);
-    bytes.extend(f16::from_f32(scale).to_le_bytes());
+    let (inverse, scale) = (inverse(scale), f16::from_f32(scale));
+    bytes.extend(scale.to_le_bytes());
     let codes = block.map(|value| code(value * inverse, 16.5, 31));
     let fifth = codes
         .iter()
@@ -94,17 +104,19 @@ fn quantise_q5_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
             .zip(high)
             .map(|(low, high)| (low & 15) | (high & 15) << 4),
     );
+    scale
 }
 
-fn quantise_q8_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) {
+fn quantise_q8_0(block: &[f32; BLOCK], bytes: &mut Vec<u8>) -> f16 {
     let scale = furthest(block).abs() / 127.0;
-    let inverse = inverse(scale);
-    bytes.extend(f16::from_f32(scale).to_le_bytes());
+    let (inverse, scale) = (inverse(scale), f16::from_f32(scale));
+    bytes.extend(scale.to_le_bytes());
     bytes.extend(
         block
             .iter()
             .map(|value| rounded(value * inverse).to_le_bytes()[0]),
     );
+    scale
 }
 
 /// To the nearest whole number, and from the middle away from zero; the library's function is a call

@@ -1,5 +1,7 @@
 //! Memory for weights.
 
+use std::collections::TryReserveError;
+
 /// Zeroed memory in cache lines, of which the system is asked to make huge pages: weights are read
 /// from end to end again and again, and every page of 4 KiB would cost a walk of the page tables.
 pub(super) struct Buffer {
@@ -12,13 +14,16 @@ pub(super) struct Buffer {
 struct Line([u8; 64]);
 
 impl Buffer {
-    pub(super) fn zeroed(bytes: usize) -> Self {
+    /// # Errors
+    /// When the system does not give as much.
+    pub(super) fn zeroed(bytes: usize) -> Result<Self, TryReserveError> {
         let count = bytes.div_ceil(size_of::<Line>());
-        let mut lines = Vec::with_capacity(count);
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(count)?;
         #[cfg(target_os = "linux")]
         advise_huge_pages(&mut lines);
         lines.resize(count, Line([0; 64]));
-        Self { lines, bytes }
+        Ok(Self { lines, bytes })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

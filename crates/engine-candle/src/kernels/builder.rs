@@ -15,20 +15,22 @@ pub(crate) struct PackedBuilder {
 
 impl PackedBuilder {
     /// # Errors
-    /// [`ShapeError::Columns`] when the rows are not made of whole blocks.
+    /// [`ShapeError::Columns`] when the rows are not made of whole blocks; [`ShapeError::Memory`] when there
+    /// is not enough for them.
     pub(crate) fn new(format: TensorFormat, rows: usize, columns: usize) -> Result<Self, ShapeError> {
         let block = block_values(format);
         if columns == 0 || !columns.is_multiple_of(block) {
             return Err(ShapeError::Columns { format, columns });
         }
         let group_bytes = columns / block * chunk_bytes(format);
+        let bytes = rows.div_ceil(LANES).saturating_mul(group_bytes);
         Ok(Self {
             matrix: PackedMatrix {
                 format,
                 rows,
                 columns,
                 group_bytes,
-                data: Buffer::zeroed(rows.div_ceil(LANES) * group_bytes),
+                data: Buffer::zeroed(bytes).map_err(|_| ShapeError::Memory { bytes })?,
             },
             next_row: 0,
             rounded: Vec::new(),
@@ -63,7 +65,8 @@ impl PackedBuilder {
     ///
     /// # Errors
     /// [`ShapeError::Size`] when these are not whole rows, or more than there are;
-    /// [`ShapeError::NoRounding`] for the formats that are only read.
+    /// [`ShapeError::NoRounding`] for the formats that are only read; [`ShapeError::Values`] for values that
+    /// a quantised format has nothing for.
     pub(crate) fn push_values(&mut self, values: &[f32]) -> Result<(), ShapeError> {
         let columns = self.matrix.columns;
         let room = (self.matrix.rows - self.next_row) * columns;

@@ -1,6 +1,5 @@
 //! One product: its work cut into tiles and shared among threads.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -11,6 +10,7 @@ use super::input::{Input, Rounded};
 use super::layout::{LANES, is_quantised};
 #[cfg(any(target_arch = "aarch64", test))]
 use super::neon;
+use super::output::{OutputColumns, Target};
 use super::{PackedMatrix, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx2, avx512};
@@ -26,25 +26,6 @@ const MOST_GROUPS: usize = 2;
 const MIN_PARALLEL_WORK: usize = 1 << 18;
 /// Pieces of work for each thread: enough that one that is interrupted does not hold up the rest.
 const PIECES_PER_THREAD: usize = 4;
-
-/// Where a product goes: element `n` of row `r` is `data[r * stride + offset + n]`. The parts of one
-/// layer write side by side.
-pub(crate) struct OutputColumns<'data> {
-    pub(crate) data: &'data mut [f32],
-    pub(crate) stride: usize,
-    pub(crate) offset: usize,
-}
-
-impl<'data> OutputColumns<'data> {
-    /// Rows of `columns` elements and nothing between them.
-    pub(crate) fn whole(data: &'data mut [f32], columns: usize) -> Self {
-        Self {
-            data,
-            stride: columns,
-            offset: 0,
-        }
-    }
-}
 
 /// The instructions that products are computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -297,58 +278,6 @@ impl PackedMatrix {
             // Multiplied two groups at a time, from panels.
             #[cfg(target_arch = "x86_64")]
             (Path::Avx512 | Path::Amx, _) | (_, Operand::Panels(_)) => {}
-        }
-    }
-}
-
-/// An output that several threads write, each to columns of its own.
-struct Target<'data> {
-    data: *mut f32,
-    rows: usize,
-    columns: usize,
-    stride: usize,
-    borrow: PhantomData<&'data mut [f32]>,
-}
-
-// SAFETY: `write` asks its callers to keep the threads' columns apart.
-#[expect(unsafe_code, reason = "threads write different columns of the same rows")]
-unsafe impl Sync for Target<'_> {}
-
-impl<'data> Target<'data> {
-    fn new(output: OutputColumns<'data>, rows: usize, columns: usize) -> Self {
-        let OutputColumns { data, stride, offset } = output;
-        assert!(
-            offset + columns <= stride && (rows - 1) * stride + offset + columns <= data.len(),
-            "the product of {rows} rows and {columns} columns lies inside the output"
-        );
-        Self {
-            data: data[offset..].as_mut_ptr(),
-            rows,
-            columns,
-            stride,
-            borrow: PhantomData,
-        }
-    }
-
-    /// Writes a part of a row, from column `start`; what lies beyond the last column is left out.
-    ///
-    /// # Safety
-    /// No other thread writes these columns of this row.
-    #[expect(unsafe_code, reason = "threads write different columns of the same rows")]
-    #[inline]
-    unsafe fn write(&self, row: usize, start: usize, values: &[f32; LANES]) {
-        assert!(row < self.rows && start < self.columns, "a part of the product");
-        // SAFETY: `new` checked that all rows and columns lie inside the borrowed output, and the
-        // assertion that these are among them; the caller sees to it that no one else writes there.
-        unsafe {
-            let place = self.data.add(row * self.stride + start);
-            let count = self.columns - start;
-            if count >= LANES {
-                // As long as the compiler knows, so that it is no call.
-                place.cast::<[f32; LANES]>().write_unaligned(*values);
-            } else {
-                std::ptr::copy_nonoverlapping(values.as_ptr(), place, count);
-            }
         }
     }
 }

@@ -101,12 +101,18 @@ fn values_that_make_no_matrix_of_the_shape_are_refused() {
 }
 
 #[test]
-fn values_that_no_block_can_hold_are_rounded_without_a_panic() {
+fn values_that_no_block_can_hold_are_refused() {
     for format in ROUNDED {
-        for value in [f32::from_bits(1), 1e-39, f32::MAX, f32::INFINITY, f32::NAN] {
+        for value in [f32::from_bits(1), 1e-39, 1e4, f32::MAX, f32::INFINITY, f32::NAN] {
             let mut block = [0.0; 32];
             (block[3], block[20]) = (value, -value);
-            assert!(PackedMatrix::quantize(format, 1, 32, &block).is_ok());
+            let refused = PackedMatrix::quantize(format, 1, 32, &block).err();
+            let held = !is_quantised(format) || value < 1e5;
+            assert_eq!(
+                refused,
+                (!held).then_some(ShapeError::Values { format }),
+                "{value}"
+            );
         }
     }
 }
