@@ -24,10 +24,15 @@ use super::super::layout::LANES;
 pub(in super::super) const QUADS: usize = BLOCK / 4;
 /// Rows whose sums, and values of a block, stay in the first-level cache.
 const STRIP_ROWS: usize = 64;
-/// Rows whose sums are computed side by side.
-const TILE: usize = 4;
+/// Rows whose sums are computed side by side: as many as registers hold beside the weights of one group with
+/// one sum for each of its rows, or with two, of two groups or of both halves.
+const TILE: usize = 8;
+const TILE_OF_TWO: usize = 4;
+/// Rows from which on two groups are multiplied together. With fewer, reading the weights takes longer, and
+/// goes best strictly forward.
+const PAIR_ROWS: usize = 4;
 /// How far ahead of the product weights are asked for, in bytes.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 4096;
 
 /// How a format's parts are unpacked, and what their integers mean.
 pub(in super::super) trait Format {
@@ -79,10 +84,32 @@ pub(in super::super) trait Format {
     unsafe fn add(scales: &Self::Scales, dots: [__m512i; 2], row: &Row, total: __m512) -> __m512;
 }
 
+/// One or two groups; two together if registers hold their weights and there are rows enough.
+///
 /// # Safety
 /// As [`super::quantised`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn products<F: Format, const GROUPS: usize>(
+    groups: [&[u8]; GROUPS],
+    input: &Rounded,
+    range: Range<usize>,
+    sums: &mut [f32],
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if F::PARTS == 1 && range.len() >= PAIR_ROWS {
+            return products_of::<F, GROUPS>(groups, input, range, sums);
+        }
+        for (group, sums) in groups.into_iter().zip(sums.chunks_exact_mut(range.len() * LANES)) {
+            products_of::<F, 1>([group], input, range.clone(), sums);
+        }
+    }
+}
+
+/// # Safety
+/// As [`super::quantised`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn products_of<F: Format, const GROUPS: usize>(
     groups: [&[u8]; GROUPS],
     input: &Rounded,
     range: Range<usize>,
@@ -117,8 +144,15 @@ unsafe fn strip<F: Format, const GROUPS: usize>(
     for index in 0..groups[0].len() / F::CHUNK {
         let chunks = groups.map(|group| group[index * F::CHUNK..][..F::CHUNK].as_ptr());
         if first {
+            // After its end a group of a pair goes on where the next pair's begins.
+            let whole = groups[0].len();
+            let beyond = if index * F::CHUNK + AHEAD < whole {
+                0
+            } else {
+                (GROUPS - 1) * whole
+            };
             for chunk in chunks {
-                prefetch::<F>(chunk);
+                prefetch::<F>(chunk.wrapping_add(beyond));
             }
         }
         // SAFETY: the chunks are whole, the input has a block for each of their parts, and each group
@@ -132,9 +166,13 @@ unsafe fn strip<F: Format, const GROUPS: usize>(
                 let unpacked = Unpacked::<F, GROUPS>::of(chunks, &heads, part);
                 let rows = Rows::of(input, index * F::PARTS + part, range.clone());
                 let mut row = 0;
-                while row + TILE <= count {
+                while GROUPS == 1 && !F::HALVES && row + TILE <= count {
                     unpacked.tile::<TILE>(&rows, row, sums.add(row * LANES), stride);
                     row += TILE;
+                }
+                while row + TILE_OF_TWO <= count {
+                    unpacked.tile::<TILE_OF_TWO>(&rows, row, sums.add(row * LANES), stride);
+                    row += TILE_OF_TWO;
                 }
                 while row < count {
                     unpacked.tile::<1>(&rows, row, sums.add(row * LANES), stride);
