@@ -56,11 +56,14 @@ fn gates_of_the_largest_and_of_no_numbers() {
     ];
     let mut output = [9.0; 5];
     gate_silu(&mut output, &input);
-    assert!(output[0] == f32::MAX && output[3] == 200.0, "{output:?}");
+    assert_eq!(
+        (output[0].to_bits(), output[3].to_bits()),
+        (f32::MAX.to_bits(), 200_f32.to_bits())
+    );
     assert!(output[2].abs() < 1e-30 && output[4].is_nan(), "{output:?}");
     gate_gelu(&mut output, &input);
     assert!(
-        output[3] == 200.0 && output[2].abs() < 1e-30 && output[4].is_nan(),
+        output[3].to_bits() == 200_f32.to_bits() && output[2].abs() < 1e-30 && output[4].is_nan(),
         "{output:?}"
     );
 }
@@ -106,6 +109,35 @@ fn pairs_are_turned_by_their_angle() {
     assert_close(&turned, (0..2 * half).map(exact));
 }
 
+/// The loops named by a number, on one row.
+#[cfg(target_arch = "x86_64")]
+struct Any<'data>(&'data mut [f32], u8, &'data [f32], &'data [f32]);
+
+#[cfg(target_arch = "x86_64")]
+impl Loops for Any<'_> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Any(output, work, input, weights) = self;
+        match work {
+            0 => Gate::<SILU> { output, input }.run::<FUSED>(),
+            1 => Gate::<GELU> { output, input }.run::<FUSED>(),
+            2 => NormOnto {
+                output,
+                input: &input[..203],
+                weights,
+                epsilon: 1e-5,
+            }
+            .run::<FUSED>(),
+            _ => Rotate {
+                row: &mut output[..202],
+                cosines: weights,
+                sines: input,
+            }
+            .run::<FUSED>(),
+        }
+    }
+}
+
 /// Each set of instructions against the plain twin with fused additions.
 #[cfg(target_arch = "x86_64")]
 #[test]
@@ -121,31 +153,6 @@ fn all_instructions_give_the_same_bits() {
         }
         found
     };
-    /// The loops named by a number, on one row.
-    struct Any<'data>(&'data mut [f32], u8, &'data [f32], &'data [f32]);
-    impl Loops for Any<'_> {
-        #[inline(always)]
-        fn run<const FUSED: bool>(self) {
-            let Any(output, work, input, weights) = self;
-            match work {
-                0 => Gate::<SILU> { output, input }.run::<FUSED>(),
-                1 => Gate::<GELU> { output, input }.run::<FUSED>(),
-                2 => NormOnto {
-                    output,
-                    input: &input[..203],
-                    weights,
-                    epsilon: 1e-5,
-                }
-                .run::<FUSED>(),
-                _ => Rotate {
-                    row: &mut output[..202],
-                    cosines: weights,
-                    sines: input,
-                }
-                .run::<FUSED>(),
-            }
-        }
-    }
     let twin = run(&|row, work| Any(row, work, &input, &weights).run::<true>());
     // SAFETY: the processor is asked for the instructions before.
     #[expect(unsafe_code, reason = "the instructions are checked for")]

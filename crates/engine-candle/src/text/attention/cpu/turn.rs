@@ -37,9 +37,9 @@ impl InplaceOp1 for CpuTurn<'_> {
                 keys.with_row(|key| {
                     self.turn(data, columns, |row, is_query, head| {
                         if is_query {
-                            query(head)
+                            query(head);
                         } else {
-                            key(head)
+                            key(head);
                         }
                         rotate(row, head);
                     });
