@@ -22,6 +22,7 @@ ARCHITECTURES = {
     "Qwen2ForCausalLM": ("qwen2", gguf.MODEL_ARCH.QWEN2),
     "Qwen3ForCausalLM": ("qwen3", gguf.MODEL_ARCH.QWEN3),
     "LlamaForCausalLM": ("llama", gguf.MODEL_ARCH.LLAMA),
+    "MistralForCausalLM": ("llama", gguf.MODEL_ARCH.LLAMA),
 }
 
 # llama.cpp's numbers for whole files (`llama_ftype`); 15 is Q4_K_M.

@@ -144,6 +144,25 @@ def llama3_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def tekken_tokenizer() -> Tokenizer:
+    """Splits as Mistral Nemo's does: `config.pattern` of `tekken_240718.json` in the package
+    `mistral-common`, which its tokenizer.json has too."""
+    words = "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
+    capitals = "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*"
+    rest = "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+    splitting = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(f"{words}|{capitals}|{rest}"), behavior="isolated", invert=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    content = trained_byte_level(splitting)
+    content["model"]["ignore_merges"] = True
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    tokenizer.add_special_tokens(["<s>", *ENDS])
+    return tokenizer
+
+
 def byte_level_adder(tokenizer: Tokenizer, pre: str, bos: str | None):
     content = json.loads(tokenizer.to_str())
 
@@ -203,7 +222,7 @@ def write_fixture(
     folder = FIXTURES / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    classes = {"qwen2": "Qwen2", "qwen3": "Qwen3", "llama": "Llama"}
+    classes = {"qwen2": "Qwen2", "qwen3": "Qwen3", "llama": "Llama", "mistral": "Mistral"}
     config = {"architectures": [f"{classes[family]}ForCausalLM"], "model_type": family}
     config |= COMMON | {"head_dim": 16, "rope_theta": 10000.0, "tie_word_embeddings": True} | settings
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -270,6 +289,10 @@ def main() -> None:
     encode = lambda text: pieces.EncodeAsIds(text)
     untied = {"tie_word_embeddings": False}
     write_fixture("llama2", "llama", untied, piece_adder(pieces), encode, 4, [*f16, Type.BF16, Type.Q4_0])
+    nemo = tekken_tokenizer()
+    add = byte_level_adder(nemo, "tekken", "<s>")
+    own = {"head_dim": 32, "sliding_window": None, "num_hidden_layers": 1, **untied}
+    write_fixture("nemo", "mistral", own, add, ids(nemo), 7, f16)
     write_mix(byte_level_adder(llama3, "llama-bpe", "<|begin_of_text|>"))
     write_demo()
 

@@ -16,6 +16,7 @@ use silica_engine_candle::{CandleEngine, CandleOptions, GGUF_WEIGHTS, GgufModel,
 
 /// Type numbers of values.
 const U32: u32 = 4;
+const F32: u32 = 6;
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
 
@@ -420,6 +421,63 @@ fn a_tokenizer_that_cannot_be_converted() {
     assert_refused(&no_scores, "the setting tokenizer.ggml.scores is missing");
     let twice = replaced("llama2", &text("<0x00>"), &text("<0x01>"));
     assert_refused(&twice, "has `<0x01>` twice, as 3 and 4");
+}
+
+/// A file of a tiny model whose pieces are these, each as likely as the next.
+fn with_pieces(pieces: &[String]) -> Vec<u8> {
+    let count = pieces.len() as u64;
+    let size = |key: &str, value: u32| setting(key, U32, &value.to_le_bytes());
+    let named = |key: &str, value: &str| setting(key, TEXT, &text(value));
+    let texts: Vec<u8> = pieces.iter().flat_map(|piece| text(piece)).collect();
+    let scores = vec![0_u8; pieces.len() * 4];
+    let settings = [
+        named("general.architecture", "llama"),
+        size("llama.block_count", 1),
+        size("llama.context_length", 16),
+        size("llama.embedding_length", 2),
+        size("llama.feed_forward_length", 2),
+        size("llama.attention.head_count", 1),
+        setting(
+            "llama.attention.layer_norm_rms_epsilon",
+            F32,
+            &1e-5_f32.to_le_bytes(),
+        ),
+        named("tokenizer.ggml.model", "llama"),
+        size("tokenizer.ggml.eos_token_id", 0),
+        setting(
+            "tokenizer.ggml.tokens",
+            ARRAY,
+            &[array(TEXT, count), texts].concat(),
+        ),
+        setting(
+            "tokenizer.ggml.scores",
+            ARRAY,
+            &[array(F32, count), scores].concat(),
+        ),
+    ];
+    let embeddings = tensor("token_embd.weight", &[2, count], 0, 0);
+    let rest = [settings.concat(), embeddings].concat();
+    let mut bytes = header(1, settings.len() as u64, &rest);
+    bytes.resize(bytes.len().next_multiple_of(32) + pieces.len() * 8, 0);
+    bytes
+}
+
+/// Every piece is a run of one letter, so every split of it makes two pieces.
+#[test]
+fn pieces_with_more_splits_than_memory_for_them() {
+    let runs = |letters: std::ops::Range<u32>, longest: usize| -> Vec<String> {
+        let letters = letters.map(|letter| char::from_u32(letter).unwrap());
+        letters
+            .flat_map(|letter| (1..=longest).map(move |count| letter.to_string().repeat(count)))
+            .collect()
+    };
+    // 4 x 32,640 splits, and 70 x 32,640.
+    let (_, few) = open(&with_pieces(&runs(0x100..0x104, 256)));
+    few.unwrap();
+    assert_refused(
+        &with_pieces(&runs(0x100..0x146, 256)),
+        "tokenizer.ggml.tokens has more than 2097152 ways to put its pieces together",
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl<'file> Settings<'file> {
     }
 
     /// A size that may also be given once for each layer, if it is the same for all.
-    fn size_of_layers(&self, name: &str) -> Result<Option<u64>, GgufError> {
+    pub(super) fn size_of_layers(&self, name: &str) -> Result<Option<u64>, GgufError> {
         let key = self.key(name);
         let Ok(Some(values)) = self.file.integers(&key) else {
             return self.file.unsigned(&key);

@@ -37,8 +37,7 @@ pub(super) fn add(settings: &Settings<'_>, config: &mut Map<String, Value>) -> R
         }
         Architecture::Qwen2Moe | Architecture::Qwen3Moe => {
             config.insert("num_experts".to_owned(), json!(settings.needed("expert_count")?));
-            let inner = settings.needed("expert_feed_forward_length")?;
-            config.insert("moe_intermediate_size".to_owned(), json!(inner));
+            config.insert("moe_intermediate_size".to_owned(), json!(expert_width(settings)?));
             // Not in the file: what llama.cpp computes of each.
             let normalised = architecture == Architecture::Qwen3Moe;
             config.insert("norm_topk_prob".to_owned(), json!(normalised));
@@ -53,8 +52,12 @@ pub(super) fn add(settings: &Settings<'_>, config: &mut Map<String, Value>) -> R
         _ => return Ok(()),
     }
     if architecture == Architecture::Qwen2Moe {
-        let name = "expert_shared_feed_forward_length";
-        let width = settings.needed(name)?;
+        let given = settings.size("expert_shared_feed_forward_length")?;
+        let width = match given.filter(|width| *width > 0) {
+            // As in llama.cpp: files from before the setting have a shared expert as wide as a dense block.
+            None => dense_width(settings)?,
+            Some(width) => width,
+        };
         config.insert("shared_expert_intermediate_size".to_owned(), json!(width));
     }
     config.insert(
@@ -64,10 +67,53 @@ pub(super) fn add(settings: &Settings<'_>, config: &mut Map<String, Value>) -> R
     Ok(())
 }
 
+/// Width inside an expert of Qwen's; in files that do not say, what llama.cpp takes.
+fn expert_width(settings: &Settings<'_>) -> Result<u64, GgufError> {
+    let given = settings.size("expert_feed_forward_length")?;
+    if let Some(width) = given.filter(|width| *width > 0) {
+        return Ok(width);
+    }
+    let chosen = settings.needed("expert_used_count")?;
+    Ok(dense_width(settings)?.checked_div(chosen).unwrap_or_default())
+}
+
+fn dense_width(settings: &Settings<'_>) -> Result<u64, GgufError> {
+    let name = "feed_forward_length";
+    let width = settings.size_of_layers(name)?;
+    width.ok_or_else(|| super::missing(&settings.key(name)))
+}
+
+/// The groups of a layer's experts, and how many of them are chosen from.
+///
+/// Converters write both since autumn 2025. Older files are of models whose groups are known by the
+/// number of experts: V2, V2.5 and Coder-V2 have 160, V3 and R1 have 256 (their `config.json`,
+/// `n_group` and `topk_group`). Without the groups other experts would compute the tokens, and
+/// nothing would say so.
+fn expert_groups(settings: &Settings<'_>) -> Result<(u64, u64), GgufError> {
+    let kept = settings.size("expert_group_used_count")?;
+    if let Some(groups) = settings.size("expert_group_count")? {
+        return Ok((groups.max(1), kept.unwrap_or(1).max(1)));
+    }
+    let experts = settings.needed("expert_count")?;
+    Ok(match (settings.architecture, experts) {
+        (Architecture::DeepSeekV2, 160) => (8, 3),
+        (Architecture::DeepSeekV3, 256) => (8, 4),
+        // V2-Lite and what is made of it.
+        (Architecture::DeepSeekV2, 64) => (1, 1),
+        _ => {
+            tracing::warn!(
+                path = %settings.file.path().display(),
+                experts,
+                "the file does not say whether its experts are in groups; they are taken to be in one"
+            );
+            (1, 1)
+        }
+    })
+}
+
 fn add_deepseek(settings: &Settings<'_>, config: &mut Map<String, Value>) -> Result<(), GgufError> {
     let is_v3 = settings.architecture == Architecture::DeepSeekV3;
-    let groups = settings.size("expert_group_count")?.unwrap_or(1).max(1);
-    let kept = settings.size("expert_group_used_count")?.unwrap_or(1).max(1);
+    let (groups, kept) = expert_groups(settings)?;
     let normalised = settings.file.bool(&settings.key("expert_weights_norm"))?;
     // 0 is what llama.cpp takes for no scale.
     let scale = settings

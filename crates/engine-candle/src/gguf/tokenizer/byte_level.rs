@@ -16,6 +16,12 @@ const MERGES: &str = "tokenizer.ggml.merges";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The splitting of Llama 3's tokenizer.json; it keeps up to three digits together.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// The splitting of Mistral Nemo's tokenizer.json (Tekken); words end where capitals begin.
+const TEKKEN: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|",
+    r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
 /// The splittings of DeepSeek-V3's tokenizer.json, one after the other.
 const DEEPSEEK3: [&str; 3] = [
     r"\p{N}{1,3}",
@@ -40,6 +46,7 @@ enum Splitting {
     Llama3,
     /// As Llama 3 splits, but for what follows.
     Glm4,
+    Tekken,
     Gpt2,
     DeepSeek2,
     DeepSeek3,
@@ -51,6 +58,7 @@ impl Splitting {
             Some("qwen2" | "deepseek-r1-qwen") => Ok(Self::Qwen2),
             Some("llama-bpe" | "llama3" | "llama-v3") => Ok(Self::Llama3),
             Some("chatglm-bpe" | "glm4") => Ok(Self::Glm4),
+            Some("tekken") => Ok(Self::Tekken),
             Some("gpt-2") => Ok(Self::Gpt2),
             Some("deepseek-llm") => Ok(Self::DeepSeek2),
             Some("deepseek-v3") => Ok(Self::DeepSeek3),
@@ -71,7 +79,7 @@ impl Splitting {
             Some(other) => Err(GgufError::Unsupported {
                 key: PRE.to_owned(),
                 value: format!("`{}`", shortened(other)),
-                expected: "supported are qwen2, llama-bpe, glm4, gpt-2, deepseek-llm and deepseek-v3",
+                expected: "supported are qwen2, llama-bpe, glm4, tekken, gpt-2, deepseek-llm and deepseek-v3",
             }),
         }
     }
@@ -81,10 +89,17 @@ impl Splitting {
         match self {
             Self::Qwen2 => &[QWEN2],
             Self::Llama3 | Self::Glm4 => &[LLAMA3],
+            Self::Tekken => &[TEKKEN],
             Self::Gpt2 => &[],
             Self::DeepSeek2 => &DEEPSEEK2,
             Self::DeepSeek3 => &DEEPSEEK3,
         }
+    }
+
+    /// Whether a piece that is in the vocabulary is taken as it is, whatever the merges say; texts of
+    /// such models begin with a token, too (llama.cpp's `ignore_merges` and `add_bos`).
+    fn takes_whole_pieces(self) -> bool {
+        matches!(self, Self::Llama3 | Self::Tekken)
     }
 }
 
@@ -115,7 +130,7 @@ pub(super) fn tokenizer(
         Splitting::Qwen2 => json!({ "type": "NFC" }),
         _ => Value::Null,
     };
-    let bos = special.leading(splitting == Splitting::Llama3);
+    let bos = special.leading(splitting.takes_whole_pieces());
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null,
         "added_tokens": tokens.added(),
@@ -126,8 +141,7 @@ pub(super) fn tokenizer(
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-            // Llama 3 takes a piece that is in the vocabulary as it is, whatever the merges say.
-            "ignore_merges": splitting == Splitting::Llama3,
+            "ignore_merges": splitting.takes_whole_pieces(),
             "vocab": tokens.vocabulary(),
             "merges": merges,
         },
