@@ -168,15 +168,22 @@ def stacked(weights: dict, config: dict, joined: bool) -> dict:
 
 def write_gguf(folder: Path, output: Path, type: Type, add_tokenizer, joined: bool) -> None:
     config = json.loads((folder / "config.json").read_text())
+    weights = load_file(folder / "model.safetensors")
+    write_model(folder.name, config, weights, output, type, add_tokenizer, joined)
+
+
+def write_model(
+    name: str, config: dict, weights: dict, output: Path, type: Type, add_tokenizer, joined: bool
+) -> None:
     prefix, architecture = ARCHITECTURES[config["model_type"]]
     layers = config["num_hidden_layers"]
     names = gguf.get_tensor_name_map(architecture, layers)
     writer = gguf.GGUFWriter(output, prefix)
-    writer.add_name(folder.name)
+    writer.add_name(name)
     writer.add_file_type(convert.FILE_TYPES[type])
     add_settings(writer, config, joined)
     add_tokenizer(writer)
-    for name, values in sorted(stacked(load_file(folder / "model.safetensors"), config, joined).items()):
+    for name, values in sorted(stacked(weights, config, joined).items()):
         if config["model_type"] == "mixtral" and "q_proj" in name:
             values = convert.permuted(values, config["num_attention_heads"])
         if config["model_type"] == "mixtral" and "k_proj" in name:
@@ -185,16 +192,43 @@ def write_gguf(folder: Path, output: Path, type: Type, add_tokenizer, joined: bo
         if target is None:
             raise ValueError(f"{name} has no name in llama.cpp")
         matrix = values.ndim > 1 and "ffn_gate_inp" not in target
-        own = type if matrix else Type.F32
-        head = "model.embed_tokens.weight" if config["tie_word_embeddings"] else "lm_head.weight"
-        if matrix and type == Type.Q4_0 and name == head:
-            own = Type.Q8_0
+        tied = config["tie_word_embeddings"]
+        own = convert.type_of(name, type, tied, values.shape[-1], layers) if matrix else Type.F32
         values = np.ascontiguousarray(values, dtype=np.float32)
         writer.add_tensor(target, convert.quantized(values, own), raw_dtype=own)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_mix(add_tokenizer) -> None:
+    """Experts in the mix of formats that is called Q4_K_M. All of them compute every token, so that
+    rounding can choose no others."""
+    config = base.COMMON | {
+        "model_type": "qwen3_moe",
+        "head_dim": 32,
+        "hidden_size": 256,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "num_experts": 2,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 256,
+        "rope_parameters": {"rope_theta": 10000.0},
+        "tie_word_embeddings": True,
+    }
+    weights = base.random_weights(config, "qwen3", 15)
+    random = np.random.default_rng(16)
+    start = "model.layers.0.mlp."
+    for projection in ("gate", "up", "down"):
+        weights.pop(f"{start}{projection}_proj.weight")
+        for expert in range(config["num_experts"]):
+            values = random.normal(0, 0.2, (256, 256)).astype(np.float16)
+            weights[f"{start}experts.{expert}.{projection}_proj.weight"] = values
+    weights[f"{start}gate.weight"] = random.normal(0, 0.05, (2, 256)).astype(np.float16)
+    output = FIXTURES / "qwen3moe-q4_k_m.gguf"
+    write_model("qwen3moe-q4_k_m", config, weights, output, Type.Q4_K, add_tokenizer, False)
 
 
 def write(name: str, family: str, settings: dict, tokenizer, types: list[Type], seed: int, joined=False) -> None:
@@ -226,13 +260,13 @@ def main() -> None:
     v2 = (base.byte_level_adder(v2, "deepseek-llm", "<|begin_of_text|>"), ids(v2))
     v3 = (base.byte_level_adder(v3, "deepseek-v3", "<|begin_of_text|>"), ids(v3))
     llama = (base.piece_adder(pieces), lambda text: pieces.EncodeAsIds(text))
-    f16 = [Type.F16]
-    write("mixtral", "mixtral", parity.small(num_local_experts=4, num_experts_per_tok=2), llama, f16, 10)
+    quantised = [Type.F16, Type.Q8_0, Type.Q4_0]
+    write("mixtral", "mixtral", parity.small(num_local_experts=4, num_experts_per_tok=2), llama, quantised, 10)
     experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
     shared = parity.small(shared_expert_intermediate_size=32, norm_topk_prob=False, **experts)
-    write("qwen2-moe", "qwen2_moe", shared, qwen, f16, 11)
+    write("qwen2-moe", "qwen2_moe", shared, qwen, quantised, 11)
     tied = parity.small(norm_topk_prob=True, tie_word_embeddings=True, **experts)
-    write("qwen3-moe", "qwen3_moe", tied, qwen, [*f16, Type.Q8_0, Type.Q4_0], 12)
+    write("qwen3-moe", "qwen3_moe", tied, qwen, [*quantised, Type.Q5_0], 12)
     widths = {
         "kv_lora_rank": 32,
         "qk_nope_head_dim": 32,
@@ -246,10 +280,11 @@ def main() -> None:
     lite = parity.latent(
         **{**widths, "q_lora_rank": None, "n_group": 1, "topk_group": 1, **parity.yarn(0.707)}
     )
-    write("deepseek-v2", "deepseek_v2", lite, v2, f16, 13, joined=True)
+    write("deepseek-v2", "deepseek_v2", lite, v2, quantised, 13, joined=True)
     groups = {"n_group": 2, "topk_group": 1, "routed_scaling_factor": 2.5, "norm_topk_prob": True}
     full = parity.latent(**{**widths, "q_lora_rank": 32, **groups, **parity.yarn(1.0)})
-    write("deepseek-v3", "deepseek_v3", full, v3, [*f16, Type.Q8_0], 14)
+    write("deepseek-v3", "deepseek_v3", full, v3, [Type.F16, Type.Q8_0], 14)
+    write_mix(qwen[0])
 
 
 if __name__ == "__main__":

@@ -122,6 +122,7 @@ fn original_name(name: &str) -> String {
                 "ffn_gate" => "mlp.gate_proj",
                 "ffn_up" => "mlp.up_proj",
                 "ffn_down" => "mlp.down_proj",
+                "ffn_gate_inp" => "mlp.gate",
                 other => unreachable!("{other}"),
             };
             format!("model.layers.{layer}.{module}")
@@ -152,6 +153,15 @@ fn dequantised(path: &Path) -> TempDir {
             let halves = heads.unwrap().transpose(1, 2).unwrap();
             values = halves.contiguous().unwrap().reshape((rows, columns)).unwrap();
         }
+        // Experts lie behind one another.
+        if let Some(module) = name.strip_suffix("_exps.weight") {
+            let one = original_name(&format!("{module}.weight"));
+            for expert in 0..values.dim(0).unwrap() {
+                let one = one.replace(".mlp.", &format!(".mlp.experts.{expert}."));
+                tensors.insert(one, values.get(expert).unwrap());
+            }
+            continue;
+        }
         tensors.insert(original_name(name), values);
     }
     candle_core::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
@@ -160,7 +170,7 @@ fn dequantised(path: &Path) -> TempDir {
 
 #[test]
 fn weights_without_blocks_give_every_bit_of_the_original_output() {
-    for name in ["qwen2", "qwen3", "llama2", "llama3"] {
+    for name in ["qwen2", "qwen3", "llama2", "llama3", "nemo"] {
         let (original, gguf) = (fixture(name), fixture(name).join("model-f16.gguf"));
         let expected = logits(&loaded(&original, Dtype::F32));
         assert_same_bits(&logits(&loaded(&gguf, Dtype::F32)), &expected);
@@ -251,6 +261,18 @@ fn q5_0_computes_what_the_dequantised_weights_do() {
 #[test]
 fn the_mix_q4_k_m_computes_what_the_dequantised_weights_do() {
     assert_near_dequantised("llama-q4_k_m.gguf", WIDE_TOLERANCE);
+}
+
+/// The same mix in experts, all of which compute every token: rounding can choose no others.
+#[test]
+fn experts_in_the_mix_q4_k_m_compute_what_the_dequantised_weights_do() {
+    let path = fixture("qwen3moe-q4_k_m.gguf");
+    let formats = loaded(&path, Dtype::F32).weight_formats();
+    assert_eq!(
+        formats.into_iter().collect::<Vec<_>>(),
+        ["F32", "Q4_K", "Q5_0", "Q6_K"]
+    );
+    assert_near_dequantised("qwen3moe-q4_k_m.gguf", WIDE_TOLERANCE);
 }
 
 #[test]
