@@ -118,11 +118,11 @@ pub fn inspect(folder: &Path) -> Result<FolderSummary, LoadError> {
         device: Device::Cpu,
         precision: Precision::default(),
     };
-    let weights = match config {
+    let (weights, layers) = match config {
         AnyConfig::Bidirectional(config) => {
             let weights = Weights::in_safetensors(folder, placement)?;
             weights.check_encoder(&config)?;
-            weights
+            (weights, config.layers)
         }
         AnyConfig::Decoder(mut config) => {
             // Only models that write are loaded from a GGUF.
@@ -131,13 +131,15 @@ pub fn inspect(folder: &Path) -> Result<FolderSummary, LoadError> {
             } else {
                 Weights::in_safetensors(folder, placement)?
             };
+            let has_head = weights.has("lm_head.weight");
+            config.settle_head(has_head);
             // One that is not for writing has no use for a head.
-            config.tied_embeddings |= shape.kind != ModelKind::Chat && !weights.has("lm_head.weight");
+            config.tied_embeddings |= shape.kind != ModelKind::Chat && !has_head;
             weights.check(&config)?;
-            weights
+            (weights, config.layers)
         }
     };
-    let safetensors = weights.sum()?;
+    let safetensors = weights.sum(layers)?;
     let is_gguf = safetensors.is_none();
     let (number_format, parameters) = if let Some((format, values)) = safetensors {
         (format.to_owned(), values)

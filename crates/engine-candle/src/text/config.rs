@@ -7,6 +7,7 @@ mod mla;
 mod moe;
 mod raw;
 mod rope;
+mod theta;
 mod windows;
 
 use std::fs;
@@ -45,6 +46,9 @@ pub struct ModelConfig {
     pub norm_eps: f32,
     /// Whether the output projection is the embedding table.
     pub tied_embeddings: bool,
+    /// Whether weights without an output projection have the embedding table for it: the file does not
+    /// say (`TeleChat`, some of whose models are saved so).
+    pub tied_without_head: bool,
     /// Which projections have biases.
     pub biases: Biases,
     /// Per layer, how many positions back (the own one included) it sees; `None` sees all.
@@ -140,6 +144,11 @@ impl ModelConfig {
             source,
         })?;
         Checker { path, raw }.check()
+    }
+
+    /// Takes the embedding table for the output projection where the weights lack one and may.
+    pub(crate) fn settle_head(&mut self, there: bool) {
+        self.tied_embeddings |= self.tied_without_head && !there;
     }
 
     /// As [`ModelConfig::read`], of the contents that `path` has for `config.json`.

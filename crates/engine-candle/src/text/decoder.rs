@@ -75,8 +75,9 @@ impl Decoder {
         if model.is_file() {
             return Self::load_gguf(&GgufModel::open(model)?, precision, context_length);
         }
-        let config = ModelConfig::read(model)?;
+        let mut config = ModelConfig::read(model)?;
         let weights = Weights::in_folder(model, &config, placement(model, precision.into())?)?;
+        config.settle_head(weights.has("lm_head.weight"));
         Self::build(&weights, config, context_length)
     }
 

@@ -6,6 +6,10 @@ use super::{
     RopeScaling, real,
 };
 
+/// The most layers; thirty times as many as any published model has. What is kept for each of them, before
+/// any weight is looked at, would be hundreds of megabytes for a file of some bytes.
+const MAX_LAYERS: usize = 4096;
+
 impl Checker<RawConfig> {
     pub(super) fn check(self) -> Result<ModelConfig, LoadError> {
         let family = self.family()?;
@@ -17,11 +21,14 @@ impl Checker<RawConfig> {
         let kv_heads = self.kv_heads(heads)?;
         let hidden_size = self.needed("hidden_size", raw.hidden_size)?;
         let head_dim = self.head_dim(family, hidden_size, heads)?;
-        let layers = raw.num_hidden_layers.or(raw.num_layers).or(raw.n_layer);
-        let layers = self.needed("num_hidden_layers", layers)?;
+        let layers = self.layers()?;
         let mla = self.mla(family)?;
         let rope = self.rope(family, mla.as_ref().map_or(head_dim, |mla| mla.rope_width))?;
-        let intermediate_size = raw.intermediate_size.or(raw.ffn_hidden_size);
+        let intermediate_size = match family {
+            // TeleChat's class fills the other name with a 1 that nothing reads.
+            Family::ChatGlm | Family::TeleChat => raw.ffn_hidden_size.or(raw.intermediate_size),
+            _ => raw.intermediate_size.or(raw.ffn_hidden_size),
+        };
         let gemma = family == Family::Gemma2;
         Ok(ModelConfig {
             family,
@@ -34,6 +41,7 @@ impl Checker<RawConfig> {
             head_dim,
             norm_eps: self.norm_eps(family)?,
             tied_embeddings: raw.tie_word_embeddings.unwrap_or(gemma),
+            tied_without_head: family == Family::TeleChat && raw.tie_word_embeddings.is_none(),
             biases: self.biases(family),
             windows: self.windows(family, layers)?,
             context_length: self.context_length(family, &rope)?,
@@ -49,10 +57,14 @@ impl Checker<RawConfig> {
             } else {
                 GateFunction::Silu
             },
-            logit_soft_cap: self.soft_cap(
-                "final_logit_softcapping",
-                raw.gemma.final_logit_softcapping.filter(|_| gemma),
-            )?,
+            logit_soft_cap: if gemma {
+                self.soft_cap(
+                    "final_logit_softcapping",
+                    raw.gemma.final_logit_softcapping.or(30.0),
+                )?
+            } else {
+                None
+            },
             embedding_factor: if gemma { real(hidden_size).sqrt() } else { 1.0 },
             layout: family.layout(),
             mla: mla.map(Box::new),
@@ -69,6 +81,19 @@ impl Checker<RawConfig> {
             path: self.path.clone(),
             value: name.map_or_else(|| "(none given)".to_owned(), |name| format!("`{name}`")),
         })
+    }
+
+    fn layers(&self) -> Result<usize, LoadError> {
+        let raw = &self.raw;
+        let given = raw.num_hidden_layers.or(raw.num_layers).or(raw.n_layer);
+        let layers = self.needed("num_hidden_layers", given)?;
+        if layers <= MAX_LAYERS {
+            return Ok(layers);
+        }
+        Err(self.invalid(
+            "num_hidden_layers",
+            format!("({layers}) must be at most {MAX_LAYERS}"),
+        ))
     }
 
     fn kv_heads(&self, heads: usize) -> Result<usize, LoadError> {
@@ -181,10 +206,11 @@ impl Checker<RawConfig> {
         let scalar = gemma.query_pre_attn_scalar.unwrap_or(256.0);
         Ok(AttentionScores {
             factor: 1.0 / self.positive("query_pre_attn_scalar", Some(scalar))?.sqrt(),
-            soft_cap: self.soft_cap("attn_logit_softcapping", gemma.attn_logit_softcapping)?,
+            soft_cap: self.soft_cap("attn_logit_softcapping", gemma.attn_logit_softcapping.or(50.0))?,
         })
     }
 
+    /// `None` is no bound.
     fn soft_cap(&self, field: &'static str, given: Option<f64>) -> Result<Option<f64>, LoadError> {
         match given {
             None => Ok(None),
@@ -232,6 +258,11 @@ impl Checker<RawConfig> {
     /// Names that several shapes of a model share.
     fn refuse_other_shapes(&self, family: Family) -> Result<(), LoadError> {
         let glm = &self.raw.chat_glm;
+        let residual = (
+            "apply_residual_connection_post_layernorm",
+            glm.apply_residual_connection_post_layernorm == Some(true),
+            "the input of a norm as the residual",
+        );
         let refused = match family {
             Family::ChatGlm => [
                 (
@@ -250,10 +281,11 @@ impl Checker<RawConfig> {
                     glm.post_layer_norm == Some(false),
                     "a norm behind the last layer",
                 ),
+                residual,
                 (
-                    "apply_residual_connection_post_layernorm",
-                    glm.apply_residual_connection_post_layernorm == Some(true),
-                    "the input of a norm as the residual",
+                    "original_rope",
+                    glm.original_rope == Some(false),
+                    "the rotation of published models",
                 ),
                 (
                     "pre_seq_len",
@@ -268,9 +300,17 @@ impl Checker<RawConfig> {
             ]
             .into_iter()
             .find(|(_, refused, _)| *refused),
-            Family::TeleChat if self.raw.tele_chat.embed_layernorm == Some(true) => {
-                Some(("embed_layernorm", true, "embeddings that no norm follows"))
-            }
+            // `logn` scales queries beyond the trained length only, where none are computed.
+            Family::TeleChat => [
+                (
+                    "embed_layernorm",
+                    self.raw.tele_chat.embed_layernorm == Some(true),
+                    "embeddings that no norm follows",
+                ),
+                residual,
+            ]
+            .into_iter()
+            .find(|(_, refused, _)| *refused),
             _ => None,
         };
         match refused {
@@ -285,6 +325,8 @@ impl Checker<RawConfig> {
         let positions = self.positions(family)?;
         let stretched = match &rope.scaling {
             RopeScaling::Default | RopeScaling::Llama3 { .. } => real(positions),
+            // Here the length is the stretched one.
+            RopeScaling::Linear { .. } if family == Family::ChatGlm => real(positions),
             RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor, .. } => real(positions) * factor,
             RopeScaling::Yarn(yarn) => yarn.original_positions * yarn.factor,
         };

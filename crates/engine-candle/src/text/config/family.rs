@@ -65,9 +65,11 @@ impl Family {
             "Glm4ForCausalLM" | "glm4" => Self::Glm4,
             "ChatGLMModel" | "ChatGLMForConditionalGeneration" | "chatglm" => Self::ChatGlm,
             "Gemma2ForCausalLM" | "gemma2" => Self::Gemma2,
-            "TelechatForCausalLM" | "TeleChatForCausalLM" | "TeleChat2ForCausalLM" | "telechat" => {
-                Self::TeleChat
-            }
+            "TelechatForCausalLM"
+            | "Telechat2ForCausalLM"
+            | "TeleChatForCausalLM"
+            | "TeleChat2ForCausalLM"
+            | "telechat" => Self::TeleChat,
             "MixtralForCausalLM" | "mixtral" => Self::Mixtral,
             "Qwen2MoeForCausalLM" | "qwen2_moe" => Self::Qwen2Moe,
             "Qwen3MoeForCausalLM" | "qwen3_moe" => Self::Qwen3Moe,

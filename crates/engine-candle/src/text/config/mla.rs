@@ -89,11 +89,9 @@ impl Checker<RawConfig> {
         let RopeScaling::Yarn(yarn) = scaling else {
             return 1.0;
         };
-        let raw = self
-            .raw
-            .rope_scaling
-            .as_ref()
-            .or(self.raw.rope_parameters.as_ref());
+        // Checked with the rest of the scaling.
+        let raw = self.raw.rope_scaling.as_ref();
+        let raw = raw.or(self.raw.rope_parameters.as_ref());
         let weight = raw.and_then(|raw| raw.mscale_all_dim).unwrap_or(0.0);
         if yarn.factor > 1.0 {
             0.1 * weight * yarn.factor.ln() + 1.0

@@ -73,8 +73,9 @@ pub struct ExpertGroups {
 /// The fields of the file; each family has its own of them.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct RawMoe {
-    #[serde(alias = "num_local_experts")]
     num_experts: Option<usize>,
+    /// Mixtral's `num_experts`. No alias: a file may have both.
+    num_local_experts: Option<usize>,
     n_routed_experts: Option<usize>,
     num_experts_per_tok: Option<usize>,
     moe_intermediate_size: Option<usize>,
@@ -110,7 +111,7 @@ impl Checker<RawConfig> {
     fn mixtral_experts(&self, layers: usize) -> Result<MoeConfig, LoadError> {
         let raw = &self.raw.moe;
         Ok(MoeConfig {
-            experts: self.needed("num_local_experts", raw.num_experts)?,
+            experts: self.needed("num_local_experts", raw.num_local_experts.or(raw.num_experts))?,
             chosen: self.needed("num_experts_per_tok", raw.num_experts_per_tok)?,
             intermediate_size: self.needed("intermediate_size", self.raw.intermediate_size)?,
             layers: vec![true; layers],
@@ -133,7 +134,7 @@ impl Checker<RawConfig> {
             None
         };
         Ok(MoeConfig {
-            experts: self.needed("num_experts", raw.num_experts)?,
+            experts: self.needed("num_experts", raw.num_experts.or(raw.num_local_experts))?,
             chosen: self.needed("num_experts_per_tok", raw.num_experts_per_tok)?,
             intermediate_size: self.needed("moe_intermediate_size", raw.moe_intermediate_size)?,
             layers: (0..layers)

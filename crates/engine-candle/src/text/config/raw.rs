@@ -11,6 +11,9 @@ use super::moe::RawMoe;
 pub(super) struct RawConfig {
     pub(super) architectures: Option<Vec<String>>,
     pub(super) model_type: Option<String>,
+    /// Which model it is, or was made of: the only trace of that in some files.
+    #[serde(rename = "_name_or_path")]
+    pub(super) name: Option<String>,
     pub(super) vocab_size: Option<usize>,
     pub(super) padded_vocab_size: Option<usize>,
     pub(super) hidden_size: Option<usize>,
@@ -44,7 +47,7 @@ pub(super) struct RawConfig {
     pub(super) partial_rotary_factor: Option<f64>,
     pub(super) use_sliding_window: Option<bool>,
     #[serde(default)]
-    pub(super) sliding_window: RawWindow,
+    pub(super) sliding_window: RawSetting<usize>,
     pub(super) max_window_layers: Option<usize>,
     pub(super) layer_types: Option<Vec<String>>,
     pub(super) torch_dtype: Option<String>,
@@ -64,19 +67,30 @@ pub(super) struct RawConfig {
     pub(super) mla: RawMla,
 }
 
-/// `sliding_window`, of which null and nothing mean different things.
+/// A setting of which null and nothing mean different things.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(from = "Option<usize>")]
-pub(super) enum RawWindow {
+#[serde(from = "Option<T>", bound(deserialize = "T: Deserialize<'de>"))]
+pub(super) enum RawSetting<T> {
     #[default]
     LeftOut,
     Null,
-    Of(usize),
+    Of(T),
 }
 
-impl From<Option<usize>> for RawWindow {
-    fn from(given: Option<usize>) -> Self {
+impl<T> From<Option<T>> for RawSetting<T> {
+    fn from(given: Option<T>) -> Self {
         given.map_or(Self::Null, Self::Of)
+    }
+}
+
+impl<T> RawSetting<T> {
+    /// The value, where one that is left out is `default`.
+    pub(super) fn or(self, default: T) -> Option<T> {
+        match self {
+            Self::LeftOut => Some(default),
+            Self::Null => None,
+            Self::Of(value) => Some(value),
+        }
     }
 }
 
@@ -84,14 +98,17 @@ impl From<Option<usize>> for RawWindow {
 #[derive(Debug, Deserialize)]
 pub(super) struct RawGemma {
     pub(super) query_pre_attn_scalar: Option<f64>,
-    pub(super) attn_logit_softcapping: Option<f64>,
-    pub(super) final_logit_softcapping: Option<f64>,
+    #[serde(default)]
+    pub(super) attn_logit_softcapping: RawSetting<f64>,
+    #[serde(default)]
+    pub(super) final_logit_softcapping: RawSetting<f64>,
 }
 
-/// What only `ChatGLM` has.
+/// What only `ChatGLM` has, and for one of them `TeleChat`.
 #[derive(Debug, Deserialize)]
 pub(super) struct RawChatGlm {
     pub(super) rope_ratio: Option<f64>,
+    pub(super) original_rope: Option<bool>,
     pub(super) add_qkv_bias: Option<bool>,
     pub(super) add_bias_linear: Option<bool>,
     pub(super) multi_query_attention: Option<bool>,

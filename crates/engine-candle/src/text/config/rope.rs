@@ -1,6 +1,7 @@
 //! The rotary part of `config.json`: `rope_theta`, `rope_scaling`, `rope_parameters`.
 
 use super::raw::{RawConfig, RawRope};
+use super::theta::RopeRatio;
 use super::{Checker, Family, LoadError, real};
 
 /// Rotary position embedding of a model.
@@ -76,16 +77,24 @@ pub struct YarnScaling {
     pub truncate: bool,
 }
 
+/// The largest `mscale`; ten times those of published models.
+const MAX_MSCALE: f64 = 10.0;
+
 impl Checker<RawConfig> {
-    /// `rope_scaling` wins over `rope_parameters`, as in the reference.
+    /// `rope_scaling` wins over `rope_parameters`, as in the reference, but for what it does not say.
+    fn raw_rope(&self) -> RawRope {
+        match (&self.raw.rope_scaling, &self.raw.rope_parameters) {
+            (Some(scaling), Some(parameters)) => RawRope {
+                rope_theta: scaling.rope_theta.or(parameters.rope_theta),
+                partial_rotary_factor: scaling.partial_rotary_factor.or(parameters.partial_rotary_factor),
+                ..scaling.clone()
+            },
+            (one, other) => one.as_ref().or(other.as_ref()).cloned().unwrap_or_default(),
+        }
+    }
+
     pub(super) fn rope(&self, family: Family, head_dim: usize) -> Result<RopeConfig, LoadError> {
-        let raw = self
-            .raw
-            .rope_scaling
-            .as_ref()
-            .or(self.raw.rope_parameters.as_ref())
-            .cloned()
-            .unwrap_or_default();
+        let raw = self.raw_rope();
         let rotated = self.rotated(family, head_dim, &raw)?;
         let theta = match raw.rope_theta.or(self.raw.rope_theta) {
             Some(theta) => theta,
@@ -136,28 +145,12 @@ impl Checker<RawConfig> {
         Err(self.invalid("partial_rotary_factor", problem))
     }
 
-    /// The base of a family whose configurations do not name it.
-    fn own_theta(&self, family: Family, rotated: usize) -> Result<f64, LoadError> {
-        const BASE: f64 = 10_000.0;
-        match family {
-            Family::ChatGlm => {
-                let ratio = self.raw.chat_glm.rope_ratio.unwrap_or(1.0);
-                Ok(BASE * self.positive("rope_ratio", Some(ratio))?)
-            }
-            Family::TeleChat if self.raw.rope_scaling.is_none() => {
-                let trained = real(self.positions(family)?);
-                // What the code of the models that do not name it has.
-                let base = self.raw.tele_chat.base_seqlen.unwrap_or(4096);
-                let base = real(self.size("base_seqlen", base)?);
-                let growth = ((trained / base).log2() + 1.0).ceil().exp2() - 1.0;
-                let width = real(rotated);
-                Ok(BASE * growth.max(1.0).powf(width / (width - 2.0)))
-            }
-            _ => Ok(BASE),
-        }
-    }
-
     fn scaling(&self, family: Family, raw: &RawRope) -> Result<RopeScaling, LoadError> {
+        if family == Family::ChatGlm
+            && let RopeRatio::Divides(factor) = self.rope_ratio()?
+        {
+            return Ok(RopeScaling::Linear { factor });
+        }
         let positions = real(self.positions(family)?);
         let kind = raw.rope_type.as_deref().or(raw.old_type.as_deref());
         match kind {
@@ -200,8 +193,18 @@ impl Checker<RawConfig> {
         let factor = match raw.factor {
             Some(_) => self.factor(raw)?,
             // As for models that give both lengths and leave the ratio out.
-            None => positions / original_positions,
+            None if positions >= original_positions => positions / original_positions,
+            None => {
+                let problem = format!("({original_positions}) is more than the {positions} of the model");
+                return Err(self.invalid("original_max_position_embeddings", problem));
+            }
         };
+        for (field, weight) in [("mscale", raw.mscale), ("mscale_all_dim", raw.mscale_all_dim)] {
+            if let Some(weight) = weight.filter(|weight| !(0.0..=MAX_MSCALE).contains(weight)) {
+                let problem = format!("({weight}) must be between 0 and {MAX_MSCALE}");
+                return Err(self.invalid(field, problem));
+            }
+        }
         let attention_factor = match raw.attention_factor {
             Some(given) => self.positive("attention_factor", Some(given))?,
             None => inferred_attention_factor(factor, raw.mscale, raw.mscale_all_dim),

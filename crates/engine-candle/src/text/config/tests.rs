@@ -1,3 +1,5 @@
+mod families;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -163,42 +165,6 @@ fn mistral_has_windows_unless_the_file_says_none() {
 }
 
 #[test]
-fn yi_and_the_distilled_models_of_r1_are_llama_and_qwen2() {
-    let yi = published(&json!({
-        "architectures": ["LlamaForCausalLM"], "attention_bias": false, "hidden_act": "silu", "hidden_size": 4096,
-        "intermediate_size": 11008, "max_position_embeddings": 4096, "model_type": "llama",
-        "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 4, "pretraining_tp": 1,
-        "rms_norm_eps": 1e-5, "rope_scaling": null, "rope_theta": 5_000_000.0, "tie_word_embeddings": false,
-        "torch_dtype": "bfloat16", "vocab_size": 64000,
-    }));
-    assert_eq!(
-        (yi.family, yi.kv_heads, yi.context_length),
-        (Family::Llama, 4, 4096)
-    );
-    assert!((yi.rope.theta - 5e6).abs() < 1.0 && yi.windows == [None; 32]);
-    let qwen = published(&json!({
-        "architectures": ["Qwen2ForCausalLM"], "hidden_act": "silu", "hidden_size": 3584,
-        "intermediate_size": 18944, "max_position_embeddings": 131_072, "max_window_layers": 28,
-        "model_type": "qwen2", "num_attention_heads": 28, "num_hidden_layers": 28, "num_key_value_heads": 4,
-        "rms_norm_eps": 1e-6, "rope_theta": 10000, "sliding_window": 4096, "tie_word_embeddings": false,
-        "torch_dtype": "bfloat16", "use_mrope": false, "use_sliding_window": false, "vocab_size": 152_064,
-    }));
-    assert_eq!(
-        (qwen.family, qwen.windows.as_slice()),
-        (Family::Qwen2, [None; 28].as_slice())
-    );
-    let llama = published(&json!({
-        "architectures": ["LlamaForCausalLM"], "attention_bias": false, "head_dim": 128, "hidden_act": "silu",
-        "hidden_size": 4096, "intermediate_size": 14336, "max_position_embeddings": 131_072, "mlp_bias": false,
-        "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
-        "rms_norm_eps": 1e-5, "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192, "rope_type": "llama3"},
-        "rope_theta": 500_000.0, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "vocab_size": 128_256,
-    }));
-    assert_eq!((llama.family, llama.context_length), (Family::Llama, 131_072));
-}
-
-#[test]
 fn glm4_in_its_own_layout_has_the_sizes_of_the_one_of_transformers() {
     let own = published(&json!({
         "architectures": ["ChatGLMModel"], "model_type": "chatglm", "add_bias_linear": false, "add_qkv_bias": true,
@@ -226,29 +192,6 @@ fn glm4_in_its_own_layout_has_the_sizes_of_the_one_of_transformers() {
 }
 
 #[test]
-fn shapes_of_chatglm_that_are_not_computed_are_named() {
-    let chat_glm3 = json!({
-        "architectures": ["ChatGLMModel"], "add_qkv_bias": true, "ffn_hidden_size": 13696, "hidden_size": 4096,
-        "kv_channels": 128, "multi_query_attention": true, "multi_query_group_num": 2, "num_attention_heads": 32,
-        "num_layers": 28, "padded_vocab_size": 65024, "seq_length": 8192, "vocab_size": 65024,
-    });
-    let config = published(&chat_glm3);
-    assert_eq!((config.layers, config.rope.theta.round()), (28, 10_000.0));
-    for (field, value) in [
-        ("position_encoding_2d", json!(true)),
-        ("multi_query_attention", json!(false)),
-        ("rmsnorm", json!(false)),
-        ("pre_seq_len", json!(128)),
-        ("vision_config", json!({"hidden_size": 1792})),
-    ] {
-        let mut content = chat_glm3.clone();
-        content[field] = value;
-        let refused = ModelConfig::of(Path::new("config.json"), &content).unwrap_err();
-        assert!(refused.to_string().contains(field), "{refused}");
-    }
-}
-
-#[test]
 fn gemma2_ties_its_head_and_alternates_its_windows_where_the_file_says_nothing() {
     let config = published(&json!({
         "architectures": ["Gemma2ForCausalLM"], "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
@@ -264,35 +207,6 @@ fn gemma2_ties_its_head_and_alternates_its_windows_where_the_file_says_nothing()
     assert!((config.scores.factor - 1.0 / 12.0).abs() < 1e-12);
     let gelu = json!({"architectures": ["Gemma2ForCausalLM"], "hidden_act": "gelu"});
     assert!(refused(&gelu).contains("only gelu_pytorch_tanh"));
-}
-
-#[test]
-fn telechat2_reads_names_of_its_own_and_grows_its_base() {
-    let telechat = json!({
-        "architectures": ["TelechatForCausalLM"], "model_type": "telechat", "base_seqlen": 8192,
-        "embed_layernorm": false, "ffn_hidden_size": 12288, "hidden_size": 4096, "layer_norm_epsilon": 1e-5,
-        "logn": false, "n_head": 32, "n_layer": 30, "num_key_value_heads": 32, "training_seqlen": 8192,
-        "torch_dtype": "float16", "vocab_size": 160_256,
-    });
-    let config = published(&telechat);
-    assert_eq!(
-        (config.layers, config.heads, config.context_length),
-        (30, 32, 8192)
-    );
-    assert!((config.rope.theta - 10_000.0).abs() < 1e-6);
-    assert_eq!(
-        (config.biases.qkv, config.biases.output, config.biases.down),
-        (false, true, true)
-    );
-    let mut longer = telechat.clone();
-    longer["training_seqlen"] = 32768.into();
-    // 2^ceil(log2(32768 / 8192) + 1) - 1 = 7.
-    let expected = 10_000.0 * 7.0_f64.powf(128.0 / 126.0);
-    assert!((published(&longer).rope.theta - expected).abs() < 1e-6);
-    let mut normed = telechat;
-    normed["embed_layernorm"] = true.into();
-    let refused = ModelConfig::of(Path::new("config.json"), &normed).unwrap_err();
-    assert!(refused.to_string().contains("embed_layernorm"), "{refused}");
 }
 
 #[test]
@@ -325,6 +239,27 @@ fn impossible_sizes_are_refused() {
         (json!({"vocab_size": 0}), "vocab_size"),
         (json!({"vocab_size": 1_u64 << 40}), "vocab_size"),
         (json!({"num_hidden_layers": 0}), "num_hidden_layers"),
+        // Memory for each, long before a weight is missed.
+        (
+            json!({"num_hidden_layers": 16_000_000}),
+            "num_hidden_layers (16000000) must be at most 4096",
+        ),
+        (
+            json!({"rope_scaling": {"type": "yarn", "original_max_position_embeddings": 2048}}),
+            "original_max_position_embeddings (2048) is more than the 1024",
+        ),
+        (
+            json!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": -1.0}}),
+            "mscale (-1)",
+        ),
+        (
+            json!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1e300, "mscale_all_dim": 1.0}}),
+            "mscale (1000",
+        ),
+        (
+            json!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 1e300}}),
+            "mscale_all_dim (1000",
+        ),
         (json!({"rope_theta": 0.5}), "rope_theta"),
         (json!({"rope_scaling": {"type": "linear"}}), "factor"),
         (
@@ -359,6 +294,10 @@ fn both_spellings_of_rope_settings_mean_the_same() {
         "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256, "rope_theta": 1_000_000.0,
     }});
     assert_eq!(read(&old).unwrap(), read(&new).unwrap());
+    // What one does not say, the other may.
+    let both = json!({"rope_theta": null, "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
+        "rope_scaling": old["rope_scaling"]});
+    assert_eq!(read(&both).unwrap(), read(&old).unwrap());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which layers of a model see only some positions back.
 
-use super::raw::{RawConfig, RawWindow};
+use super::raw::{RawConfig, RawSetting};
 use super::{Checker, Family, LoadError};
 
 /// The width of a window where a configuration wants one and gives none, as in the reference.
@@ -11,8 +11,8 @@ impl Checker<RawConfig> {
     pub(super) fn windows(&self, family: Family, layers: usize) -> Result<Vec<Option<usize>>, LoadError> {
         let raw = &self.raw;
         let window = || match raw.sliding_window {
-            RawWindow::Of(positions) => self.size("sliding_window", positions),
-            RawWindow::Null | RawWindow::LeftOut => Ok(DEFAULT),
+            RawSetting::Of(positions) => self.size("sliding_window", positions),
+            RawSetting::Null | RawSetting::LeftOut => Ok(DEFAULT),
         };
         match family {
             Family::Qwen2 | Family::Qwen3 if raw.use_sliding_window.unwrap_or(false) => {
@@ -20,10 +20,10 @@ impl Checker<RawConfig> {
                 self.by_layer(window()?, layers, |layer| layer >= first)
             }
             // Null means none; left out it means the reference's default.
-            Family::Mistral if raw.sliding_window != RawWindow::Null => {
+            Family::Mistral if raw.sliding_window != RawSetting::Null => {
                 self.by_layer(window()?, layers, |_| true)
             }
-            Family::Mixtral if matches!(raw.sliding_window, RawWindow::Of(_)) => {
+            Family::Mixtral if matches!(raw.sliding_window, RawSetting::Of(_)) => {
                 self.by_layer(window()?, layers, |_| true)
             }
             Family::Qwen2Moe | Family::Qwen3Moe if raw.use_sliding_window.unwrap_or(false) => {

@@ -51,14 +51,27 @@ impl Weights {
     }
 
     /// The number format that most values have, and how many values there are; `None` for a GGUF
-    /// file, which `GgufModel` tells about.
+    /// file, which `GgufModel` tells about. What stands behind the model's layers is not counted:
+    /// published DeepSeek-V3 files have there what predicts further tokens (`model.layers.61` of
+    /// 61 layers), which is not computed.
     ///
     /// # Errors
     /// Names the tensor that the index promises and its file lacks.
-    pub(crate) fn sum(&self) -> Result<Option<(&'static str, u64)>, LoadError> {
+    pub(crate) fn sum(&self, layers: usize) -> Result<Option<(&'static str, u64)>, LoadError> {
         match &self.source {
-            Source::Safetensors(files, _) => files.sum().map(Some),
+            Source::Safetensors(files, _) => files.sum(|name| is_inside(name, layers)).map(Some),
             Source::Gguf(_) => Ok(None),
         }
     }
+}
+
+/// Whether a tensor is not of a layer behind the last.
+fn is_inside(name: &str, layers: usize) -> bool {
+    let inner = name.strip_prefix("model.").unwrap_or(name);
+    let layer = inner
+        .strip_prefix("layers.")
+        .and_then(|rest| rest.split('.').next());
+    layer
+        .and_then(|layer| layer.parse().ok())
+        .is_none_or(|layer: usize| layer < layers)
 }

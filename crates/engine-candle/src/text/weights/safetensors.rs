@@ -84,13 +84,13 @@ impl SafetensorsFiles {
         })
     }
 
-    /// The number format that most values have, and how many values there are.
+    /// The number format that most values have, and how many values there are, of the tensors that count.
     ///
     /// # Errors
     /// Names the tensor that the index promises and its file lacks.
-    pub(super) fn sum(&self) -> Result<(&'static str, u64), LoadError> {
+    pub(super) fn sum(&self, counts: impl Fn(&str) -> bool) -> Result<(&'static str, u64), LoadError> {
         let mut values = [("F32", 0), ("BF16", 0), ("F16", 0), ("other", 0)];
-        for (name, position) in &self.routes {
+        for (name, position) in self.routes.iter().filter(|(name, _)| counts(name)) {
             let missing = || LoadError::MissingTensor {
                 path: self.index.clone(),
                 name: name.clone(),

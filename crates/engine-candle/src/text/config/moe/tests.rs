@@ -79,6 +79,25 @@ fn mixtral_has_experts_in_all_layers_and_no_latents() {
     assert_eq!(config.moe, Some(Box::new(expected)));
 }
 
+/// As transformers writes for some models.
+#[test]
+fn a_file_may_have_both_names_for_the_number_of_experts() {
+    let both = json!({"num_experts": 8, "num_local_experts": 8});
+    assert_eq!(experts(mixtral(), &both).experts, 8);
+    assert_eq!(experts(qwen("Qwen3MoeForCausalLM"), &both).experts, 8);
+    let other = json!({"num_experts": null, "num_local_experts": 4});
+    assert_eq!(experts(qwen("Qwen3MoeForCausalLM"), &other).experts, 4);
+    let dense = json!({"architectures": ["LlamaForCausalLM"], "num_experts": 8, "num_local_experts": 8});
+    assert_eq!(read(mixtral(), &dense).unwrap().moe, None);
+}
+
+#[test]
+fn mixtral_has_a_base_of_its_own_where_the_file_gives_none() {
+    let theta = |changes: Value| read(mixtral(), &changes).unwrap().rope.theta;
+    assert!((theta(json!({})) - 1e6).abs() < 1e-3);
+    assert!((theta(json!({"rope_theta": 20_000.0})) - 20_000.0).abs() < 1e-3);
+}
+
 #[test]
 fn qwen_s_dense_layers_are_listed_or_between_steps() {
     let layers = |changes: &Value| experts(qwen("Qwen3MoeForCausalLM"), changes).layers;
