@@ -177,7 +177,7 @@ impl Weights {
         let weight = if self.device().is_cpu() {
             Weight::Packed(pack::packed(located, &self.placement, role)?)
         } else {
-            let tensor = pack::tensor(located, &self.placement)?;
+            let tensor = pack::tensor(located, &self.placement.of_tensors(role))?;
             Weight::Tensor(tensor.map_err(|source| self.device_error(source))?)
         };
         Ok(Arc::new(weight))

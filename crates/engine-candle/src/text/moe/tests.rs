@@ -90,3 +90,33 @@ fn the_router_is_not_rounded() {
     let blocks = experts.weights().flat_map(Weight::formats);
     assert!(blocks.filter(|format| *format == "Q4_0").count() > 12);
 }
+
+/// On devices it is a tensor of its own format, whatever the activations have.
+#[test]
+fn a_router_that_is_a_tensor_gives_scores_in_f32() {
+    let (weight, input) = (rows(12, 32), rows(5, 32));
+    let expected = input.matmul(&weight.t().unwrap()).unwrap();
+    let router = Linear::of(std::sync::Arc::new(Weight::Tensor(weight)));
+    assert_eq!(bits(&scores_of(&router, &input).unwrap()), bits(&expected));
+    let rounded = input.to_dtype(DType::BF16).unwrap();
+    let scores = scores_of(&router, &rounded).unwrap();
+    assert_eq!((scores.dtype(), scores.dims()), (DType::F32, [5, 12].as_slice()));
+    let difference = (scores - expected).unwrap().abs().unwrap().max_all().unwrap();
+    assert!(
+        difference.to_scalar::<f32>().unwrap() < 0.3,
+        "only the input is rounded"
+    );
+}
+
+#[test]
+fn a_gate_scales_the_shared_expert_before_the_residual_is_added() {
+    let (shared, residual) = (rows(40, 32), rows(40, 32));
+    let gates = rows(40, 1);
+    let factors = candle_nn::ops::sigmoid(&gates).unwrap();
+    let scaled = shared.broadcast_mul(&factors).unwrap();
+    let alone = gated_onto(&shared, &gates, None).unwrap();
+    assert_eq!(bits(&alone), bits(&scaled));
+    let added = gated_onto(&shared, &gates, Some(&residual)).unwrap();
+    assert_eq!(bits(&added), bits(&(scaled + residual).unwrap()));
+    assert!(gated_onto(&shared, &rows(39, 1), None).is_err());
+}

@@ -42,6 +42,15 @@ impl Placement {
         }
     }
 
+    /// As it is for a matrix that becomes a tensor: what chooses experts is in f32 there, as in the reference.
+    pub(super) fn of_tensors(&self, role: Role) -> Self {
+        let mut placement = self.clone();
+        if role == Role::Router {
+            placement.precision.dtype = Dtype::F32;
+        }
+        placement
+    }
+
     /// The format that a matrix has in the CPU's memory, by its format in the file: a quantised one
     /// stays as it is.
     pub(super) fn format(&self, file: TensorFormat, width: usize, role: Role) -> TensorFormat {
@@ -127,6 +136,16 @@ mod tests {
         assert_eq!(of(TensorFormat::F32), TensorFormat::F32);
         assert_eq!(of(TensorFormat::F16), TensorFormat::F32);
         assert_eq!(of(TensorFormat::Bf16), TensorFormat::Bf16);
+    }
+
+    #[test]
+    fn what_chooses_experts_is_no_bf16_as_a_tensor_either() {
+        let placement = Placement {
+            device: Device::Cpu,
+            precision: Dtype::Bf16.into(),
+        };
+        assert_eq!(placement.of_tensors(Role::Router).dtype(), DType::F32);
+        assert_eq!(placement.of_tensors(Role::Inner).dtype(), DType::BF16);
     }
 
     #[test]
