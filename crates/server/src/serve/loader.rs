@@ -258,6 +258,7 @@ mod tests {
         let mut replica = ReplicaSpec {
             engine: EngineKind::OpenAi,
             path: None,
+            adapter: None,
             quantize: None,
             url: None,
             api_key: None,
