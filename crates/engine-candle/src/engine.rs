@@ -33,6 +33,7 @@ use crate::{CandleOptions, Decoder, GgufModel, LoadError, ModelConfig};
 /// current step (a prompt chunk of a large model can take a second), which then fails the sequences
 /// that have not ended and frees the model.
 pub struct CandleEngine {
+    name: String,
     queue: Arc<WaitingQueue>,
     meters: Meters,
     context_length: TokenCount,
@@ -95,6 +96,7 @@ impl CandleEngine {
         let adapters = AdapterMemory::new(u64::from(options.adapters_mb) << 20);
         let context_length = TokenCount(model.context_length());
         let vocabulary_size = model.vocabulary_size();
+        let name = options.name.clone();
         let worker = Worker::new(
             model,
             Arc::clone(&queue),
@@ -105,6 +107,7 @@ impl CandleEngine {
         // The thread is not joined: the last owner may let go of the engine on an async thread.
         threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
         Ok(Self {
+            name,
             queue,
             meters,
             context_length,
@@ -112,6 +115,16 @@ impl CandleEngine {
             base: None,
             adapters,
         })
+    }
+
+    /// The engine's name, as in its metrics.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether requests are taken: not after a panic outside of a step, which ends the engine's thread.
+    pub fn is_running(&self) -> bool {
+        !self.queue.is_closed()
     }
 
     /// Tells of the engine's thread, for as long as anybody asks: after a panic outside of a step

@@ -6,6 +6,9 @@
     reason = "test support: what fails here is a failed test"
 )]
 
+#[path = "lora/peft.rs"]
+mod peft;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -151,7 +154,12 @@ fn tokens() -> Vec<u32> {
 }
 
 fn logits(decoder: &Decoder, adapter: Option<&Adapter>) -> Vec<f32> {
-    let (mut cache, tokens) = (decoder.new_cache().unwrap(), tokens());
+    logits_of(decoder, adapter, &tokens())
+}
+
+/// Logits of all positions, computed in three parts.
+fn logits_of(decoder: &Decoder, adapter: Option<&Adapter>, tokens: &[u32]) -> Vec<f32> {
+    let mut cache = decoder.new_cache().unwrap();
     let mut all = Vec::new();
     for part in [&tokens[..41], &tokens[41..42], &tokens[42..]] {
         let span = Span {
@@ -219,6 +227,63 @@ fn modules_have_ranks_and_factors_of_their_own() {
         (1, "mlp.up_proj") => 8.0 / 7.0,
         _ => 2.0,
     });
+}
+
+/// The rows of queries and keys of a Llama lie in another order in a GGUF; they are put back as they are read, so
+/// that an adapter's rows are theirs.
+#[test]
+fn adapters_fit_models_out_of_gguf_files() {
+    for (base, file, allowed) in [
+        ("gguf/llama2", "model-f16.gguf", 1e-5),
+        ("gguf/llama3", "model-f16.gguf", 1e-5),
+        ("gguf/qwen2", "model-f16.gguf", 1e-5),
+        // Against weights that are not quantised: as near as without an adapter (`gguf_weights.rs`).
+        ("gguf/llama3", "model-q8_0.gguf", 0.1),
+        ("gguf/qwen3", "model-q8_0.gguf", 0.1),
+    ] {
+        let made = Made::all(base, 31);
+        let folder = made.written();
+        let model = decoder(&fixture(base).join(file));
+        let adapter = model.adapter(folder.path()).unwrap();
+        let merged = logits(&decoder(made.merged(base, |_, _| 2.0).path()), None);
+        let error = distance(&logits(&model, Some(&adapter)), &merged);
+        assert!(
+            error < allowed,
+            "{base}/{file}: {error:e} from the merged weights"
+        );
+        let plain = distance(&logits(&model, None), &merged);
+        assert!(plain > 2.0 * allowed, "{base}/{file}: only {plain:e} without");
+    }
+}
+
+/// A head of another model has another number of rows: of these nothing is added in the wrong place.
+#[test]
+fn models_whose_projections_lie_otherwise_are_refused_by_family() {
+    let folder = Made::all("qwen3", 1).written();
+    for name in [
+        "internlm2",
+        "chatglm",
+        "glm",
+        "glm4",
+        "gemma2",
+        "telechat",
+        "mixtral",
+        "qwen2-moe",
+        "qwen3-moe",
+        "deepseek-v2",
+        "deepseek-v3",
+    ] {
+        let config = ModelConfig::read(&fixture(name)).unwrap();
+        let refused = AdaptedEngine::check(folder.path(), &config, &CandleOptions::default()).unwrap_err();
+        let text = refused.to_string();
+        assert!(
+            matches!(refused, LoadError::AdapterFamily { .. }),
+            "{name}: {text}"
+        );
+        assert!(text.contains("not supported for models of the family"), "{text}");
+    }
+    let config = ModelConfig::read(&fixture("qwen3")).unwrap();
+    assert!(AdaptedEngine::check(folder.path(), &config, &CandleOptions::default()).is_ok());
 }
 
 #[test]
@@ -414,6 +479,27 @@ fn settings_that_are_not_computed_are_refused_by_name() {
             "layers.[01].q is not supported",
         ),
         ("rank_pattern", json!({"q_proj": 0}), "r = 0"),
+        ("use_qalora", json!(true), "use_qalora = true"),
+        ("use_bdlora", json!({"nblocks": 2}), "use_bdlora = {"),
+        (
+            "alora_invocation_tokens",
+            json!([1, 2]),
+            "alora_invocation_tokens = [1,2]",
+        ),
+        ("arrow_config", json!({"top_k": 1}), "arrow_config = {"),
+        ("kasa_config", json!({"beta": 1}), "kasa_config = {"),
+        ("monteclora_config", json!({"n": 1}), "monteclora_config = {"),
+        (
+            "target_parameters",
+            json!(["mlp.up_proj.weight"]),
+            "target_parameters = [",
+        ),
+        (
+            "init_lora_weights",
+            json!("pissa_niter_4"),
+            "init_lora_weights = pissa_niter_4",
+        ),
+        ("init_lora_weights", json!("olora"), "init_lora_weights = olora"),
         ("r", json!(100_000), "r = 100000"),
         ("r", json!("four"), "line 1"),
     ] {

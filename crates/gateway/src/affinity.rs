@@ -67,6 +67,10 @@ impl Identity {
         let place = |spec: &ReplicaSpec| {
             let mut hasher = DefaultHasher::new();
             (spec.engine.as_str(), &spec.path, &spec.url, &spec.upstream_model).hash(&mut hasher);
+            // Only where there is one, so that the others stay what they are for older gateways.
+            if let Some(adapter) = &spec.adapter {
+                adapter.hash(&mut hasher);
+            }
             hasher.finish()
         };
         let own = place(spec);

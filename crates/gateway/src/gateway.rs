@@ -8,6 +8,7 @@ use silica_platform::{
 };
 use silica_types::{RequestId, SharedClock, TraceId};
 
+use crate::failures::Failures;
 use crate::health::Checks;
 use crate::model_meters::AllModelMeters;
 use crate::record::{CallRecord, Delivery};
@@ -31,6 +32,7 @@ struct Inner {
     registry: Registry,
     checks: Checks,
     routes: Routes,
+    failures: Failures,
     meters: AllModelMeters,
     /// Who wants to hear of calls that are over.
     sink: OnceLock<Arc<dyn CallSink>>,
@@ -69,6 +71,7 @@ impl Gateway {
             registry,
             checks: Checks::new(health),
             routes,
+            failures: Failures::default(),
             meters: AllModelMeters::default(),
             sink: OnceLock::new(),
             moderation: OnceLock::new(),
@@ -160,6 +163,7 @@ impl Gateway {
             before.hide();
         }
         loaded.show();
+        self.0.failures.forget(name);
         tracing::info!(
             deployment.name = %name,
             replicas = loaded.replicas.len(),
@@ -207,10 +211,18 @@ impl Gateway {
             {
                 continue;
             }
-            match self.prepare(deployment).await {
-                Ok(prepared) => self.commit(prepared),
-                Err(error) if first_error.is_none() => first_error = Some(error),
-                Err(error) => tracing::error!(error = %error_chain(&error), "deployment cannot be loaded"),
+            let error = match self.prepare(deployment).await {
+                Ok(prepared) => {
+                    self.commit(prepared);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            self.0.failures.note(deployment, &error);
+            if first_error.is_none() {
+                first_error = Some(error);
+            } else {
+                tracing::error!(error = %error_chain(&error), "deployment cannot be loaded");
             }
         }
         self.drop_what_is_gone();
@@ -221,6 +233,9 @@ impl Gateway {
         let _in_order = self.change();
         let catalogue = self.0.platform.catalogue();
         self.drop_routes(&catalogue, |name| catalogue.deployment(name).is_some());
+        self.0
+            .failures
+            .retain(|name| catalogue.deployment(name).is_some());
     }
 
     /// How the replicas of a deployment are doing, by position; `None` when the deployment is not in
@@ -228,6 +243,12 @@ impl Gateway {
     pub fn replica_states(&self, deployment: &Deployment) -> Option<Vec<ReplicaState>> {
         let loaded = self.0.routes.of_deployment(&deployment.name)?;
         loaded.serves(deployment).then(|| loaded.states())
+    }
+
+    /// Why a deployment could not be loaded as it is given, in one line; `None` when it was, or was not
+    /// tried yet.
+    pub fn load_failure(&self, deployment: &Deployment) -> Option<String> {
+        self.0.failures.of(deployment)
     }
 
     /// Ends the health checks and waits for that. Calls go on.

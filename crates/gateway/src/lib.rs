@@ -11,6 +11,7 @@ mod call;
 mod choice;
 mod condition;
 mod error;
+mod failures;
 mod gateway;
 mod health;
 mod images;

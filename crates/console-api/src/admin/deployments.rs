@@ -4,6 +4,8 @@ pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod put;
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use silica_platform::{Deployment, EngineKind, Quantization, ReplicaSpec, RoutingPolicy};
@@ -39,6 +41,9 @@ pub(crate) struct ReplicaView {
     /// The model's folder or GGUF file.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
+    /// The folder of the adapter that is added to the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter: Option<String>,
     /// How the weights are quantised as they are loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -92,7 +97,8 @@ impl From<&ReplicaSpec> for ReplicaView {
     fn from(replica: &ReplicaSpec) -> Self {
         Self {
             engine: replica.engine,
-            path: replica.path.as_ref().map(|path| path.display().to_string()),
+            path: shown(replica.path.as_deref()),
+            adapter: shown(replica.adapter.as_deref()),
             quantize: replica.quantize,
             url: replica.url.clone(),
             upstream_model: replica.upstream_model.clone(),
@@ -107,4 +113,8 @@ impl From<&ReplicaSpec> for ReplicaView {
             stall_timeout_ms: replica.stall_timeout_ms,
         }
     }
+}
+
+fn shown(path: Option<&Path>) -> Option<String> {
+    path.map(|path| path.display().to_string())
 }

@@ -20,6 +20,9 @@ pub(crate) struct ReplicasView {
     /// Whether it answers calls as it is stored. A deployment that is being loaded, or cannot be,
     /// does not.
     in_force: bool,
+    /// Why it could not be loaded, when that was tried and failed; it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     /// Its replicas in their order; empty when it is not in force.
     replicas: Vec<ReplicaStateView>,
 }
@@ -97,6 +100,10 @@ pub(crate) async fn list_replicas(
         ReplicasView {
             deployment: deployment.name.clone(),
             in_force: states.is_some(),
+            problem: match states {
+                Some(_) => None,
+                None => state.gateway.load_failure(deployment),
+            },
             replicas: states.into_iter().flatten().map(Into::into).collect(),
         }
     })))

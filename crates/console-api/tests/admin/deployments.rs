@@ -239,6 +239,31 @@ async fn everything_that_a_deployment_can_say_is_shown_but_its_keys() {
 }
 
 #[tokio::test]
+async fn adapter_of_an_embedded_engine_is_stored_shown_and_can_be_put_back() {
+    let admin = TestAdmin::start().await;
+    admin.chat_model("m/a").await;
+    let deployment = |replica: Value| json!({"name": "legal", "models": ["m/a"], "replicas": [replica]});
+    let replica = json!({"engine": "candle", "path": "/models/tiny", "adapter": "/adapters/legal"});
+    let shown = admin.put("/admin/v1/deployments", deployment(replica)).await.ok();
+    assert_eq!(shown["replicas"][0]["adapter"], "/adapters/legal");
+    let again = admin.put("/admin/v1/deployments", shown.clone()).await.ok();
+    assert_eq!(again["replicas"], shown["replicas"]);
+    for (replica, refusal) in [
+        (
+            json!({"engine": "candle", "path": "/models/tiny", "adapter": "legal"}),
+            "replicas[0].adapter: \"legal\" is relative; give the absolute path, such as /srv/adapters/name",
+        ),
+        (
+            json!({"engine": "openai", "url": "https://host.example/v1", "adapter": "/adapters/legal"}),
+            "replicas[0].adapter: only the engine candle takes one; a server elsewhere has its own, called by upstream_model",
+        ),
+    ] {
+        let refused = admin.put("/admin/v1/deployments", deployment(replica)).await;
+        assert_eq!(refused.refused(400, 20015), refusal);
+    }
+}
+
+#[tokio::test]
 async fn deployment_that_others_fall_back_to_is_not_deleted_and_they_are_named() {
     let admin = TestAdmin::start().await;
     for (name, fallbacks) in [

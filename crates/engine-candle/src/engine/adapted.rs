@@ -7,8 +7,8 @@ use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
 use silica_types::TokenCount;
 
 use super::CandleEngine;
-use crate::LoadError;
-use crate::text::lora::Adapter;
+use crate::text::lora::{Adapter, AdapterMemory};
+use crate::{CandleOptions, LoadError, ModelConfig};
 
 /// An engine's model with an adapter on top, as an engine of its own: its sequences are computed in the same
 /// passes as those of the model and of its other adapters, with the weights in memory once.
@@ -35,8 +35,22 @@ impl AdaptedEngine {
             });
         };
         let adapter = Arc::new(Adapter::load(folder, base, &engine.adapters)?);
-        tracing::info!(bytes = adapter.bytes(), "adapter loaded");
+        tracing::info!(
+            engine = engine.name(),
+            adapter = %folder.display(),
+            bytes = adapter.bytes(),
+            "adapter loaded"
+        );
         Ok(Self { engine, adapter })
+    }
+
+    /// Says whether an adapter fits a model, by the model's configuration alone: before its weights are read.
+    ///
+    /// # Errors
+    /// As [`AdaptedEngine::load`] with an engine that has no adapter yet and these options.
+    pub fn check(folder: &Path, base: &ModelConfig, options: &CandleOptions) -> Result<(), LoadError> {
+        let memory = AdapterMemory::new(u64::from(options.adapters_mb) << 20);
+        Adapter::load(folder, base, &memory).map(drop)
     }
 }
 

@@ -15,6 +15,7 @@ fn spec(name: &str, weight: u32) -> ReplicaSpec {
     ReplicaSpec {
         engine: EngineKind::OpenAi,
         path: None,
+        adapter: None,
         quantize: None,
         url: Some(format!("http://{name}.example/v1")),
         api_key: None,

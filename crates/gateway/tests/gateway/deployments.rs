@@ -54,6 +54,17 @@ async fn one_bad_deployment_does_not_keep_the_others_from_loading() {
     assert!(fixture.chat("n").await.is_ok());
     assert!(matches!(fixture.chat("m").await, Err(GatewayError::NotLoaded)));
     assert!(!fixture.gateway.is_ready());
+    let failure = |name: &str| {
+        let catalogue = fixture.platform.catalogue();
+        fixture.gateway.load_failure(catalogue.deployment(name).unwrap())
+    };
+    assert_eq!(failure("bad"), Some(error_chain(&error)));
+    assert_eq!(failure("good"), None);
+    // Of what is wanted now nothing is known.
+    fixture.deploy("bad", &["m"], vec![replica("a")]).await;
+    assert_eq!(failure("bad"), None);
+    fixture.gateway.reconcile().await.unwrap();
+    assert!(fixture.chat("m").await.is_ok());
 }
 
 #[tokio::test]

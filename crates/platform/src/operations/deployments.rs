@@ -38,6 +38,8 @@ pub struct NewReplica {
     pub engine: String,
     /// The model's folder or GGUF file, for embedded engines.
     pub path: Option<PathBuf>,
+    /// A folder as PEFT writes it, with an adapter for the model at `path`, for embedded engines.
+    pub adapter: Option<PathBuf>,
     /// How an embedded engine quantises the weights, such as `q8_0`; `None` does what the
     /// configuration says.
     pub quantize: Option<String>,
@@ -68,7 +70,7 @@ pub struct NewReplica {
     pub stall_timeout_ms: Option<u32>,
 }
 
-/// The folders that embedded engines are served from, each with its deployment's name. Reads the
+/// The folders that embedded engines and their adapters are served from, each with its deployment's name. Reads the
 /// database alone: keys stay sealed, and nothing is changed.
 ///
 /// # Errors
@@ -76,7 +78,8 @@ pub struct NewReplica {
 pub async fn deployed_folders(storage: &Storage) -> Result<Vec<(String, PathBuf)>, PlatformError> {
     let mut folders = Vec::new();
     for deployment in deployments::list(storage).await? {
-        let paths = deployment.replicas.into_iter().filter_map(|replica| replica.path);
+        let replicas = deployment.replicas.into_iter();
+        let paths = replicas.flat_map(|replica| [replica.path, replica.adapter].into_iter().flatten());
         folders.extend(paths.map(|path| (deployment.name.clone(), path)));
     }
     Ok(folders)

@@ -87,6 +87,18 @@ on_each_database! {
             (NewReplica { path: Some("".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
             (NewReplica { path: Some("models/tiny".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
             (NewReplica { path: Some("./tiny".into()), ..good.replicas[0].clone() }, "replicas[0].path"),
+            (NewReplica { adapter: Some("".into()), ..good.replicas[0].clone() }, "replicas[0].adapter"),
+            (NewReplica { adapter: Some("adapters/legal".into()), ..good.replicas[0].clone() }, "replicas[0].adapter"),
+            (NewReplica { adapter: Some("/adapters/legal".into()), path: None, ..good.replicas[0].clone() }, "replicas[0].path"),
+            (
+                NewReplica {
+                    engine: "openai".to_owned(),
+                    url: Some("https://host.example/v1".to_owned()),
+                    adapter: Some("/adapters/legal".into()),
+                    ..good.replicas[0].clone()
+                },
+                "replicas[0].adapter",
+            ),
             (NewReplica { quantize: Some("q2_k".to_owned()), ..good.replicas[0].clone() }, "replicas[0].quantize"),
             (NewReplica { weight: Some(0), ..good.replicas[0].clone() }, "replicas[0].weight"),
             (NewReplica { max_concurrency: Some(0), ..good.replicas[0].clone() }, "replicas[0].max_concurrency"),

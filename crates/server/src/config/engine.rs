@@ -29,6 +29,10 @@ pub(crate) struct EngineConfig {
     /// What running sequences leave of it keeps earlier prompts, so that requests of one
     /// account that begin alike start sooner. Too little for one sequence of the model's context shortens the context.
     pub(crate) kv_cache_mb: u32,
+    /// Memory for the `LoRA` adapters of one model that deployments add to it, in MiB, as 32-bit numbers: a rank
+    /// of 16 on all projections of a model with 8 billion parameters takes 160. One that does not fit beside
+    /// those that are loaded is refused.
+    pub(crate) adapters_mb: u32,
     /// Whether a sequence whose last tokens stand earlier in it drafts what followed them there, which
     /// one pass then checks: answers that repeat their prompt (summaries, edited programs) come sooner, and
     /// every answer is the same, token for token. `auto` drafts as much as pays on a CPU, less the more
@@ -78,6 +82,7 @@ impl Default for EngineConfig {
             quantize: EngineQuantize::None,
             max_sequences: 16,
             kv_cache_mb: 1024,
+            adapters_mb: 1024,
             speculation: EngineSpeculation::Auto,
             max_waiting: 256,
             max_wait: HumanDuration(Duration::from_mins(1)),
@@ -93,6 +98,7 @@ impl EngineConfig {
         at_least_one("engine.max_sequences", u64::from(self.max_sequences))?;
         at_least_one("engine.max_waiting", u64::from(self.max_waiting))?;
         at_least_one("engine.kv_cache_mb", u64::from(self.kv_cache_mb))?;
+        at_least_one("engine.adapters_mb", u64::from(self.adapters_mb))?;
         self.max_wait.not_zero("engine.max_wait")
     }
 }

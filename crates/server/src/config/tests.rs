@@ -167,7 +167,7 @@ fn unusable_values_are_refused_where_they_were_set() {
         refusal("\n[engine]\nthreads = 0\n"),
         "silica.toml:3: key `engine.threads`: must be at least 1"
     );
-    for key in ["max_sequences", "max_waiting", "kv_cache_mb"] {
+    for key in ["max_sequences", "max_waiting", "kv_cache_mb", "adapters_mb"] {
         assert_eq!(
             refusal(&format!("[engine]\n{key} = 0\n")),
             format!("silica.toml:2: key `engine.{key}`: must be at least 1")

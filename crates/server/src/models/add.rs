@@ -11,8 +11,9 @@ use silica_model_store::{
 use silica_types::{Clock as _, Secret, SystemClock};
 
 use super::arguments::{AddArguments, ModelUse};
+use super::deploy::Served;
 use super::progress::Told;
-use super::{authorities, configuration, deploy, runtime, store, words};
+use super::{authorities, configuration, runtime, store, words};
 use crate::config::{Config, Environment};
 use crate::setup::make_private_folder;
 use crate::terminal;
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &AddArguments, environment: &Environment) -> anyhow
     let sub_type = ModelUse::of(&manifest, arguments.sub_type);
     let deployed = arguments
         .deploy
-        .then(|| deploy::deploy(&config, environment, &manifest, &folder, sub_type))
+        .then(|| Served::of(&manifest, &folder, sub_type).deploy(&config, environment))
         .transpose()
         .context("the model is in the store, and is not served")?;
     if arguments.json {

@@ -30,7 +30,7 @@ pub(crate) enum ModelsCommand {
     List(ListArguments),
     /// Show what a model is, where it came from, and its files.
     Show(ShowArguments),
-    /// Serve a model of the store under its name, with one embedded engine.
+    /// Serve a model of the store, or an adapter on top of it, with one embedded engine.
     ///
     /// Works beside a running server, which follows within a second, and without one. A catalogue entry
     /// that is there already stays as it is.
@@ -140,6 +140,14 @@ pub(crate) struct DeployArguments {
     /// The model's name in the store.
     #[arg(value_name = "ID")]
     pub(super) id: ModelId,
+    /// A folder as PEFT writes it, whose low-rank adapter is added to the model. The model's weights are in
+    /// memory once for all of its adapters.
+    #[arg(long, value_name = "DIR")]
+    pub(super) adapter: Option<PathBuf>,
+    /// The name that it is served under; the model's own unless given, and with an adapter the model's, a
+    /// colon, and the name of the adapter's folder.
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
     /// What the model is served for, where its files do not tell: Qwen3-Reranker has those of a chat model.
     #[arg(long, value_name = "USE")]
     pub(super) sub_type: Option<ModelUse>,

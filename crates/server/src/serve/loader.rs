@@ -1,27 +1,30 @@
 //! Starts the engines that this binary was built with, and the clients of engines elsewhere.
 
-use std::path::{Path, PathBuf};
+mod bases;
+mod embedded;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use silica_engine::Engines as Abilities;
-use silica_engine_candle::{
-    CandleEncoder, CandleEngine, CandleOptions, Dtype, GgufModel, ModelKind, Quantization, Speculation,
-};
+use silica_engine_candle::{CandleOptions, Dtype, Quantization, Speculation};
 use silica_engine_remote::{Authorities, OptionsError, RemoteEngine, RemoteOptions};
 use silica_gateway::{EngineLoader, LoadError};
 use silica_platform::{Deployment, EngineKind, Quantization as Quantize, ReplicaSpec, SubType, unopened_key};
-use silica_text::{TextEmbedder, TextEngine, TextFiles, TextRanker};
 use silica_types::SharedClock;
 
+use self::bases::Bases;
+use self::embedded::Embedded;
 use super::locked;
 use crate::config::{Config, EngineConfig, EngineDtype, EngineQuantize, EngineSpeculation};
 
 /// Loads embedded engines with the configured settings.
-#[derive(Debug)]
 pub(super) struct Engines {
     config: EngineConfig,
+    /// What replicas with adapters share.
+    bases: Arc<Bases>,
     /// Who may vouch for engines elsewhere, beside the system's authorities.
     upstream_ca_file: Option<PathBuf>,
     clock: SharedClock,
@@ -44,11 +47,6 @@ pub(super) enum CaFileError {
     },
 }
 
-/// The model of a replica is not there.
-#[derive(Debug, thiserror::Error)]
-#[error("the model {0} does not exist; if it was moved, deploy it again from its new place")]
-struct ModelGone(String);
-
 impl Engines {
     /// With the settings of the configuration.
     ///
@@ -57,6 +55,7 @@ impl Engines {
     pub(super) async fn new(config: &Config, clock: SharedClock) -> Result<Self, CaFileError> {
         let engines = Self {
             config: config.engine.clone(),
+            bases: Arc::default(),
             upstream_ca_file: config.gateway.upstream_ca_file.clone(),
             clock,
         };
@@ -89,6 +88,7 @@ impl Engines {
             max_waiting: self.config.max_waiting as usize,
             max_sequences: self.config.max_sequences as usize,
             kv_cache_mb: self.config.kv_cache_mb,
+            adapters_mb: self.config.adapters_mb,
             speculation: match self.config.speculation {
                 EngineSpeculation::Auto => Speculation::Auto,
                 EngineSpeculation::Off => Speculation::Off,
@@ -171,72 +171,19 @@ impl EngineLoader for Engines {
                     .path
                     .clone()
                     .ok_or(LoadError::PathMissing(replica.engine))?;
-                let options = self.options(&deployment.name, replica);
+                let embedded = Embedded {
+                    path,
+                    adapter: replica.adapter.clone(),
+                    sub_type,
+                    options: self.options(&deployment.name, replica),
+                };
+                let bases = Arc::clone(&self.bases);
                 // Reading weights takes seconds to minutes and must not hold up the API's threads.
-                let loading = tokio::task::spawn_blocking(move || load_candle(&path, sub_type, options));
+                let loading = tokio::task::spawn_blocking(move || embedded.load(&bases));
                 loading.await.map_err(LoadError::engine)?
             }
         }
     }
-}
-
-/// Loads a model for what the catalogue says that it is for. A file, and a folder of whose models the
-/// catalogue says nothing, tell for themselves.
-fn load_candle(
-    path: &Path,
-    sub_type: Option<SubType>,
-    options: CandleOptions,
-) -> Result<Abilities, LoadError> {
-    let name = options.name.clone();
-    if path.is_dir() {
-        let kind = match sub_type {
-            Some(SubType::Embedding) => ModelKind::Embedding,
-            Some(SubType::Reranker) => ModelKind::Reranker,
-            Some(SubType::Chat) => ModelKind::Chat,
-            _ => ModelKind::of_folder(path).map_err(LoadError::engine)?,
-        };
-        if kind != ModelKind::Chat {
-            return load_reader(path, kind, options);
-        }
-    }
-    let (chat, health) = if path.is_file() {
-        // Its text files stay in memory: the place beside it may be read-only, and is the operator's.
-        let model = GgufModel::open(path).map_err(LoadError::engine)?;
-        let tokens = CandleEngine::load_gguf(&model, options).map_err(LoadError::engine)?;
-        let health = tokens.health();
-        (
-            TextEngine::load(TextFiles::made(path, model.files()), tokens, name),
-            health,
-        )
-    } else if path.is_dir() {
-        let tokens = CandleEngine::load(path, options).map_err(LoadError::engine)?;
-        let health = tokens.health();
-        (TextEngine::load(path, tokens, name), health)
-    } else {
-        return Err(LoadError::engine(ModelGone(path.display().to_string())));
-    };
-    let chat = chat.map_err(LoadError::engine)?;
-    Ok(Abilities {
-        health: Some(health),
-        ..Abilities::chat(Arc::new(chat))
-    })
-}
-
-/// Loads a folder's model for embedding or ranking.
-fn load_reader(path: &Path, kind: ModelKind, options: CandleOptions) -> Result<Abilities, LoadError> {
-    let engine = CandleEncoder::load(path, kind, options).map_err(LoadError::engine)?;
-    if kind == ModelKind::Embedding {
-        let embedder = TextEmbedder::load(path, engine).map_err(LoadError::engine)?;
-        return Ok(Abilities {
-            embed: Some(Arc::new(embedder)),
-            ..Abilities::default()
-        });
-    }
-    let ranker = TextRanker::load(path, engine).map_err(LoadError::engine)?;
-    Ok(Abilities {
-        rerank: Some(Arc::new(ranker)),
-        ..Abilities::default()
-    })
 }
 
 #[cfg(test)]
@@ -258,6 +205,7 @@ mod tests {
         let mut replica = ReplicaSpec {
             engine: EngineKind::OpenAi,
             path: None,
+            adapter: None,
             quantize: None,
             url: None,
             api_key: None,

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail like tests; the exemption of clippy.toml covers test functions only"
 )]
 
+mod adapters;
 mod admission;
 mod bad_input;
 mod bench;

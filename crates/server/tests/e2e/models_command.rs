@@ -1,5 +1,6 @@
 //! `silica models`: the built command against a scripted hub, with and without a server.
 
+mod adapter;
 mod cut;
 mod served;
 mod told;

@@ -54,6 +54,10 @@ pub struct ReplicaSpec {
     /// The model's folder or GGUF file, for embedded engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// A folder as PEFT writes it, whose `LoRA` adapter the embedded engine adds to the model at
+    /// `path`; `None` for the model alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
     /// How an embedded engine quantises the weights as it loads them; `None` does what the
     /// configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

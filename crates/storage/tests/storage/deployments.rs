@@ -15,6 +15,14 @@ async fn with_models(storage: &Storage, ids: &[&str]) {
     write.commit().await.unwrap();
 }
 
+#[test]
+fn replica_of_a_version_before_adapters_has_none_and_is_written_as_it_was() {
+    let row = r#"{"engine":"candle","path":"/models/tiny","allow_private":false,"weight":1}"#;
+    let replica: ReplicaSpec = serde_json::from_str(row).unwrap();
+    assert_eq!(replica.adapter, None);
+    assert_eq!(serde_json::to_string(&replica).unwrap(), row);
+}
+
 on_each_database! {
     async fn deployment_comes_back_with_its_models_in_order_and_its_secrets(database) {
         let storage = database.storage();
@@ -22,7 +30,8 @@ on_each_database! {
         let mut stored = deployment("chat", &["m/c", "m/a", "m/b"]);
         stored.replicas.push(ReplicaSpec {
             engine: EngineKind::Candle,
-            path: None,
+            path: Some("/models/tiny".into()),
+            adapter: Some("/adapters/legal".into()),
             quantize: Some(Quantization::Q8_0),
             url: Some("http://127.0.0.1:8000/v1".to_owned()),
             api_key: Some(Secret::new("sealed:upstream-secret")),

@@ -79,6 +79,7 @@ pub(crate) fn deployment(deployment: &str, models: &[&str]) -> Deployment {
         replicas: vec![ReplicaSpec {
             engine: EngineKind::Candle,
             path: Some("models/tiny".into()),
+            adapter: None,
             quantize: None,
             url: None,
             api_key: None,

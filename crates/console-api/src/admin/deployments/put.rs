@@ -51,6 +51,10 @@ pub(crate) struct PutReplica {
     /// The model's folder or GGUF file on the server, for embedded engines.
     #[serde(default)]
     path: Option<String>,
+    /// A folder as PEFT writes it, on the server, whose `LoRA` adapter is added to the model at `path`,
+    /// for embedded engines. The weights of the model are in memory once for all of its adapters.
+    #[serde(default)]
+    adapter: Option<String>,
     /// How an embedded engine quantises weights that are not quantised in their file: `q8_0`, `q4_0`
     /// or `none`; what the configuration says when absent.
     #[serde(default)]
@@ -130,6 +134,7 @@ impl PutReplica {
             api_key: self.api_key.unwrap_or_else(kept),
             engine: self.engine,
             path: self.path.map(Into::into),
+            adapter: self.adapter.map(Into::into),
             quantize: self.quantize,
             url: self.url,
             upstream_model: self.upstream_model,

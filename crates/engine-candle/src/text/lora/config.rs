@@ -1,9 +1,11 @@
 //! `adapter_config.json`, as PEFT writes it.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::super::config::read_file;
@@ -38,10 +40,29 @@ struct Raw {
     #[serde(default)]
     layers_to_transform: Option<Layers>,
     #[serde(default)]
-    rank_pattern: BTreeMap<String, usize>,
+    rank_pattern: Patterns<usize>,
     #[serde(default)]
-    alpha_pattern: BTreeMap<String, f64>,
+    alpha_pattern: Patterns<f64>,
+    #[serde(default)]
+    init_lora_weights: Value,
+    #[serde(default)]
+    target_parameters: Value,
+    #[serde(default)]
+    use_qalora: Value,
+    #[serde(default)]
+    use_bdlora: Value,
+    #[serde(default)]
+    alora_invocation_tokens: Value,
+    #[serde(default)]
+    arrow_config: Value,
+    #[serde(default)]
+    kasa_config: Value,
+    #[serde(default)]
+    monteclora_config: Value,
 }
+
+/// What is said of modules by their names, in the file's order.
+struct Patterns<T>(Vec<(String, T)>);
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -69,12 +90,12 @@ impl AdapterConfig {
 
     /// The rank of a module's matrices, by its name in the model.
     pub(super) fn rank(&self, module: &str) -> usize {
-        *of_pattern(&self.raw.rank_pattern, module).unwrap_or(&self.raw.r)
+        *self.raw.rank_pattern.of(module).unwrap_or(&self.raw.r)
     }
 
     /// The factor of what a module's matrices add.
     pub(super) fn scale(&self, module: &str) -> f64 {
-        let alpha = of_pattern(&self.raw.alpha_pattern, module).unwrap_or(&self.raw.lora_alpha);
+        let alpha = self.raw.alpha_pattern.of(module).unwrap_or(&self.raw.lora_alpha);
         #[expect(clippy::cast_precision_loss, reason = "ranks are small")]
         let rank = self.rank(module) as f64;
         alpha / if self.raw.use_rslora { rank.sqrt() } else { rank }
@@ -92,9 +113,15 @@ impl AdapterConfig {
 
 impl Raw {
     fn check(&self, path: &Path) -> Result<(), LoadError> {
-        let ranks = self.rank_pattern.values().chain([&self.r]);
-        let alphas = self.alpha_pattern.values().chain([&self.lora_alpha]);
-        let patterns = self.rank_pattern.keys().chain(self.alpha_pattern.keys());
+        let (of_ranks, of_alphas) = (self.rank_pattern.0.iter(), self.alpha_pattern.0.iter());
+        let ranks = of_ranks.clone().map(|(_, rank)| rank).chain([&self.r]);
+        let alphas = of_alphas
+            .clone()
+            .map(|(_, alpha)| alpha)
+            .chain([&self.lora_alpha]);
+        let patterns = of_ranks
+            .map(|(name, _)| name)
+            .chain(of_alphas.map(|(name, _)| name));
         let unsupported = |field, value: String, expected| {
             Err(LoadError::Unsupported {
                 path: path.to_owned(),
@@ -131,6 +158,13 @@ impl Raw {
         if self.trainable_token_indices.is_some() {
             return unsupported("trainable_token_indices", "tokens".to_owned(), "none");
         }
+        if let Some((field, value)) = self.variant() {
+            return unsupported(field, shown(value), "absent: another computation than LoRA's");
+        }
+        if !leaves_the_model(&self.init_lora_weights) {
+            let expected = "true, gaussian, orthogonal or eva: others change the model's weights, unless the adapter is saved converted";
+            return unsupported("init_lora_weights", shown(&self.init_lora_weights), expected);
+        }
         if let Some(pattern) = patterns.into_iter().find(|pattern| !is_name(pattern)) {
             let expected = "names of modules, no regular expressions";
             return unsupported("rank_pattern or alpha_pattern", pattern.clone(), expected);
@@ -143,6 +177,47 @@ impl Raw {
         }
         Ok(())
     }
+
+    /// The first setting that says that more is computed than two products, or another thing.
+    fn variant(&self) -> Option<(&'static str, &Value)> {
+        let settings = [
+            ("target_parameters", &self.target_parameters),
+            ("use_qalora", &self.use_qalora),
+            ("use_bdlora", &self.use_bdlora),
+            ("alora_invocation_tokens", &self.alora_invocation_tokens),
+            ("arrow_config", &self.arrow_config),
+            ("kasa_config", &self.kasa_config),
+            ("monteclora_config", &self.monteclora_config),
+        ];
+        let is_absent = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(list) => list.is_empty(),
+            _ => false,
+        };
+        settings.into_iter().find(|(_, value)| !is_absent(value))
+    }
+}
+
+/// Whether the matrices were trained on the model's own weights. PEFT's other ways to begin (`PiSSA`, `OLoRA`,
+/// `CorDA`, `LoftQ`, `LoRA-GA`, `MiCA`) take something out of these first, each time that an adapter is loaded.
+fn leaves_the_model(init: &Value) -> bool {
+    match init {
+        Value::Null | Value::Bool(_) => true,
+        Value::String(name) => {
+            let name = name.to_ascii_lowercase();
+            ["gaussian", "orthogonal", "eva"].contains(&name.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// A setting's value for a message, not all of it.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    text.chars().take(64).collect()
 }
 
 /// Whether a pattern stands for itself.
@@ -153,19 +228,49 @@ fn is_name(pattern: &str) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.')
 }
 
-/// What a pattern says of a module: the pattern is its name or the end of it, as for PEFT, where the first one
-/// counts; here the longest, since an object has no order.
-fn of_pattern<'map, T>(patterns: &'map BTreeMap<String, T>, module: &str) -> Option<&'map T> {
-    let fits = |pattern: &str| match pattern.strip_prefix('^') {
-        Some(whole) => whole == module,
-        None => module
-            .strip_suffix(pattern)
-            .is_some_and(|before| before.is_empty() || before.ends_with('.')),
-    };
-    let fitting = patterns.iter().filter(|(pattern, _)| fits(pattern));
-    fitting
-        .max_by_key(|(pattern, _)| pattern.len())
-        .map(|(_, value)| value)
+impl<T> Patterns<T> {
+    /// What is said of a module: by the first pattern that is its name or the end of it. PEFT goes by the order in
+    /// the file, too, which it writes sorted.
+    fn of(&self, module: &str) -> Option<&T> {
+        let fits = |pattern: &str| match pattern.strip_prefix('^') {
+            Some(whole) => whole == module,
+            None => module
+                .strip_suffix(pattern)
+                .is_some_and(|before| before.is_empty() || before.ends_with('.')),
+        };
+        let (_, value) = self.0.iter().find(|(pattern, _)| fits(pattern))?;
+        Some(value)
+    }
+}
+
+impl<T> Default for Patterns<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patterns<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+            type Value = Patterns<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of names and numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut patterns = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    patterns.push(entry);
+                }
+                Ok(Patterns(patterns))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder(PhantomData))
+    }
 }
 
 #[cfg(test)]
@@ -173,20 +278,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_is_a_module_s_name_or_its_end_and_the_longest_counts() {
-        let patterns = [
-            ("q_proj", 1),
-            ("layers.1.self_attn.q_proj", 2),
-            ("proj", 3),
-            ("^v_proj", 4),
-        ];
-        let patterns = patterns.map(|(pattern, value)| (pattern.to_owned(), value));
-        let patterns = BTreeMap::from(patterns);
-        let of = |module| of_pattern(&patterns, module).copied();
+    fn a_pattern_is_a_module_s_name_or_its_end_and_the_first_in_the_file_counts() {
+        let text = r#"{"q_proj": 1, "layers.1.self_attn.q_proj": 2, "proj": 3, "layers.1.mlp.up_proj": 4,
+            "up_proj": 5, "^v_proj": 6}"#;
+        let patterns: Patterns<u32> = serde_json::from_str(text).unwrap();
+        let of = |module| patterns.of(module).copied();
         assert_eq!(of("model.layers.0.self_attn.q_proj"), Some(1));
-        assert_eq!(of("model.layers.1.self_attn.q_proj"), Some(2));
+        assert_eq!(of("model.layers.1.self_attn.q_proj"), Some(1));
+        assert_eq!(of("model.layers.1.mlp.up_proj"), Some(4));
+        assert_eq!(of("model.layers.0.mlp.up_proj"), Some(5));
         assert_eq!(of("model.layers.1.self_attn.v_proj"), None);
-        assert_eq!(of("v_proj"), Some(4));
+        assert_eq!(of("v_proj"), Some(6));
         assert!(is_name("^model.layers.0.mlp") && !is_name("layers.[01].mlp"));
     }
 }

@@ -60,12 +60,13 @@ pub(super) fn replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, Plat
     check_key(&field, new.api_key.as_ref())?;
     check_upstream_fields(&field, &new)?;
     match engine {
-        EngineKind::Candle => check_model_path(&field, new.path.as_deref())?,
+        EngineKind::Candle => check_folders(&field, &new)?,
         EngineKind::OpenAi => check_server(&field, &new)?,
     }
     Ok(ReplicaSpec {
         engine,
         path: new.path,
+        adapter: new.adapter,
         quantize: new
             .quantize
             .as_deref()
@@ -90,26 +91,47 @@ pub(super) fn replica(index: usize, new: NewReplica) -> Result<ReplicaSpec, Plat
     })
 }
 
-fn check_model_path(field: &impl Fn(&str) -> String, path: Option<&Path>) -> Result<(), PlatformError> {
-    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
+/// Checks where an embedded engine finds its model, and what is added to it. Whether they are there is seen
+/// when they are loaded.
+fn check_folders(field: &impl Fn(&str) -> String, new: &NewReplica) -> Result<(), PlatformError> {
+    let Some(path) = new.path.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
         return Err(invalid(
             field("path"),
             "the engine candle needs the folder or the GGUF file of its model",
         ));
     };
-    // Servers that share a database may run in different folders, and so may the next start.
-    if !path.is_absolute() {
-        let shown: String = path.display().to_string().chars().take(256).collect();
-        return Err(invalid(
-            field("path"),
-            format!("{shown:?} is relative; give the absolute path, such as /srv/models/name"),
-        ));
+    check_absolute(field("path"), path, "/srv/models/name")?;
+    match &new.adapter {
+        Some(adapter) if adapter.as_os_str().is_empty() => Err(invalid(
+            field("adapter"),
+            "must be the folder of an adapter, or be absent",
+        )),
+        Some(adapter) => check_absolute(field("adapter"), adapter, "/srv/adapters/name"),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Servers that share a database may run in different folders, and so may the next start.
+fn check_absolute(field: String, path: &Path, example: &str) -> Result<(), PlatformError> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    let shown: String = path.display().to_string().chars().take(256).collect();
+    Err(invalid(
+        field,
+        format!("{shown:?} is relative; give the absolute path, such as {example}"),
+    ))
 }
 
 /// Checks the server of a remote engine. The texts are not repeated: people put keys into URLs.
 fn check_server(field: &impl Fn(&str) -> String, new: &NewReplica) -> Result<(), PlatformError> {
+    // Left out, it would be missed in every answer.
+    if new.adapter.is_some() {
+        return Err(invalid(
+            field("adapter"),
+            "only the engine candle takes one; a server elsewhere has its own, called by upstream_model",
+        ));
+    }
     let url = new.url.as_deref().filter(|url| url.len() <= URL_BYTES);
     let parsed = url.and_then(|url| Url::parse(url).ok());
     let usable = parsed.is_some_and(|url| {

@@ -20,7 +20,7 @@ async fn answers(server: &TestServer, api_key: &str) {
 }
 
 /// The answer to a question whose model is about to be deployed.
-async fn answer_soon(server: &TestServer, api_key: &str, question: &Value) -> Value {
+pub(super) async fn answer_soon(server: &TestServer, api_key: &str, question: &Value) -> Value {
     let deadline = Instant::now() + 4 * SOON;
     loop {
         let response = server.chat(api_key, question).await;
