@@ -129,7 +129,7 @@ pub fn inspect(folder: &Path) -> Result<FolderSummary, LoadError> {
             let weights = if shape.kind == ModelKind::Chat {
                 Weights::in_folder(folder, &config, placement)?
             } else {
-                Weights::in_safetensors(folder, placement)?
+                Weights::of_decoder(folder, &config, placement)?
             };
             // One that is not for writing has no use for a head.
             config.tied_embeddings |= shape.kind != ModelKind::Chat && !weights.has("lm_head.weight");
