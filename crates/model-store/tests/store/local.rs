@@ -104,6 +104,39 @@ fn a_model_in_8_bit_floats_is_told_as_one_and_refused_without_its_scales() {
 }
 
 #[test]
+fn a_folder_whose_tokenizer_is_pieces_is_a_model_and_other_files_of_that_name_are_told() {
+    let shop = Shop::new();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        let source = crates.join("engine-candle/tests/fixtures/gguf/llama2").join(name);
+        fs::copy(source, folder.path().join(name)).unwrap();
+    }
+    let pieces = crates.join("text/tests/pieces/unigram-nfkc");
+    for name in ["tokenizer.model", "tokenizer_config.json"] {
+        fs::copy(pieces.join(name), folder.path().join(name)).unwrap();
+    }
+    let add = |name: &str| shop.store.add_folder(&id(name), folder.path(), &adding(&Silent));
+    let manifest = add("local/pieces").unwrap();
+    let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "config.json",
+            "model.safetensors",
+            "tokenizer.model",
+            "tokenizer_config.json"
+        ]
+    );
+    fs::write(folder.path().join("tokenizer.model"), "IQ== 0\nIg== 1\n").unwrap();
+    let told = told(&add("local/bytes").unwrap_err());
+    assert!(
+        told.contains("tokenizer.model cannot be read; convert it") && told.contains("tiktoken"),
+        "{told}"
+    );
+}
+
+#[test]
 fn gguf_file_becomes_a_folder_and_one_in_a_folder_keeps_its_texts() {
     let shop = Shop::new();
     let manifest = shop
