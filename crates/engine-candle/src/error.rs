@@ -175,8 +175,12 @@ pub enum LoadError {
         /// The model's family.
         family: String,
     },
-    /// A tensor has a number format other than f32, bf16 and f16.
-    #[error("{}: tensor {name} has the number format {format}; supported are F32, BF16 and F16", path.display())]
+    /// A tensor has a number format other than f32, bf16 and f16, and is no matrix of 8-bit floats where
+    /// the configuration says that there are any.
+    #[error(
+        "{}: tensor {name} has the number format {format}; supported are F32, BF16 and F16, and F8_E4M3 of matrices where quantization_config says fp8",
+        path.display()
+    )]
     WrongFormat {
         /// The weight file.
         path: PathBuf,
@@ -184,6 +188,20 @@ pub enum LoadError {
         name: String,
         /// The format, as the file names it.
         format: String,
+    },
+    /// A quantised tensor's value or scale is infinite or no number at all.
+    #[error("{}: tensor {name} has {value} in row {row}, column {column}, which is no weight; the file is damaged", path.display())]
+    NotFinite {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// Where in the tensor, from 0.
+        row: usize,
+        /// Where in the row, from 0.
+        column: usize,
+        /// What is there.
+        value: f32,
     },
     /// A tensor's values do not make the matrix that they should.
     #[error("{}: tensor {name} cannot be packed", path.display())]

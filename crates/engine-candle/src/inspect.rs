@@ -129,7 +129,7 @@ pub fn inspect(folder: &Path) -> Result<FolderSummary, LoadError> {
             let weights = if shape.kind == ModelKind::Chat {
                 Weights::in_folder(folder, &config, placement)?
             } else {
-                Weights::in_safetensors(folder, placement)?
+                Weights::of_decoder(folder, &config, placement)?
             };
             let has_head = weights.has("lm_head.weight");
             config.settle_head(has_head);

@@ -41,9 +41,9 @@ pub use inspect::{FolderSummary, ModelShape, inspect};
 pub use options::{CandleOptions, Dtype, Precision, Quantization, Speculation};
 pub use text::cache::{KvCache, KvView};
 pub use text::config::{
-    AttentionScores, Biases, ExpertGroups, Family, GateFunction, MlaConfig, ModelConfig, MoeConfig, Norms,
-    RopeConfig, RopeScaling, RotaryPairs, RouterScores, RoutingConfig, SharedExpert, TensorLayout,
-    YarnScaling,
+    AttentionScores, Biases, ExpertGroups, Family, Fp8Blocks, GateFunction, MlaConfig, ModelConfig,
+    MoeConfig, Norms, RopeConfig, RopeScaling, RotaryPairs, RouterScores, RoutingConfig, SharedExpert,
+    TensorLayout, YarnScaling,
 };
 pub use text::decoder::{Decoder, LogitsOf, Span};
 pub use text::lora::Adapter;

@@ -317,7 +317,7 @@ fn inspecting_finds_a_norm_of_a_layer_that_is_quantised() {
     let refused = chain(&file, &inspect(folder.path()).unwrap_err());
     let expected =
         "tensor blk.1.attn_norm.weight has the number format Q8_0; supported are F32, BF16 and F16";
-    assert!(refused.ends_with(expected), "{refused}");
+    assert!(refused.contains(expected), "{refused}");
 }
 
 #[test]

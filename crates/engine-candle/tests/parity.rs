@@ -211,6 +211,8 @@ parity! {
     deepseek_v2_with_groups_of_experts = "deepseek-v2",
     deepseek_v3_with_groups_and_yarn = "deepseek-v3",
     deepseek_v3_rotated_by_halves = "deepseek-v3-halves",
+    qwen3_fp8_file = "qwen3-fp8",
+    deepseek_v3_fp8_file = "deepseek-v3-fp8",
 }
 
 #[test]

@@ -13,6 +13,9 @@ const PICKLES: [&str; 5] = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 const MOST_NAMED: usize = 20;
 /// Weights in one file.
 const SINGLE: &str = "model.safetensors";
+/// The tokenizer, and the form of it that is read where there is no other.
+const TOKENIZER: &str = "tokenizer.json";
+const PIECES: &str = "tokenizer.model";
 /// The index of weights in several files.
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -82,18 +85,14 @@ pub(crate) fn select(names: &[&str], wanted: Option<&str>) -> Result<Selection, 
     if !has(SINGLE) && !has(INDEX) {
         return select_only_gguf(names);
     }
-    for needed in ["config.json", "tokenizer.json"] {
-        if !has(needed) {
-            let other = if needed == "tokenizer.json" && has("tokenizer.model") {
-                "; its tokenizer.model is not read: take a GGUF file of the model, which carries its tokenizer, or a \
-                 folder in which it was converted"
-            } else {
-                ""
-            };
-            return Err(format!("has no {needed}{other}"));
-        }
+    if !has("config.json") {
+        return Err("has no config.json".to_owned());
     }
-    let texts = names.iter().filter(|name| is_text(name));
+    if !has(TOKENIZER) && !has(PIECES) {
+        return Err(format!("has no {TOKENIZER}, and no {PIECES} either"));
+    }
+    let is_spare = |name: &str| name == PIECES && has(TOKENIZER);
+    let texts = names.iter().filter(|name| is_text(name) && !is_spare(name));
     let mut texts: Vec<String> = texts.map(|name| (*name).to_owned()).collect();
     // As the engine does, the one file goes before those of the index.
     let weights = if has(SINGLE) {
@@ -197,6 +196,8 @@ fn is_top_text(name: &str, is: impl Fn(&str) -> bool) -> bool {
             "config.json"
                 | "generation_config.json"
                 | "special_tokens_map.json"
+                | "added_tokens.json"
+                | PIECES
                 | "modules.json"
                 | "sentence_bert_config.json"
                 | "config_sentence_transformers.json"
@@ -344,12 +345,30 @@ mod tests {
             assert!(refused.contains(told), "{refused}");
         }
         let refused = select(&["model.safetensors", "config.json"], None).unwrap_err();
-        assert_eq!(refused, "has no tokenizer.json");
-        let pieces = ["model.safetensors", "config.json", "tokenizer.model"];
-        let refused = select(&pieces, None).unwrap_err();
-        assert!(
-            refused.starts_with("has no tokenizer.json; its tokenizer.model is not read"),
-            "{refused}"
+        assert_eq!(refused, "has no tokenizer.json, and no tokenizer.model either");
+    }
+
+    #[test]
+    fn a_tokenizer_model_is_taken_where_there_is_no_other() {
+        let mut names = vec![
+            "model.safetensors",
+            "config.json",
+            "tokenizer.model",
+            "tokenizer.model.v3",
+            "special_tokens_map.json",
+            "added_tokens.json",
+        ];
+        let texts = |names: &[&str]| select(names, None).unwrap().texts;
+        assert_eq!(
+            texts(&names),
+            [
+                "config.json",
+                "tokenizer.model",
+                "special_tokens_map.json",
+                "added_tokens.json"
+            ]
         );
+        names.push("tokenizer.json");
+        assert!(!texts(&names).iter().any(|name| name == "tokenizer.model"));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use silica_pieces::{MAX_PIECE_BYTES, MAX_PIECES, PiecesError};
+
 pub use crate::vocabulary::UnsupportedDecoder;
 
 /// Why the text side of a model folder was refused; every variant names the file.
@@ -13,16 +15,30 @@ pub enum TextError {
         /// The file.
         file: PathBuf,
     },
-    /// There is a tokenizer, in a form that is not read.
+    /// There is no `tokenizer.json`, and the `tokenizer.model` in its place cannot be used.
     #[error(
-        "{} is missing: the folder has its tokenizer as tokenizer.model only, which is not read; convert it to \
-        tokenizer.json (in the transformers library: load a fast tokenizer of the folder and `save_pretrained` it), \
-        or serve a GGUF file of the model, which carries its tokenizer",
+        "{} cannot be read; convert it to tokenizer.json (in the transformers library: load a fast tokenizer of the \
+        folder and `save_pretrained` it), or serve a GGUF file of the model, which carries its tokenizer",
         file.display()
     )]
-    OtherTokenizer {
-        /// The file that is missing.
+    Pieces {
+        /// The file.
         file: PathBuf,
+        /// What it is, or what is wrong with it.
+        source: PiecesError,
+    },
+    /// A file names a token beside those of `tokenizer.model` that cannot be one.
+    #[error(
+        "{} gives the id {id} to a token of {bytes} bytes; ids go up to {}, and tokens have 1 to {} bytes",
+        file.display(), MAX_PIECES - 1, MAX_PIECE_BYTES
+    )]
+    AddedToken {
+        /// The file that names it.
+        file: PathBuf,
+        /// Its id.
+        id: u32,
+        /// The length of its spelling.
+        bytes: usize,
     },
     /// A file cannot be read.
     #[error("cannot read {}", file.display())]
@@ -65,7 +81,7 @@ pub enum TextError {
         source: Box<minijinja::Error>,
     },
     /// A special token that a file names is not in the tokenizer.
-    #[error("{} names the special token {token:?}, which tokenizer.json lacks", file.display())]
+    #[error("{} names the special token {token:?}, which the tokenizer lacks", file.display())]
     UnknownToken {
         /// The file that names it.
         file: PathBuf,

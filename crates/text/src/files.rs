@@ -133,14 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn a_tokenizer_in_a_form_that_is_not_read_is_told_from_none() {
+    fn a_tokenizer_in_a_form_that_is_not_read_is_told_with_the_way_out() {
         let mut files = in_memory(&["tokenizer_config.json"]);
         let made = files.made.as_mut().unwrap();
-        made.insert("tokenizer.model".to_owned(), b"\n\x0e\n\x05<unk>".to_vec());
-        let refused = load(files).unwrap_err().to_string();
-        let expected =
-            "/models/some.gguf/tokenizer.json is missing: the folder has its tokenizer as tokenizer.model";
-        assert!(refused.starts_with(expected), "{refused}");
+        made.insert("tokenizer.model".to_owned(), b"IQ== 0\nIg== 1\n".to_vec());
+        let refused = load(files).unwrap_err();
+        let expected = "/models/some.gguf/tokenizer.model cannot be read; convert it to tokenizer.json";
+        assert!(refused.to_string().starts_with(expected), "{refused}");
+        let reason = std::error::Error::source(&refused).unwrap().to_string();
+        assert!(reason.contains("as tiktoken has it"), "{reason}");
     }
 
     /// `ChatGLM3`'s files name the end of a text alone, and its code two more.

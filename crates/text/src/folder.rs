@@ -1,5 +1,7 @@
 //! Reads the text side of a model: the files of a Hugging Face folder.
 
+mod pieces;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -9,8 +11,6 @@ use crate::{TextError, TextFiles};
 
 /// The file that a tokenizer stands in.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
-/// The form that `SentencePiece` and the code of some families read.
-const OTHER_TOKENIZER: &str = "tokenizer.model";
 /// The file with the tokens that begin and end texts, and often the chat template.
 const CONFIG: &str = "tokenizer_config.json";
 
@@ -19,6 +19,10 @@ const CONFIG: &str = "tokenizer_config.json";
 pub(crate) struct ModelFolder {
     /// The tokenizer, with truncation and padding switched off.
     pub(crate) tokenizer: Tokenizer,
+    /// The file that it stands in.
+    pub(crate) file: PathBuf,
+    /// Spellings that it finds in texts before it cuts them, besides its added tokens.
+    pub(crate) symbols: Vec<String>,
     /// The spelling of the token that begins a text, if any.
     pub(crate) bos_token: Option<String>,
     /// Whether bare texts begin with it, also when the tokenizer's own file does not say so: the
@@ -47,13 +51,20 @@ impl ModelFolder {
     /// Reads the files. Blocks; call it off the async threads.
     ///
     /// # Errors
-    /// Names the first file that is missing or wrong. Only `tokenizer.json` must be there.
+    /// Names the first file that is missing or wrong. Only `tokenizer.json`, or `tokenizer.model` in its
+    /// place, must be there.
     pub(crate) fn read(files: &TextFiles) -> Result<Self, TextError> {
-        let tokenizer = read_tokenizer(files)?;
+        let FolderTokenizer {
+            tokenizer,
+            file,
+            symbols,
+            bos,
+            eos,
+        } = FolderTokenizer::read(files)?;
         let config: TokenizerConfig = files.json(CONFIG)?.unwrap_or_default();
-        let bos_token = config.bos_token.map(TokenForm::into_text);
+        let bos_token = config.bos_token.map(TokenForm::into_text).or(bos);
         let add_bos_token = config.add_bos_token.unwrap_or(false);
-        let eos_token = config.eos_token.map(TokenForm::into_text);
+        let eos_token = config.eos_token.map(TokenForm::into_text).or(eos);
         let mut stop_tokens = read_stop_ids(files)?;
         if let Some(token) = &eos_token {
             let unknown = || TextError::UnknownToken {
@@ -68,6 +79,8 @@ impl ModelFolder {
         let templates = read_templates(files, config.chat_template)?;
         Ok(Self {
             tokenizer,
+            file,
+            symbols,
             bos_token,
             add_bos_token,
             eos_token,
@@ -138,36 +151,85 @@ impl StopConfig {
     }
 }
 
+/// A tokenizer, and what its own file says besides.
+struct FolderTokenizer {
+    tokenizer: Tokenizer,
+    file: PathBuf,
+    symbols: Vec<String>,
+    /// What begins and what ends a text, where only this file may say so.
+    bos: Option<String>,
+    eos: Option<String>,
+}
+
+impl FolderTokenizer {
+    fn read(files: &TextFiles) -> Result<Self, TextError> {
+        let file = files.path(TOKENIZER);
+        if let Some(form) = files.bytes(TOKENIZER)? {
+            return Ok(Self {
+                tokenizer: plain_tokenizer(&file, &form)?,
+                file,
+                symbols: Vec::new(),
+                bos: None,
+                eos: None,
+            });
+        }
+        let model = files.bytes(pieces::PIECES)?.ok_or(TextError::Missing { file })?;
+        let made = pieces::tokenizer(files, &model)?;
+        let file = files.path(pieces::PIECES);
+        Ok(Self {
+            tokenizer: plain_tokenizer(&file, made.tokenizer.to_string().as_bytes())?,
+            file,
+            symbols: made.symbols,
+            bos: made.bos,
+            eos: made.eos,
+        })
+    }
+}
+
 /// Reads `tokenizer.json`, with truncation and padding switched off.
 ///
 /// # Errors
 /// When it is missing or wrong.
 pub(crate) fn read_tokenizer(files: &TextFiles) -> Result<Tokenizer, TextError> {
-    let file = || files.path(TOKENIZER);
-    let Some(bytes) = files.bytes(TOKENIZER)? else {
-        let file = file();
-        return Err(match files.bytes(OTHER_TOKENIZER)? {
-            Some(_) => TextError::OtherTokenizer { file },
-            None => TextError::Missing { file },
-        });
+    let file = files.path(TOKENIZER);
+    match files.bytes(TOKENIZER)? {
+        Some(form) => plain_tokenizer(&file, &form),
+        None => Err(TextError::Missing { file }),
+    }
+}
+
+fn plain_tokenizer(file: &Path, form: &[u8]) -> Result<Tokenizer, TextError> {
+    let invalid = |source| TextError::Tokenizer {
+        file: file.to_owned(),
+        source,
     };
-    let invalid = |source| TextError::Tokenizer { file: file(), source };
-    let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(invalid)?;
+    let mut tokenizer = Tokenizer::from_bytes(form).map_err(invalid)?;
     // Left over from training in some files; they would silently cut or lengthen prompts.
     tokenizer.with_truncation(None).map_err(invalid)?;
     tokenizer.with_padding(None);
     Ok(tokenizer)
 }
 
+/// The field of `config.json` that says whose code knows the tokens.
+#[derive(Deserialize, Default)]
+struct ModelType {
+    model_type: Option<String>,
+}
+
+impl ModelType {
+    fn read(files: &TextFiles) -> Result<Self, TextError> {
+        Ok(files.json("config.json")?.unwrap_or_default())
+    }
+
+    fn is_chat_glm(&self) -> bool {
+        self.model_type.as_deref() == Some("chatglm")
+    }
+}
+
 /// The tokens that end a turn in families whose own code knows them and whose files do not name them:
 /// `ChatGLM3`'s name the end of a text alone.
 fn turn_ends(files: &TextFiles, tokenizer: &Tokenizer) -> Result<Vec<u32>, TextError> {
-    #[derive(Deserialize, Default)]
-    struct ModelType {
-        model_type: Option<String>,
-    }
-    let config: ModelType = files.json("config.json")?.unwrap_or_default();
-    if config.model_type.as_deref() != Some("chatglm") {
+    if !ModelType::read(files)?.is_chat_glm() {
         return Ok(Vec::new());
     }
     let added = tokenizer.get_added_tokens_decoder();

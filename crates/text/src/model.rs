@@ -11,7 +11,7 @@ use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::answer::Opening;
 use crate::calls::CallSyntax;
-use crate::folder::{ModelFolder, TOKENIZER, TemplateSource};
+use crate::folder::{ModelFolder, TemplateSource};
 use crate::grammar::{Asked, Grammars, Reasoning, plan};
 use crate::prompt::{ControlTokens, Encoder, FimTokens};
 use crate::size::{least_tokens, text_bytes};
@@ -68,7 +68,7 @@ impl TextModel {
     ) -> Result<Self, TextError> {
         let source = files.into();
         let files = ModelFolder::read(&source)?;
-        let file = source.path(TOKENIZER);
+        let file = files.file.clone();
         let decoder = |source| TextError::Decoder {
             file: file.clone(),
             source,
@@ -78,7 +78,9 @@ impl TextModel {
         if tokens > logits as usize {
             return Err(TextError::VocabularyTooLarge { file, tokens, logits });
         }
-        let vocabulary = Arc::new(Vocabulary::new(&files.tokenizer).map_err(decoder)?);
+        let mut vocabulary = Vocabulary::new(&files.tokenizer).map_err(decoder)?;
+        vocabulary.add_symbols(&files.tokenizer, &files.symbols);
+        let vocabulary = Arc::new(vocabulary);
         for template in &files.templates {
             check_special_tokens(template, &files)?;
         }

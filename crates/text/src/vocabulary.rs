@@ -34,6 +34,8 @@ pub(crate) struct Vocabulary {
     borders: Vec<usize>,
     special: HashSet<u32>,
     added: HashMap<String, u32>,
+    /// Those of them that are found only where no letters or digits stand beside them.
+    single_words: HashSet<u32>,
     /// Tokens of nothing but one or two line breaks.
     line_breaks: Vec<u32>,
     leading_space: LeadingSpace,
@@ -61,6 +63,8 @@ impl Vocabulary {
             .filter(|(_, token)| token.special)
             .map(|(id, _)| *id)
             .collect();
+        let single_words = added.iter().filter(|(_, token)| token.single_word);
+        let single_words = single_words.map(|(id, _)| *id).collect();
         let added = added.into_iter().map(|(id, token)| (token.content, id)).collect();
         let lines = borders.windows(2).map(|token| &bytes[token[0]..token[1]]);
         let line_breaks = (0..).zip(lines).filter(|(_, token)| is_line_break(token));
@@ -70,9 +74,19 @@ impl Vocabulary {
             borders,
             special,
             added,
+            single_words,
             line_breaks,
             leading_space: steps.leading_space(),
         })
+    }
+
+    /// Counts spellings that the tokenizer finds in texts before it cuts them as added tokens.
+    pub(crate) fn add_symbols(&mut self, tokenizer: &Tokenizer, symbols: &[String]) {
+        for symbol in symbols {
+            if let Some(id) = tokenizer.token_to_id(symbol) {
+                self.added.insert(symbol.clone(), id);
+            }
+        }
     }
 
     /// The number of ids, holes included.
@@ -111,6 +125,11 @@ impl Vocabulary {
     /// Whether the token is flagged as special, and so is no text.
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.special.contains(&id)
+    }
+
+    /// Whether the added token is found only where no letters or digits stand beside it.
+    pub(crate) fn is_single_word(&self, id: u32) -> bool {
+        self.single_words.contains(&id)
     }
 
     /// The id of an added token (special or not) by its spelling.

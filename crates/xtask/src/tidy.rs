@@ -25,6 +25,7 @@ const LAYERS: &[&[&str]] = &[
         "silica-journal",
         "silica-cluster",
         "silica-engine",
+        "silica-pieces",
         "silica-protocol",
     ],
     &["silica-billing"],

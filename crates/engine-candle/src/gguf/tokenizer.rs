@@ -6,7 +6,8 @@ mod special;
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use silica_pieces::{AddedToken, MAX_PIECE_BYTES, MAX_PIECES, PieceKind as Kind};
 
 use self::special::SpecialTokens;
 use super::GgufError;
@@ -14,24 +15,8 @@ use super::config::{Architecture, missing};
 use super::file::GgufFile;
 use super::value::shortened;
 
-/// The most tokens of a vocabulary; four times the largest in use.
-const MAX_TOKENS: usize = 1 << 20;
-/// The longest spelling of a token, in bytes.
-const MAX_TOKEN_BYTES: usize = 4096;
-
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const MODEL: &str = "tokenizer.ggml.model";
-
-/// What a token is for (`llama_token_type` in llama.h).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Normal,
-    Unknown,
-    Control,
-    UserDefined,
-    Unused,
-    Byte,
-}
 
 /// The tokens of the file, by their ids.
 struct Tokens<'file> {
@@ -110,7 +95,7 @@ impl<'file> Tokens<'file> {
             key: TOKENS.to_owned(),
             problem,
         };
-        if texts.is_empty() || texts.len() > MAX_TOKENS.min(rows) {
+        if texts.is_empty() || texts.len() > MAX_PIECES.min(rows) {
             let count = texts.len();
             return Err(invalid(format!(
                 "has {count} entries, but the model has logits for {rows}"
@@ -119,7 +104,7 @@ impl<'file> Tokens<'file> {
         let kinds = kinds(file, texts.len())?;
         let mut ids = HashMap::with_capacity(texts.len());
         for ((id, text), kind) in (0..).zip(texts).zip(&kinds) {
-            if text.len() > MAX_TOKEN_BYTES {
+            if text.len() > MAX_PIECE_BYTES {
                 return Err(invalid(format!("has token {id} of {} bytes", text.len())));
             }
             // Fillers up to a round size; no text becomes one of them.
@@ -154,19 +139,14 @@ impl<'file> Tokens<'file> {
     }
 
     /// `added_tokens`: those that are found in a text before it is split.
-    fn added(&self) -> Vec<Value> {
+    fn added(&self) -> Vec<AddedToken> {
         let added = self.used().filter_map(|(id, text, kind)| {
             let special = match kind {
                 Kind::Control | Kind::Unknown => true,
                 Kind::UserDefined => false,
                 Kind::Normal | Kind::Byte | Kind::Unused => return None,
             };
-            (!text.is_empty()).then(|| {
-                json!({
-                    "id": id, "content": text, "single_word": false, "lstrip": false,
-                    "rstrip": false, "normalized": false, "special": special,
-                })
-            })
+            (!text.is_empty()).then(|| AddedToken::new(id, text, special))
         });
         added.collect()
     }
@@ -186,35 +166,12 @@ fn kinds(file: &GgufFile, count: usize) -> Result<Vec<Kind>, GgufError> {
         return Err(invalid(problem));
     }
     let kind = |number: &i64| match number {
-        // 0 is "undefined", which llama.cpp treats like a normal token.
-        0 | 1 => Ok(Kind::Normal),
-        2 => Ok(Kind::Unknown),
-        3 => Ok(Kind::Control),
-        4 => Ok(Kind::UserDefined),
-        5 => Ok(Kind::Unused),
-        6 => Ok(Kind::Byte),
-        other => Err(invalid(format!("has the unknown type {other}"))),
+        // "Undefined", which llama.cpp treats like a normal token.
+        0 => Ok(Kind::Normal),
+        other => u64::try_from(*other)
+            .ok()
+            .and_then(Kind::of)
+            .ok_or_else(|| invalid(format!("has the unknown type {other}"))),
     };
     numbers.iter().map(kind).collect()
-}
-
-/// A post-processor that puts the first token before each text; null without one.
-fn bos_processor(bos: Option<(&str, u32)>) -> Value {
-    let Some((text, id)) = bos else {
-        return Value::Null;
-    };
-    json!({
-        "type": "TemplateProcessing",
-        "single": [
-            { "SpecialToken": { "id": text, "type_id": 0 } },
-            { "Sequence": { "id": "A", "type_id": 0 } },
-        ],
-        "pair": [
-            { "SpecialToken": { "id": text, "type_id": 0 } },
-            { "Sequence": { "id": "A", "type_id": 0 } },
-            { "SpecialToken": { "id": text, "type_id": 1 } },
-            { "Sequence": { "id": "B", "type_id": 1 } },
-        ],
-        "special_tokens": { text: { "id": text, "ids": [id], "tokens": [text] } },
-    })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub(super) use silica_pieces::shortened;
+
 /// A value of the metadata; numbers are widened, since writers differ in the widths they choose.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
@@ -80,13 +82,4 @@ impl Array {
             Self::Texts(values) => values.len(),
         }
     }
-}
-
-/// At most 64 characters of a text from the file, control characters escaped.
-pub(super) fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(64).flat_map(char::escape_debug).collect();
-    if text.chars().nth(64).is_some() {
-        short.push_str("..");
-    }
-    short
 }

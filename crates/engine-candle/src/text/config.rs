@@ -3,6 +3,7 @@
 mod check;
 mod checker;
 mod family;
+mod fp8;
 mod mla;
 mod moe;
 mod raw;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub(crate) use self::checker::Checker;
 pub use self::family::{Family, TensorLayout};
+pub use self::fp8::Fp8Blocks;
 pub use self::mla::MlaConfig;
 pub use self::moe::{ExpertGroups, MoeConfig, RouterScores, RoutingConfig, SharedExpert};
 use self::raw::RawConfig;
@@ -73,6 +75,8 @@ pub struct ModelConfig {
     pub mla: Option<Box<MlaConfig>>,
     /// The experts; `None` where all layers are dense.
     pub moe: Option<Box<MoeConfig>>,
+    /// The blocks that share a scale, where matrices in safetensors are 8-bit floats.
+    pub fp8: Option<Fp8Blocks>,
 }
 
 /// Where norms stand, and what their weights mean.

@@ -4,6 +4,7 @@
 //! a file that is cut while it is mapped would kill the process. They are read a bounded part at a
 //! time, so a model is in memory once while it is loaded.
 
+mod fp8;
 mod gguf;
 mod headers;
 mod heads;
@@ -29,7 +30,7 @@ pub(crate) use self::tensors::{
     AttentionTensors, LatentHeads, LayerAttention, LayerFeedForward, LayerTensors, MlaTensors, ModelTensors,
     MoeTensors, Projections, Table, Vector,
 };
-use super::config::ModelConfig;
+use super::config::{Fp8Blocks, ModelConfig};
 use super::matrix::Weight;
 use crate::LoadError;
 use crate::gguf::{GGUF_WEIGHTS, GgufFile};
@@ -74,7 +75,7 @@ impl Weights {
     /// Finds the safetensors of a folder and checks their headers and lengths. Tensors have the names
     /// that they are asked for by.
     pub(crate) fn in_safetensors(folder: &Path, placement: Placement) -> Result<Self, LoadError> {
-        Self::laid_out(folder, FileLayout::plain(), placement)
+        Self::laid_out(folder, FileLayout::plain(), None, placement)
     }
 
     /// As [`Weights::in_safetensors`], of a decoder, whose tensors lie as its family's do.
@@ -83,12 +84,17 @@ impl Weights {
         config: &ModelConfig,
         placement: Placement,
     ) -> Result<Self, LoadError> {
-        Self::laid_out(folder, FileLayout::of(config), placement)
+        Self::laid_out(folder, FileLayout::of(config), config.fp8, placement)
     }
 
-    fn laid_out(folder: &Path, layout: FileLayout, placement: Placement) -> Result<Self, LoadError> {
+    fn laid_out(
+        folder: &Path,
+        layout: FileLayout,
+        fp8: Option<Fp8Blocks>,
+        placement: Placement,
+    ) -> Result<Self, LoadError> {
         Ok(Self {
-            source: Source::Safetensors(SafetensorsFiles::open(folder)?, layout),
+            source: Source::Safetensors(SafetensorsFiles::open(folder, fp8)?, layout),
             place: folder.to_owned(),
             placement,
         })

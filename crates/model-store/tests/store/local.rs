@@ -72,6 +72,71 @@ fn an_embedding_model_brings_the_files_of_its_modules() {
 }
 
 #[test]
+fn a_model_in_8_bit_floats_is_told_as_one_and_refused_without_its_scales() {
+    let shop = Shop::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine-candle/tests/fixtures/qwen3-fp8");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(fixture.join(name), folder.path().join(name)).unwrap();
+    }
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "decoder": { "type": "ByteLevel", "add_prefix_space": false,
+            "trim_offsets": true, "use_regex": true },
+        "model": { "type": "BPE", "vocab": { "a": 0, "b": 1 }, "merges": [] },
+    });
+    fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let add = |name: &str| shop.store.add_folder(&id(name), folder.path(), &adding(&Silent));
+    let facts = add("local/fp8").unwrap().facts;
+    assert_eq!(
+        (facts.quantisation.as_str(), facts.architecture.as_str()),
+        ("F8_E4M3", "qwen3")
+    );
+    let weights = folder.path().join("model.safetensors");
+    let text = fs::read(&weights).unwrap();
+    // One name of the header; as long as it was, so that nothing moves.
+    let name = b"o_proj.weight_scale_inv";
+    let place = text.windows(name.len()).position(|part| part == name).unwrap();
+    let mut other = text;
+    other[place..place + name.len()].copy_from_slice(b"o_proj.weight_scale_new");
+    fs::write(&weights, other).unwrap();
+    let told = told(&add("local/other").unwrap_err());
+    assert!(told.contains("o_proj.weight_scale_inv is missing"), "{told}");
+}
+
+#[test]
+fn a_folder_whose_tokenizer_is_pieces_is_a_model_and_other_files_of_that_name_are_told() {
+    let shop = Shop::new();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        let source = crates.join("engine-candle/tests/fixtures/gguf/llama2").join(name);
+        fs::copy(source, folder.path().join(name)).unwrap();
+    }
+    let pieces = crates.join("text/tests/pieces/unigram-nfkc");
+    for name in ["tokenizer.model", "tokenizer_config.json"] {
+        fs::copy(pieces.join(name), folder.path().join(name)).unwrap();
+    }
+    let add = |name: &str| shop.store.add_folder(&id(name), folder.path(), &adding(&Silent));
+    let manifest = add("local/pieces").unwrap();
+    let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "config.json",
+            "model.safetensors",
+            "tokenizer.model",
+            "tokenizer_config.json"
+        ]
+    );
+    fs::write(folder.path().join("tokenizer.model"), "IQ== 0\nIg== 1\n").unwrap();
+    let told = told(&add("local/bytes").unwrap_err());
+    assert!(
+        told.contains("tokenizer.model cannot be read; convert it") && told.contains("tiktoken"),
+        "{told}"
+    );
+}
+
+#[test]
 fn gguf_file_becomes_a_folder_and_one_in_a_folder_keeps_its_texts() {
     let shop = Shop::new();
     let manifest = shop

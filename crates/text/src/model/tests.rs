@@ -8,6 +8,7 @@ use silica_types::SystemClock;
 use tempfile::TempDir;
 
 use super::*;
+use crate::folder::TOKENIZER;
 use crate::testing::{piece_tokenizer, tiny_chat, tiny_tokenizer};
 
 fn load(folder: &Path) -> Result<TextModel, TextError> {

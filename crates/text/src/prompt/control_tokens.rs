@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Match, MatchKind};
 
 use super::fim::FimTokens;
 use crate::template::ChatTemplate;
@@ -25,6 +25,8 @@ pub(super) const WRAP_END: char = '\u{fdd1}';
 #[derive(Debug)]
 pub(crate) struct ControlTokens {
     spellings: Vec<(String, u32)>,
+    /// Whether the tokenizer finds a spelling only where no letters or digits stand beside it.
+    single_words: Vec<bool>,
     finder: Option<AhoCorasick>,
 }
 
@@ -47,7 +49,12 @@ impl ControlTokens {
             .build(spellings.iter().map(|(text, _)| text))
             .ok()
             .filter(|_| !spellings.is_empty());
-        Self { spellings, finder }
+        let single_words = spellings.iter().map(|(_, id)| vocabulary.is_single_word(*id));
+        Self {
+            single_words: single_words.collect(),
+            spellings,
+            finder,
+        }
     }
 
     /// The tokens and their ids.
@@ -69,9 +76,13 @@ impl ControlTokens {
         else {
             return text;
         };
+        let found: Vec<Match> = finder.find_iter(text.as_ref()).collect();
         let mut wrapped = String::with_capacity(text.len() + 16);
         let mut end = 0;
-        for found in finder.find_iter(text.as_ref()) {
+        for (_, found) in (0..)
+            .zip(&found)
+            .filter(|(index, _)| !self.is_inside_word(&text, &found, *index))
+        {
             wrapped.push_str(&text[end..found.start()]);
             wrapped.push(WRAP_START);
             wrapped.push_str(&text[found.range()]);
@@ -80,5 +91,23 @@ impl ControlTokens {
         }
         wrapped.push_str(&text[end..]);
         Cow::Owned(wrapped)
+    }
+
+    /// Whether the tokenizer will not find it: a part of a word that only looks like a token. What is
+    /// wrapped beside it is no part of the word any more.
+    fn is_inside_word(&self, text: &str, found: &[Match], index: usize) -> bool {
+        let is_single = |found: &Match| self.single_words.get(found.pattern().as_usize()) == Some(&true);
+        let own = &found[index];
+        let is_wrapped = |other: Option<&Match>, place: fn(&Match) -> usize, border: usize| {
+            other.is_some_and(|other| place(other) == border && !is_single(other))
+        };
+        let before = index.checked_sub(1).and_then(|before| found.get(before));
+        let is_word =
+            |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
+        let goes_on_before =
+            is_word(text[..own.start()].chars().next_back()) && !is_wrapped(before, Match::end, own.start());
+        let goes_on_behind = is_word(text[own.end()..].chars().next())
+            && !is_wrapped(found.get(index + 1), Match::start, own.end());
+        is_single(own) && (goes_on_before || goes_on_behind)
     }
 }

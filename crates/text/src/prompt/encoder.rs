@@ -12,7 +12,7 @@ use super::control_tokens::{ControlTokens, WRAP_END, WRAP_START};
 #[derive(Debug)]
 pub(crate) struct Encoder {
     tokenizer: Tokenizer,
-    /// Ids that the tokenizer puts before a bare text (BOS), for prompts without a template.
+    /// Ids that the tokenizer puts before a bare text (BOS, or more), for prompts without a template.
     preamble: Vec<u32>,
     /// The ids of control tokens taken as plain text.
     plain: HashMap<String, Vec<u32>>,
@@ -46,12 +46,9 @@ impl Encoder {
         for (text, id) in control.spellings() {
             plain.insert(text.clone(), plain_ids(text, *id, line_break.as_deref(), &ids)?);
         }
-        let mut preamble = tokenizer.encode_fast("", true)?.get_ids().to_vec();
-        // A tokenizer that also ends its texts would end the prompt.
-        preamble.truncate(1);
         Ok(Self {
+            preamble: preamble(&tokenizer)?,
             tokenizer,
-            preamble,
             plain,
             line_break,
         })
@@ -142,6 +139,15 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// What the tokenizer puts before a text; what it puts behind one would end the prompt.
+fn preamble(tokenizer: &Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let bare = tokenizer.encode_fast("a", false)?;
+    let whole = tokenizer.encode_fast("a", true)?;
+    let (bare, whole) = (bare.get_ids(), whole.get_ids());
+    let start = (0..whole.len()).find(|start| whole[*start..].starts_with(bare));
+    Ok(whole[..start.unwrap_or(0)].to_vec())
 }
 
 /// The ids after a prefix, if that is what they begin with.

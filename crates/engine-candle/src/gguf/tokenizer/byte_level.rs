@@ -1,9 +1,10 @@
 //! Byte-level BPE (`gpt2`), with the splitting that the family's models were trained with.
 
 use serde_json::{Value, json};
+use silica_pieces::{AddedToken, first_tokens};
 
+use super::Tokens;
 use super::special::SpecialTokens;
-use super::{Tokens, bos_processor};
 use crate::gguf::GgufError;
 use crate::gguf::config::{Architecture, missing};
 use crate::gguf::file::GgufFile;
@@ -131,12 +132,13 @@ pub(super) fn tokenizer(
         _ => Value::Null,
     };
     let bos = special.leading(splitting.takes_whole_pieces());
+    let added: Vec<Value> = tokens.added().iter().map(AddedToken::json).collect();
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null,
-        "added_tokens": tokens.added(),
+        "added_tokens": added,
         "normalizer": normalizer,
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": bos_processor(bos),
+        "post_processor": first_tokens(bos.as_slice()),
         "decoder": byte_level(true),
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,

@@ -133,11 +133,11 @@ impl SpecialTokens {
 
     /// The token that a text begins with, where the model wants one. `default` is the tokenizer's
     /// habit where the file does not say.
-    pub(super) fn leading(&self, default: bool) -> Option<(&str, u32)> {
+    pub(super) fn leading(&self, default: bool) -> Option<(String, u32)> {
         let bos = self.with_field("bos_token")?;
         self.add_bos
             .unwrap_or(default)
-            .then_some((bos.text.as_str(), bos.id))
+            .then(|| (bos.text.clone(), bos.id))
     }
 
     pub(super) fn bos_id(&self) -> Option<u32> {

@@ -69,6 +69,7 @@ impl Checker<RawConfig> {
             layout: family.layout(),
             mla: mla.map(Box::new),
             moe: self.moe(family, layers)?.map(Box::new),
+            fp8: self.fp8()?,
         })
     }
 
@@ -239,13 +240,6 @@ impl Checker<RawConfig> {
             return Err(self.unsupported("hidden_act", activation.clone(), expected));
         }
         self.refuse_other_shapes(family)?;
-        if let Some(quantization) = &raw.quantization_config {
-            return Err(self.unsupported(
-                "quantization_config",
-                quantization.to_string(),
-                "only unquantised weights in f32, bf16 or f16",
-            ));
-        }
         let dtype = raw.dtype.as_ref().or(raw.torch_dtype.as_ref());
         match dtype.map(|name| name.trim_start_matches("torch.")) {
             None | Some("float32" | "bfloat16" | "float16") => Ok(()),

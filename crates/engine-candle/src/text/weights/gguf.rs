@@ -76,6 +76,7 @@ impl GgufTensors {
             rows: expected.rows(),
             columns: expected.columns(),
             format: tensor.format,
+            fp8: None,
             order: self.rotary.order(name),
             runs: None,
         }
@@ -113,6 +114,7 @@ impl GgufTensors {
             rows: count * rows,
             columns,
             format: tensor.format,
+            fp8: None,
             order: RowOrder::Plain,
             runs: None,
         };

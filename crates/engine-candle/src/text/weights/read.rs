@@ -9,6 +9,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 
 use super::super::config::file_error;
+use super::fp8::{Fp8, Widener};
 use super::layout::Part;
 use crate::LoadError;
 use crate::gguf::TensorFormat;
@@ -29,7 +30,10 @@ pub(super) struct Located<'weights> {
     pub(super) rows: usize,
     /// Values of a row, a multiple of the format's block; 1 for a vector.
     pub(super) columns: usize,
+    /// Of the values that are lent.
     pub(super) format: TensorFormat,
+    /// How the file's values become those, where they are 8-bit floats; `format` is f32 then.
+    pub(super) fp8: Option<Fp8<'weights>>,
     pub(super) order: RowOrder,
     /// Where its rows lie apart from each other: as parts of a packed tensor.
     pub(super) runs: Option<Runs>,
@@ -58,13 +62,29 @@ impl Located<'_> {
     /// Of a packed tensor, one of its parts.
     pub(super) fn part(mut self, part: Option<Part>) -> Self {
         if let Some(part) = part {
-            self.offset += (part.first * self.row_bytes()) as u64;
+            self.skip(part.first);
             self.runs = Some(part.runs);
         }
         self
     }
 
-    /// Bytes of a row.
+    /// Begins some rows later in the file.
+    fn skip(&mut self, rows: usize) {
+        self.offset += (rows * self.file_row_bytes()) as u64;
+        if let Some(fp8) = &mut self.fp8 {
+            fp8.first += rows;
+        }
+    }
+
+    /// Bytes of a row in the file.
+    fn file_row_bytes(&self) -> usize {
+        match self.fp8 {
+            Some(_) => self.columns,
+            None => self.row_bytes(),
+        }
+    }
+
+    /// Bytes of a row that is lent.
     pub(super) fn row_bytes(&self) -> usize {
         // Both are below 2^8.
         let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
@@ -75,10 +95,20 @@ impl Located<'_> {
     /// order.
     pub(super) fn stretch(&self, rows: Range<usize>) -> Self {
         debug_assert!(self.order == RowOrder::Plain && self.runs.is_none() && rows.end <= self.rows);
-        Self {
-            offset: self.offset + (rows.start * self.row_bytes()) as u64,
-            rows: rows.len(),
-            ..self.clone()
+        let mut stretch = self.clone();
+        stretch.skip(rows.start);
+        stretch.rows = rows.len();
+        stretch
+    }
+
+    /// Says which value of the tensor is none. `index` counts row by row.
+    pub(super) fn not_finite(&self, index: usize, value: f32) -> LoadError {
+        LoadError::NotFinite {
+            path: self.path.to_owned(),
+            name: self.name.clone(),
+            row: index / self.columns,
+            column: index % self.columns,
+            value,
         }
     }
 
@@ -94,30 +124,36 @@ impl Located<'_> {
     /// Reads all rows in this engine's order and lends them, some whole rows at a time.
     ///
     /// # Errors
-    /// When the file cannot be read, or has become shorter, or for an error of `take`.
+    /// When the file cannot be read, or has become shorter, or has what is no number where it is widened,
+    /// or for an error of `take`.
     pub(super) fn read(&self, mut take: impl FnMut(&[u8]) -> Result<(), LoadError>) -> Result<(), LoadError> {
         let failed = |source| file_error(self.path, source);
         let mut file = File::open(self.path).map_err(failed)?;
         file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
-        let row = self.row_bytes();
+        let (row, file_row) = (self.row_bytes(), self.file_row_bytes());
+        let fp8 = self.fp8.as_ref().map(|fp8| fp8.widener(self.columns));
+        let widener = fp8.transpose()?;
         let unit = match &self.order {
             RowOrder::Plain => 1,
             RowOrder::Heads(rows) => rows.len(),
         };
         let most = (READ_BLOCK_BYTES / (row * unit)).max(1) * unit;
         let run = self.runs.map_or(self.rows, |runs| runs.length);
-        let mut block = vec![0; most.min(run) * row];
-        let mut ordered = Vec::new();
+        let mut block = vec![0; most.min(run) * file_row];
+        let (mut widened, mut ordered) = (Vec::new(), Vec::new());
         let mut done = 0;
         while done < self.rows {
             let inside = done % run;
-            if let (0, Some(runs)) = (inside, self.runs) {
-                let start = self.offset + (done / run * runs.distance * row) as u64;
+            let distance = self.runs.map_or(0, |runs| runs.distance);
+            let first = done / run * distance + inside;
+            if inside == 0 && self.runs.is_some() {
+                let start = self.offset + (first * file_row) as u64;
                 file.seek(SeekFrom::Start(start)).map_err(failed)?;
             }
             let rows = most.min(run - inside);
-            let part = &mut block[..rows * row];
+            let part = &mut block[..rows * file_row];
             file.read_exact(part).map_err(failed)?;
+            let part = self.widen(widener.as_ref(), first, part, &mut widened)?;
             match &self.order {
                 RowOrder::Plain => take(part)?,
                 RowOrder::Heads(order) => {
@@ -130,6 +166,25 @@ impl Located<'_> {
             done += rows;
         }
         Ok(())
+    }
+
+    /// Returns rows of the file as they are lent; `first` is the first one's number in this tensor.
+    fn widen<'rows>(
+        &self,
+        widener: Option<&Widener>,
+        first: usize,
+        rows: &'rows [u8],
+        widened: &'rows mut Vec<u8>,
+    ) -> Result<&'rows [u8], LoadError> {
+        let (Some(widener), Some(fp8)) = (widener, &self.fp8) else {
+            return Ok(rows);
+        };
+        let first = fp8.first + first;
+        widened.clear();
+        widener
+            .append(first, rows, widened)
+            .map_err(|index| self.not_finite(first * self.columns + index, f32::NAN))?;
+        Ok(widened)
     }
 }
 
@@ -216,6 +271,7 @@ mod tests {
             rows: taken.len(),
             columns,
             format: TensorFormat::F32,
+            fp8: None,
             order,
             runs,
         };

@@ -6,13 +6,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype as FileDtype;
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 
-use super::super::config::{file_error, read_file};
+use super::super::config::{Fp8Blocks, file_error, read_file};
 use super::Shape;
+use super::fp8::{self, Fp8};
 use super::layout::Place;
-use super::read::Located;
+use super::read::{Located, RowOrder};
 use crate::LoadError;
 use crate::error::HeaderError;
 use crate::gguf::TensorFormat;
@@ -31,6 +32,8 @@ pub(super) struct SafetensorsFiles {
     files: Vec<WeightFile>,
     /// Tensor name to position in `files`.
     routes: HashMap<String, usize>,
+    /// Which values share a scale, where there may be matrices of 8-bit floats.
+    fp8: Option<Fp8Blocks>,
 }
 
 struct WeightFile {
@@ -48,7 +51,7 @@ struct ShardIndex {
 
 impl SafetensorsFiles {
     /// Finds the weight files of a folder and checks their headers and lengths.
-    pub(super) fn open(folder: &Path) -> Result<Self, LoadError> {
+    pub(super) fn open(folder: &Path, fp8: Option<Fp8Blocks>) -> Result<Self, LoadError> {
         let single = folder.join(SINGLE);
         let index = folder.join(INDEX);
         // Like the reference, prefer the single file; name it too when there is neither.
@@ -59,6 +62,7 @@ impl SafetensorsFiles {
                 index: single,
                 routes: names.map(|name| (name, 0)).collect(),
                 files: vec![file],
+                fp8,
             });
         }
         let text = read_file(&index)?;
@@ -81,16 +85,21 @@ impl SafetensorsFiles {
             routes: routes.collect(),
             index,
             files,
+            fp8,
         })
     }
 
-    /// The number format that most values have, and how many values there are, of the tensors that count.
+    /// The number format that most values have, and how many values there are, of the tensors that count;
+    /// scales do not.
     ///
     /// # Errors
     /// Names the tensor that the index promises and its file lacks.
     pub(super) fn sum(&self, counts: impl Fn(&str) -> bool) -> Result<(&'static str, u64), LoadError> {
-        let mut values = [("F32", 0), ("BF16", 0), ("F16", 0), ("other", 0)];
+        let mut values = [("F32", 0), ("BF16", 0), ("F16", 0), ("F8_E4M3", 0), ("other", 0)];
         for (name, position) in self.routes.iter().filter(|(name, _)| counts(name)) {
+            if self.is_scale(name) {
+                continue;
+            }
             let missing = || LoadError::MissingTensor {
                 path: self.index.clone(),
                 name: name.clone(),
@@ -101,8 +110,9 @@ impl SafetensorsFiles {
                 FileDtype::F32 => 0,
                 FileDtype::BF16 => 1,
                 FileDtype::F16 => 2,
+                FileDtype::F8_E4M3 => 3,
                 // Something that is no weight; what is one, was checked.
-                _ => 3,
+                _ => 4,
             };
             let sizes = info.shape.iter().map(|size| *size as u64);
             values[place].1 += sizes.fold(1, u64::saturating_mul);
@@ -128,6 +138,31 @@ impl SafetensorsFiles {
 
     pub(super) fn locate(&self, place: Place, expected: Shape) -> Result<Located<'_>, LoadError> {
         let name = self.known_as(&place.name);
+        let whole = place.part.map_or(expected, |part| part.whole(expected));
+        let (file, info) = self.find(name, whole)?;
+        let (format, fp8) = match (info.dtype, whole, self.fp8) {
+            (FileDtype::F8_E4M3, Shape::Matrix(rows, columns), Some(blocks)) => {
+                let scales = self.scales(name, rows, columns, blocks)?;
+                (TensorFormat::F32, Some(scales))
+            }
+            _ => (file.format(name, info)?, None),
+        };
+        Ok(Located {
+            path: &file.path,
+            name: name.to_owned(),
+            offset: file.data_start + info.data_offsets.0 as u64,
+            rows: expected.rows(),
+            columns: expected.columns(),
+            format,
+            fp8,
+            order: place.order,
+            runs: None,
+        }
+        .part(place.part))
+    }
+
+    /// A tensor and its file.
+    fn find(&self, name: &str, expected: Shape) -> Result<(&WeightFile, &TensorInfo), LoadError> {
         let missing = |path: &Path| LoadError::MissingTensor {
             path: path.to_owned(),
             name: name.to_owned(),
@@ -138,31 +173,43 @@ impl SafetensorsFiles {
             .and_then(|position| self.files.get(*position));
         let file = file.ok_or_else(|| missing(&self.index))?;
         let info = file.metadata.info(name).ok_or_else(|| missing(&file.path))?;
-        let whole = place.part.map_or(expected, |part| part.whole(expected));
-        whole.check(&file.path, name, &info.shape)?;
-        let format = match info.dtype {
-            FileDtype::F32 => TensorFormat::F32,
-            FileDtype::BF16 => TensorFormat::Bf16,
-            FileDtype::F16 => TensorFormat::F16,
-            other => {
-                return Err(LoadError::WrongFormat {
-                    path: file.path.clone(),
-                    name: name.to_owned(),
-                    format: format!("{other:?}"),
-                });
-            }
-        };
-        Ok(Located {
+        expected.check(&file.path, name, &info.shape)?;
+        Ok((file, info))
+    }
+
+    /// The scales of a matrix of 8-bit floats; `rows` and `columns` are the matrix's.
+    fn scales(
+        &self,
+        matrix: &str,
+        rows: usize,
+        columns: usize,
+        blocks: Fp8Blocks,
+    ) -> Result<Fp8<'_>, LoadError> {
+        let name = format!("{matrix}{}", fp8::SUFFIX);
+        let (rows, columns) = (rows.div_ceil(blocks.rows), columns.div_ceil(blocks.columns));
+        let (file, info) = self.find(&name, Shape::Matrix(rows, columns))?;
+        let scales = Located {
             path: &file.path,
-            name: name.to_owned(),
             offset: file.data_start + info.data_offsets.0 as u64,
-            rows: expected.rows(),
-            columns: expected.columns(),
-            format,
-            order: place.order,
+            rows,
+            columns,
+            format: file.format(&name, info)?,
+            fp8: None,
+            order: RowOrder::Plain,
             runs: None,
-        }
-        .part(place.part))
+            name,
+        };
+        Ok(Fp8 {
+            scales: Box::new(scales),
+            blocks,
+            first: 0,
+        })
+    }
+
+    /// Whether a tensor is the scales of another.
+    fn is_scale(&self, name: &str) -> bool {
+        let matrix = name.strip_suffix(fp8::SUFFIX);
+        self.fp8.is_some() && matrix.is_some_and(|matrix| self.routes.contains_key(matrix))
     }
 }
 
@@ -180,6 +227,19 @@ fn shard_path(folder: &Path, index: &Path, name: &str) -> Result<PathBuf, LoadEr
 }
 
 impl WeightFile {
+    fn format(&self, name: &str, info: &TensorInfo) -> Result<TensorFormat, LoadError> {
+        match info.dtype {
+            FileDtype::F32 => Ok(TensorFormat::F32),
+            FileDtype::BF16 => Ok(TensorFormat::Bf16),
+            FileDtype::F16 => Ok(TensorFormat::F16),
+            other => Err(LoadError::WrongFormat {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                format: other.to_string(),
+            }),
+        }
+    }
+
     fn open(path: PathBuf) -> Result<Self, LoadError> {
         let read_error = |source| file_error(&path, source);
         let mut file = File::open(&path).map_err(read_error)?;

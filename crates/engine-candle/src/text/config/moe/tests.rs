@@ -251,7 +251,7 @@ fn what_is_not_computed_is_named() {
         (
             v3(),
             json!({"quantization_config": {"quant_method": "fp8"}}),
-            ["quantization_config", "fp8"],
+            ["quantization_config.weight_block_size", "[128, 128]"],
         ),
         (
             qwen("Qwen3MoeForCausalLM"),
