@@ -24,8 +24,8 @@ use self::meters::Meters;
 use self::model::{LogitsModel, PagedDecoder};
 use self::queue::{Job, WaitingQueue};
 use self::worker::Worker;
-use crate::text::lora::{Adapter, AdapterMemory};
-use crate::{CandleOptions, Decoder, GgufModel, LoadError, ModelConfig};
+use crate::text::lora::{Adapter, AdapterMemory, Base};
+use crate::{CandleOptions, Decoder, GgufModel, LoadError};
 
 /// An embedded text engine: one model, its own threads, many sequences in flight.
 ///
@@ -38,7 +38,7 @@ pub struct CandleEngine {
     context_length: TokenCount,
     vocabulary_size: u32,
     /// What adapters must fit; `None` where they cannot be computed.
-    base: Option<ModelConfig>,
+    base: Option<Base>,
     adapters: AdapterMemory,
 }
 
@@ -80,7 +80,7 @@ impl CandleEngine {
             "model loaded"
         );
         let bytes = u64::from(options.kv_cache_mb) << 20;
-        let base = decoder.is_on_cpu().then(|| decoder.config().clone());
+        let base = decoder.is_on_cpu().then(|| decoder.adapter_base());
         let mut engine = Self::start(PagedDecoder::new(decoder, bytes)?, options)?;
         engine.base = base;
         Ok(engine)

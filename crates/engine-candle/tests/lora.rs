@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use silica_engine::{GenerateEvent, GenerateRequest, GenerateStream, Priority, Sampling, TokenEngine};
 use silica_engine_candle::{
     AdaptedEngine, Adapter, CandleEngine, CandleOptions, Decoder, Dtype, LoadError, LogitsOf, ModelConfig,
-    Span,
+    Precision, Quantization, Span,
 };
 use silica_types::TokenCount;
 use tempfile::TempDir;
@@ -118,14 +118,15 @@ impl Made {
 
     /// The model with the adapter merged into its weights, by a scale for each module.
     fn merged(&self, base: &str, scale: impl Fn(usize, &str) -> f64) -> TempDir {
+        self.merged_into(&fixture(base), scale)
+    }
+
+    /// As [`Made::merged`], of a folder.
+    fn merged_into(&self, base: &Path, scale: impl Fn(usize, &str) -> f64) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(
-            fixture(base).join("config.json"),
-            folder.path().join("config.json"),
-        )
-        .unwrap();
-        let mut weights = safetensors::load(fixture(base).join("model.safetensors"), &Device::Cpu).unwrap();
-        for layer in 0..ModelConfig::read(&fixture(base)).unwrap().layers {
+        fs::copy(base.join("config.json"), folder.path().join("config.json")).unwrap();
+        let mut weights = safetensors::load(base.join("model.safetensors"), &Device::Cpu).unwrap();
+        for layer in 0..ModelConfig::read(base).unwrap().layers {
             for module in MODULES {
                 let half = |name| self.tensors.get(&key(layer, module, name));
                 let (Some(a), Some(b)) = (half("A"), half("B")) else {
@@ -243,6 +244,65 @@ fn an_adapter_may_be_for_some_layers_and_in_sixteen_bits() {
         let merged = logits(&decoder(made.merged("qwen3", |_, _| 2.0).path()), None);
         let error = distance(&logits(&model, Some(&adapter)), &merged);
         assert!(error < 1e-5, "{dtype:?}: {error:e}");
+    }
+}
+
+/// Models in fewer bits have adapters in sixteen, on top of what is left of their own weights.
+#[test]
+fn models_in_bf16_are_adapted_as_in_f32() {
+    let mut made = Made::all("qwen3", 11);
+    let round = |tensor: &Tensor| tensor.to_dtype(DType::BF16).unwrap();
+    for tensor in made.tensors.values_mut() {
+        *tensor = round(tensor);
+    }
+    let adapter = made.written();
+    for tensor in made.tensors.values_mut() {
+        *tensor = tensor.to_dtype(DType::F32).unwrap();
+    }
+    // The fixture in bf16, and in f32 with the same values and what the adapter says merged in.
+    let base = tempfile::tempdir().unwrap();
+    let config = fixture("qwen3").join("config.json");
+    fs::copy(config, base.path().join("config.json")).unwrap();
+    let mut weights = safetensors::load(fixture("qwen3").join("model.safetensors"), &Device::Cpu).unwrap();
+    weights.values_mut().for_each(|tensor| *tensor = round(tensor));
+    safetensors::save(&weights, base.path().join("model.safetensors")).unwrap();
+    let merged = made.merged_into(base.path(), |_, _| 2.0);
+    let model = Decoder::load(base.path(), Dtype::Bf16, None).unwrap();
+    let adapter = model.adapter(adapter.path()).unwrap();
+    assert!(model.weight_formats().contains("BF16"));
+    let error = distance(
+        &logits(&model, Some(&adapter)),
+        &logits(&decoder(merged.path()), None),
+    );
+    assert!(error < 1e-5, "{error:e}");
+    let effect = distance(&logits(&model, None), &logits(&model, Some(&adapter)));
+    assert!(effect > 1e-2, "{effect:e}");
+}
+
+/// On top of rounded weights an adapter changes the logits as it does on top of exact ones.
+#[test]
+fn quantised_models_are_adapted_as_well_as_they_are() {
+    let base = "gguf/qwen3";
+    let made = Made::all(base, 12);
+    let folder = made.written();
+    let merged = logits(&decoder(made.merged(base, |_, _| 2.0).path()), None);
+    let exact = logits(&decoder(&fixture(base)), None);
+    let effect = distance(&exact, &merged);
+    let precision = Precision {
+        dtype: Dtype::F32,
+        quantize: Some(Quantization::Q8_0),
+    };
+    let loaded = Decoder::load(&fixture(base), precision, None).unwrap();
+    let file = Decoder::load(&fixture(base).join("model-q8_0.gguf"), Dtype::F32, None).unwrap();
+    for model in [loaded, file] {
+        let adapter = model.adapter(folder.path()).unwrap();
+        assert!(model.weight_formats().contains("Q8_0"));
+        let rounded = distance(&logits(&model, None), &exact);
+        let error = distance(&logits(&model, Some(&adapter)), &merged);
+        assert!(
+            error < 1.3 * rounded && 5.0 * rounded < effect,
+            "{error}, without an adapter {rounded}, of {effect}"
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use super::cache::{KvCache, KvView};
 use super::config::{ModelConfig, RopeScaling};
 use super::layer::Layer;
 use super::linear::Linear;
-use super::lora::{Adapter, AdapterMemory, AdapterRows};
+use super::lora::{Adapter, AdapterFormat, AdapterMemory, AdapterRows, Base};
 use super::matrix::Weight;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
@@ -272,7 +272,23 @@ impl Decoder {
     /// Names the file and the setting or tensor that is missing, malformed, not supported or made for
     /// another model.
     pub fn adapter(&self, folder: &Path) -> std::result::Result<Adapter, LoadError> {
-        Adapter::load(folder, &self.config, &AdapterMemory::new(u64::MAX))
+        Adapter::load(folder, &self.adapter_base(), &AdapterMemory::new(u64::MAX))
+    }
+
+    /// What adapters are loaded for.
+    pub(crate) fn adapter_base(&self) -> Base {
+        let formats = self.weight_formats();
+        let format = if formats.iter().all(|format| *format == "F32") {
+            AdapterFormat::Single
+        } else if formats.iter().any(|format| format.starts_with('Q')) {
+            AdapterFormat::Byte
+        } else {
+            AdapterFormat::Half
+        };
+        Base {
+            config: self.config.clone(),
+            format,
+        }
     }
 
     /// The logits of rows that the last layer has computed.

@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::super::config::read_file;
 use crate::LoadError;
 
+/// The file's name.
+pub(super) const CONFIG_FILE: &str = "adapter_config.json";
 /// Larger ones than any that are made; a bound for what a wrong file may ask for.
 const MAX_RANK: usize = 4096;
 
@@ -58,7 +60,7 @@ pub(super) struct AdapterConfig {
 impl AdapterConfig {
     /// Reads and checks the file in `folder`.
     pub(super) fn read(folder: &Path) -> Result<Self, LoadError> {
-        let path = folder.join("adapter_config.json");
+        let path = folder.join(CONFIG_FILE);
         let raw: Raw = serde_json::from_slice(&read_file(&path)?).map_err(|source| LoadError::Json {
             path: path.clone(),
             source,

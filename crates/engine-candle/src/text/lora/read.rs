@@ -7,9 +7,10 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::config::AdapterConfig;
-use super::product::Delta;
-use super::{Adapter, AdapterMemory, LayerDeltas, Site};
+use super::config::{AdapterConfig, CONFIG_FILE};
+use super::numbers::Arena;
+use super::product::{Delta, Matrices, TooLarge};
+use super::{Adapter, AdapterFormat, AdapterMemory, Base, LayerDeltas, Site};
 use crate::text::config::{TensorLayout, file_error, read_file};
 use crate::{LoadError, ModelConfig};
 
@@ -45,13 +46,14 @@ struct Pair<'file> {
 }
 
 /// Reads the adapter in `folder` for a model.
-pub(super) fn read(folder: &Path, base: &ModelConfig, memory: &AdapterMemory) -> Result<Adapter, LoadError> {
+pub(super) fn read(folder: &Path, base: &Base, memory: &AdapterMemory) -> Result<Adapter, LoadError> {
     let config = AdapterConfig::read(folder)?;
-    let is_plain = base.mla.is_none() && base.moe.is_none() && base.layout == TensorLayout::Plain;
+    let model = &base.config;
+    let is_plain = model.mla.is_none() && model.moe.is_none() && model.layout == TensorLayout::Plain;
     if !is_plain {
         return Err(LoadError::AdapterFamily {
             folder: folder.to_owned(),
-            family: format!("{:?}", base.family),
+            family: format!("{:?}", model.family),
         });
     }
     let path = folder.join("adapter_model.safetensors");
@@ -67,30 +69,28 @@ pub(super) fn read(folder: &Path, base: &ModelConfig, memory: &AdapterMemory) ->
         path: path.clone(),
         source,
     })?;
-    let reader = Reader { path, config, base };
-    let pairs = reader.pairs(&file)?;
-    let mut deltas = Vec::with_capacity(pairs.len());
-    for ((layer, module), pair) in &pairs {
-        deltas.push((*layer, *module, reader.checked(*layer, *module, pair)?));
+    let reader = Reader {
+        path,
+        config,
+        base: &base.config,
+    };
+    let mut checked = BTreeMap::<_, Vec<_>>::new();
+    let mut groups = 0;
+    for ((layer, module), pair) in &reader.pairs(&file)? {
+        let matrices = reader.checked(*layer, *module, pair)?;
+        groups += matrices.groups(base.format);
+        // By their outputs, since modules are in this order.
+        let site = (*layer, matrices.place.site as usize);
+        checked.entry(site).or_default().push(matrices);
     }
-    let sizes = deltas.iter().map(|(_, module, shape)| {
-        let place = module.place(base);
-        Delta::bytes(shape.rank, place.inputs, place.outputs)
-    });
-    let held = memory.take(folder, sizes.sum())?;
-    let mut layers: Vec<LayerDeltas> = (0..base.layers).map(|_| LayerDeltas::default()).collect();
-    for (layer, module, shape) in deltas {
-        let place = module.place(base);
-        let delta = Delta::new(
-            place.first,
-            shape.rank,
-            place.inputs,
-            &reader.values(&shape.a)?,
-            &reader.scaled(&shape)?,
-        );
-        layers[layer][place.site as usize].push(delta);
+    let held = memory.take(folder, base.format.bytes(groups) as u64)?;
+    let mut arena =
+        Arena::new(base.format, groups).map_err(|source| file_error(&reader.path, source.into()))?;
+    let mut layers: Vec<LayerDeltas> = (0..base.config.layers).map(|_| LayerDeltas::default()).collect();
+    for ((layer, site), matrices) in &checked {
+        layers[*layer][*site] = Some(reader.delta(&mut arena, matrices)?);
     }
-    Ok(Adapter { layers, held })
+    Ok(Adapter { layers, arena, held })
 }
 
 struct Reader<'load> {
@@ -101,6 +101,8 @@ struct Reader<'load> {
 
 /// The matrices of a module, of the right shapes.
 struct Checked<'file> {
+    name: String,
+    place: Place,
     rank: usize,
     scale: f64,
     a: TensorView<'file>,
@@ -169,6 +171,8 @@ impl Reader<'_> {
             scale: self.config.scale(&name),
             a: matrix(&pair.a, true, [rank, place.inputs])?,
             b: matrix(&pair.b, false, [place.outputs, rank])?,
+            name,
+            place,
         })
     }
 
@@ -212,15 +216,32 @@ impl Reader<'_> {
         })
     }
 
-    /// The values of `B`, times the scale.
-    fn scaled(&self, checked: &Checked<'_>) -> Result<Vec<f32>, LoadError> {
-        let mut values = self.values(&checked.b)?;
-        #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
-        let scale = checked.scale as f32;
-        for value in &mut values {
-            *value *= scale;
+    /// What the projections of a site add.
+    fn delta(&self, arena: &mut Arena, checked: &[Checked<'_>]) -> Result<Delta, LoadError> {
+        let mut projections = Vec::with_capacity(checked.len());
+        for checked in checked {
+            projections.push(Matrices {
+                first: checked.place.first,
+                outputs: checked.place.outputs,
+                rank: checked.rank,
+                scale: checked.scale,
+                a: self.values(&checked.a)?,
+                b: self.values(&checked.b)?,
+            });
         }
-        Ok(values)
+        let inputs = checked.first().map_or(0, |checked| checked.place.inputs);
+        Delta::new(arena, inputs, &projections).map_err(|TooLarge(index)| LoadError::InvalidConfig {
+            path: self.path.with_file_name(CONFIG_FILE),
+            field: "lora_alpha",
+            problem: format!("makes what {} adds too large for f32", checked[index].name),
+        })
+    }
+}
+
+impl Checked<'_> {
+    /// The groups of its numbers.
+    fn groups(&self, format: AdapterFormat) -> usize {
+        Delta::groups(format, self.rank, self.place.inputs, self.place.outputs)
     }
 }
 
