@@ -33,6 +33,8 @@ use crate::{CandleOptions, Decoder, GgufModel, LoadError};
 /// current step (a prompt chunk of a large model can take a second), which then fails the sequences
 /// that have not ended and frees the model.
 pub struct CandleEngine {
+    /// For the log.
+    name: String,
     queue: Arc<WaitingQueue>,
     meters: Meters,
     context_length: TokenCount,
@@ -102,9 +104,11 @@ impl CandleEngine {
             options.max_sequences,
             options.speculation,
         );
+        let name = options.name.clone();
         // The thread is not joined: the last owner may let go of the engine on an async thread.
         threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
         Ok(Self {
+            name,
             queue,
             meters,
             context_length,

@@ -35,7 +35,14 @@ impl AdaptedEngine {
             });
         };
         let adapter = Arc::new(Adapter::load(folder, base, &engine.adapters)?);
-        tracing::info!(bytes = adapter.bytes(), "adapter loaded");
+        tracing::info!(
+            engine = engine.name,
+            adapter.folder = %folder.display(),
+            adapter.bytes = adapter.bytes(),
+            "adapter {} loaded for {}",
+            folder.display(),
+            engine.name
+        );
         Ok(Self { engine, adapter })
     }
 }

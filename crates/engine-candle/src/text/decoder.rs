@@ -14,7 +14,7 @@ use super::cache::{KvCache, KvView};
 use super::config::{ModelConfig, RopeScaling};
 use super::layer::Layer;
 use super::linear::Linear;
-use super::lora::{Adapter, AdapterFormat, AdapterMemory, AdapterRows, Base};
+use super::lora::{Adapter, AdapterFormat, AdapterMemory, AdapterRows, Base, BaseNames};
 use super::matrix::Weight;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
@@ -25,6 +25,7 @@ use crate::{GgufModel, LoadError, Precision};
 /// A loaded model. Immutable; all state of a sequence is in its cache.
 pub struct Decoder {
     config: ModelConfig,
+    names: BaseNames,
     context_length: u32,
     embeddings: Arc<Weight>,
     layers: Vec<Layer>,
@@ -77,7 +78,8 @@ impl Decoder {
         }
         let config = ModelConfig::read(model)?;
         let weights = Weights::in_folder(model, &config, placement(model, precision.into())?)?;
-        Self::build(&weights, config, context_length)
+        let decoder = Self::build(&weights, config, context_length)?;
+        Ok(decoder.called(BaseNames::of_folder(model)))
     }
 
     /// Loads a model folder for what its last layer says: a head that the weights lack is not missed.
@@ -105,7 +107,12 @@ impl Decoder {
         let config = model.config()?;
         let placement = placement(model.path(), precision.into())?;
         let weights = Weights::in_gguf(model.file(), &config, placement)?;
-        Self::build(&weights, config, context_length)
+        let decoder = Self::build(&weights, config, context_length)?;
+        Ok(decoder.called(BaseNames::of_gguf(model.path(), model.name())))
+    }
+
+    fn called(self, names: BaseNames) -> Self {
+        Self { names, ..self }
     }
 
     fn build(
@@ -138,6 +145,7 @@ impl Decoder {
             rope: Rope::new(config.rope.clone()),
             dtype: weights.activation_dtype(),
             device: weights.device().clone(),
+            names: BaseNames::default(),
             config,
         })
     }
@@ -288,6 +296,7 @@ impl Decoder {
         Base {
             config: self.config.clone(),
             format,
+            names: self.names.clone(),
         }
     }
 

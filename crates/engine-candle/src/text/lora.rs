@@ -6,6 +6,7 @@
 //! adds to a row depends on that row alone, in every bit. Computed on the CPU, in f32; in memory the matrices
 //! are rounded as much as the model's own weights are: not in f32, to sixteen bits, to eight where it is quantised.
 
+mod base;
 mod config;
 mod loops;
 mod memory;
@@ -16,13 +17,14 @@ mod rows;
 
 use std::path::Path;
 
+pub(crate) use self::base::{Base, BaseNames};
 pub(crate) use self::memory::AdapterMemory;
 use self::memory::Held;
 pub(crate) use self::numbers::AdapterFormat;
 use self::numbers::Arena;
 use self::product::{Delta, Product};
 pub(crate) use self::rows::AdapterRows;
-use crate::{LoadError, ModelConfig};
+use crate::LoadError;
 
 /// An adapter in memory. Gives its memory back when the last sequence that uses it ends.
 pub struct Adapter {
@@ -33,13 +35,6 @@ pub struct Adapter {
 
 /// What an adapter adds in one layer, for each [`Site`].
 type LayerDeltas = [Option<Delta>; 4];
-
-/// The model that adapters are loaded for.
-pub(crate) struct Base {
-    pub(crate) config: ModelConfig,
-    /// How their matrices are kept.
-    pub(crate) format: AdapterFormat,
-}
 
 /// The products of a layer that adapters add to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

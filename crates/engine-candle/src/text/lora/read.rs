@@ -1,17 +1,19 @@
 //! `adapter_model.safetensors`: which matrices it has, and whether they fit the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::config::{AdapterConfig, CONFIG_FILE};
+use super::config::{AdapterConfig, Target};
 use super::numbers::Arena;
 use super::product::{Delta, Matrices, TooLarge};
 use super::{Adapter, AdapterFormat, AdapterMemory, Base, LayerDeltas, Site};
-use crate::text::config::{TensorLayout, file_error, read_file};
+use crate::text::config::{TensorLayout, file_error};
 use crate::{LoadError, ModelConfig};
 
 /// What PEFT puts before a module's name.
@@ -47,7 +49,6 @@ struct Pair<'file> {
 
 /// Reads the adapter in `folder` for a model.
 pub(super) fn read(folder: &Path, base: &Base, memory: &AdapterMemory) -> Result<Adapter, LoadError> {
-    let config = AdapterConfig::read(folder)?;
     let model = &base.config;
     let is_plain = model.mla.is_none() && model.moe.is_none() && model.layout == TensorLayout::Plain;
     if !is_plain {
@@ -56,15 +57,13 @@ pub(super) fn read(folder: &Path, base: &Base, memory: &AdapterMemory) -> Result
             family: format!("{:?}", model.family),
         });
     }
-    let path = folder.join("adapter_model.safetensors");
-    let length = std::fs::metadata(&path)
-        .map_err(|source| file_error(&path, source))?
-        .len();
-    if length > memory.limit() {
-        // Before it is read: it is in memory for as long as it is converted.
-        drop(memory.take(folder, length)?);
-    }
-    let bytes = read_file(&path)?;
+    let config = AdapterConfig::read(folder, model.layers)?;
+    check_base(&config, base)?;
+    let path = weights(folder)?;
+    // It is in memory for as long as it is converted, and what it becomes is seldom larger.
+    let length = metadata(&path)?.len();
+    let mut held = memory.take(folder, length)?;
+    let bytes = read_at_most(&path, length)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|source| LoadError::Adapter {
         path: path.clone(),
         source,
@@ -72,7 +71,7 @@ pub(super) fn read(folder: &Path, base: &Base, memory: &AdapterMemory) -> Result
     let reader = Reader {
         path,
         config,
-        base: &base.config,
+        base: model,
     };
     let mut checked = BTreeMap::<_, Vec<_>>::new();
     let mut groups = 0;
@@ -83,14 +82,62 @@ pub(super) fn read(folder: &Path, base: &Base, memory: &AdapterMemory) -> Result
         let site = (*layer, matrices.place.site as usize);
         checked.entry(site).or_default().push(matrices);
     }
-    let held = memory.take(folder, base.format.bytes(groups) as u64)?;
+    let size = base.format.bytes(groups) as u64;
+    held.resize(folder, size.max(length))?;
     let mut arena =
         Arena::new(base.format, groups).map_err(|source| file_error(&reader.path, source.into()))?;
-    let mut layers: Vec<LayerDeltas> = (0..base.config.layers).map(|_| LayerDeltas::default()).collect();
+    let mut layers: Vec<LayerDeltas> = (0..model.layers).map(|_| LayerDeltas::default()).collect();
     for ((layer, site), matrices) in &checked {
         layers[*layer][*site] = Some(reader.delta(&mut arena, matrices)?);
     }
+    held.resize(folder, size)?;
     Ok(Adapter { layers, arena, held })
+}
+
+fn check_base(config: &AdapterConfig, base: &Base) -> Result<(), LoadError> {
+    let Some(adapted) = config.base() else {
+        return Ok(());
+    };
+    match base.names.other_than(adapted) {
+        None => Ok(()),
+        Some(name) => Err(LoadError::AdapterBase {
+            path: config.path().to_owned(),
+            adapted: adapted.to_owned(),
+            base: name.to_owned(),
+        }),
+    }
+}
+
+/// The file of weights in an adapter's folder.
+fn weights(folder: &Path) -> Result<PathBuf, LoadError> {
+    let path = folder.join("adapter_model.safetensors");
+    let pickled = folder.join("adapter_model.bin");
+    if !path.exists() && pickled.exists() {
+        return Err(LoadError::PickledAdapter { path: pickled });
+    }
+    Ok(path)
+}
+
+fn metadata(path: &Path) -> Result<Metadata, LoadError> {
+    std::fs::metadata(path).map_err(|source| file_error(path, source))
+}
+
+/// Reads a whole file, unless it has more bytes.
+pub(super) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
+    let unread = |source| file_error(path, source);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unread)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(unread)?;
+    if bytes.len() as u64 > most {
+        let source = io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {most} bytes"),
+        );
+        return Err(unread(source));
+    }
+    Ok(bytes)
 }
 
 struct Reader<'load> {
@@ -102,6 +149,8 @@ struct Reader<'load> {
 /// The matrices of a module, of the right shapes.
 struct Checked<'file> {
     name: String,
+    /// Of `A` and `B` in the file.
+    names: [String; 2],
     place: Place,
     rank: usize,
     scale: f64,
@@ -124,16 +173,43 @@ impl Reader<'_> {
                 name: name.clone(),
             };
             let (layer, module, is_a) = place_of(&name).ok_or_else(unknown)?;
-            if layer >= self.base.layers || !self.config.has_layer(layer) {
+            if layer >= self.base.layers {
+                return Err(LoadError::AdapterLayer {
+                    path: self.path.clone(),
+                    name,
+                    layers: self.base.layers,
+                });
+            }
+            if !self.config.has_layer(layer) {
                 return Err(unknown());
             }
             let pair = pairs.entry((layer, module)).or_default();
             *(if is_a { &mut pair.a } else { &mut pair.b }) = Some(view);
         }
+        self.check_whole(&pairs)?;
+        Ok(pairs)
+    }
+
+    /// Checks that all modules are there that the configuration names; where it names them by a regular
+    /// expression, that all layers have the same ones. Half an adapter would be computed without a word.
+    fn check_whole(&self, pairs: &BTreeMap<(usize, Module), Pair<'_>>) -> Result<(), LoadError> {
+        let somewhere: BTreeSet<Module> = pairs.keys().map(|(_, module)| *module).collect();
+        for layer in (0..self.base.layers).filter(|layer| self.config.has_layer(*layer)) {
+            for (module, _) in Module::ALL {
+                let needed = match self.config.target(&module_name(layer, module)) {
+                    Target::Named => true,
+                    Target::Not => false,
+                    Target::Unknown => somewhere.contains(&module),
+                };
+                if needed && !pairs.contains_key(&(layer, module)) {
+                    return Err(self.missing(&tensor_name(layer, module, true)));
+                }
+            }
+        }
         if pairs.is_empty() {
             return Err(self.missing(&tensor_name(0, Module::Query, true)));
         }
-        Ok(pairs)
+        Ok(())
     }
 
     /// The two matrices of a module, once their shapes are right.
@@ -171,20 +247,22 @@ impl Reader<'_> {
             scale: self.config.scale(&name),
             a: matrix(&pair.a, true, [rank, place.inputs])?,
             b: matrix(&pair.b, false, [place.outputs, rank])?,
+            names: [true, false].map(|is_a| tensor_name(layer, module, is_a)),
             name,
             place,
         })
     }
 
     fn missing(&self, name: &str) -> LoadError {
-        LoadError::MissingTensor {
+        LoadError::AdapterTensor {
             path: self.path.clone(),
             name: name.to_owned(),
+            layers: self.base.layers,
         }
     }
 
     /// A matrix's values, row by row.
-    fn values(&self, view: &TensorView<'_>) -> Result<Vec<f32>, LoadError> {
+    fn values(&self, name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, LoadError> {
         let data = view.data();
         let values: Vec<f32> = match view.dtype() {
             Dtype::F32 => data
@@ -209,10 +287,9 @@ impl Reader<'_> {
         if values.iter().all(|value| value.is_finite()) {
             return Ok(values);
         }
-        Err(LoadError::InvalidConfig {
+        Err(LoadError::AdapterValues {
             path: self.path.clone(),
-            field: "a tensor",
-            problem: "has values that are not numbers".to_owned(),
+            name: name.to_owned(),
         })
     }
 
@@ -225,13 +302,13 @@ impl Reader<'_> {
                 outputs: checked.place.outputs,
                 rank: checked.rank,
                 scale: checked.scale,
-                a: self.values(&checked.a)?,
-                b: self.values(&checked.b)?,
+                a: self.values(&checked.names[0], &checked.a)?,
+                b: self.values(&checked.names[1], &checked.b)?,
             });
         }
         let inputs = checked.first().map_or(0, |checked| checked.place.inputs);
         Delta::new(arena, inputs, &projections).map_err(|TooLarge(index)| LoadError::InvalidConfig {
-            path: self.path.with_file_name(CONFIG_FILE),
+            path: self.config.path().to_owned(),
             field: "lora_alpha",
             problem: format!("makes what {} adds too large for f32", checked[index].name),
         })
