@@ -291,6 +291,20 @@ pub enum LoadError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The memory for keys and values is too little for the context that was chosen.
+    #[error(
+        "context_length: {context} tokens need {needed_mb} MiB for keys and values, and engine.kv_cache_mb = {given_mb} has room for {positions}; raise it, or choose a shorter context"
+    )]
+    Context {
+        /// The context in tokens.
+        context: u32,
+        /// The memory that it needs, in MiB.
+        needed_mb: u64,
+        /// The memory there is, in MiB.
+        given_mb: u64,
+        /// Tokens that there is room for.
+        positions: u32,
+    },
     /// The engine's threads could not be started.
     #[error("the engine's threads cannot be started")]
     Threads(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -165,6 +165,15 @@ impl Decoder {
         self.matrices().map(Weight::bytes).sum()
     }
 
+    /// Returns how many weights a pass multiplies with, those of all experts included, and their bytes.
+    pub(crate) fn size_of_pass(&self) -> (usize, usize) {
+        let layers = self.layers.iter().flat_map(Layer::weights);
+        let matrices = layers.chain([self.head.weight()]);
+        matrices.fold((0, 0), |(elements, bytes), weight| {
+            (elements + weight.elements(), bytes + weight.bytes())
+        })
+    }
+
     /// Returns the names of the number formats that the matrices have in memory, such as `Q8_0`.
     pub fn weight_formats(&self) -> BTreeSet<&'static str> {
         self.matrices().flat_map(Weight::formats).collect()
