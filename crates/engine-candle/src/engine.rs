@@ -21,11 +21,11 @@ use silica_types::TokenCount;
 
 pub use self::adapted::AdaptedEngine;
 use self::meters::Meters;
-use self::model::{LogitsModel, PagedDecoder};
+use self::model::{LogitsModel, PagedDecoder, cache_mb};
 use self::queue::{Job, WaitingQueue};
 use self::worker::Worker;
-use crate::text::lora::{Adapter, AdapterMemory};
-use crate::{CandleOptions, Decoder, GgufModel, LoadError, ModelConfig};
+use crate::text::lora::{Adapter, AdapterMemory, Base};
+use crate::{CandleOptions, Decoder, GgufModel, LoadError};
 
 /// An embedded text engine: one model, its own threads, many sequences in flight.
 ///
@@ -33,13 +33,16 @@ use crate::{CandleOptions, Decoder, GgufModel, LoadError, ModelConfig};
 /// current step (a prompt chunk of a large model can take a second), which then fails the sequences
 /// that have not ended and frees the model.
 pub struct CandleEngine {
+    /// For the log.
     name: String,
     queue: Arc<WaitingQueue>,
     meters: Meters,
     context_length: TokenCount,
     vocabulary_size: u32,
+    /// The model's context, where memory has shortened it.
+    shortened: Option<Shortened>,
     /// What adapters must fit; `None` where they cannot be computed.
-    base: Option<ModelConfig>,
+    base: Option<Base>,
     adapters: AdapterMemory,
 }
 
@@ -81,9 +84,15 @@ impl CandleEngine {
             "model loaded"
         );
         let bytes = u64::from(options.kv_cache_mb) << 20;
-        let base = decoder.is_on_cpu().then(|| decoder.config().clone());
-        let mut engine = Self::start(PagedDecoder::new(decoder, bytes)?, options)?;
+        let base = decoder.is_on_cpu().then(|| decoder.adapter_base());
+        let whole = Shortened {
+            context: decoder.context_length(),
+            needed_mb: cache_mb(decoder.block_bytes() as u64, decoder.context_length()),
+        };
+        let chosen = options.context_length;
+        let mut engine = Self::start(PagedDecoder::new(decoder, bytes, chosen)?, options)?;
         engine.base = base;
+        engine.shortened = (engine.context_length.get() < whole.context).then_some(whole);
         Ok(engine)
     }
 
@@ -96,14 +105,15 @@ impl CandleEngine {
         let adapters = AdapterMemory::new(u64::from(options.adapters_mb) << 20);
         let context_length = TokenCount(model.context_length());
         let vocabulary_size = model.vocabulary_size();
-        let name = options.name.clone();
         let worker = Worker::new(
             model,
             Arc::clone(&queue),
             meters.clone(),
             options.max_sequences,
             options.speculation,
+            threads,
         );
+        let name = options.name.clone();
         // The thread is not joined: the last owner may let go of the engine on an async thread.
         threads::spawn(options.name, threads, move || worker.run()).map_err(LoadError::Threads)?;
         Ok(Self {
@@ -112,6 +122,7 @@ impl CandleEngine {
             meters,
             context_length,
             vocabulary_size,
+            shortened: None,
             base: None,
             adapters,
         })
@@ -139,6 +150,14 @@ impl CandleEngine {
             return Err(EngineError::InvalidRequest("the prompt has no tokens".to_owned()));
         }
         if prompt >= self.context_length {
+            if let Some(shortened) = self.shortened.filter(|whole| prompt.get() < whole.context) {
+                tracing::warn!(
+                    prompt = prompt.get(),
+                    context = self.context_length.get(),
+                    "{}",
+                    shortened.text(prompt)
+                );
+            }
             return Err(EngineError::ContextExceeded {
                 prompt,
                 limit: self.context_length,
@@ -159,6 +178,25 @@ impl CandleEngine {
             ))),
             None => Ok(()),
         }
+    }
+}
+
+/// What a model would take if there were memory for it.
+#[derive(Debug, Clone, Copy)]
+struct Shortened {
+    /// In tokens.
+    context: u32,
+    /// The memory for keys and values of as many, in MiB.
+    needed_mb: u64,
+}
+
+impl Shortened {
+    /// What to do about a prompt that was refused for lack of memory. The caller cannot, and is not told.
+    fn text(self, prompt: TokenCount) -> String {
+        let Self { context, needed_mb } = self;
+        format!(
+            "a prompt of {prompt} tokens was refused, though the model takes {context}; engine.kv_cache_mb = {needed_mb} has room for them"
+        )
     }
 }
 

@@ -125,6 +125,74 @@ pub enum LoadError {
         #[source]
         source: safetensors::SafeTensorError,
     },
+    /// An adapter has only weights that reading could run code of.
+    #[error(
+        "{}: pickled weights are not read, since they can run code; load the adapter with PEFT and save it again with safe_serialization=True, which writes adapter_model.safetensors",
+        path.display()
+    )]
+    PickledAdapter {
+        /// The weight file.
+        path: PathBuf,
+    },
+    /// A setting of an adapter has a value that this engine does not compute, or that it does not know.
+    #[error("{}: {field} = {value} is not supported ({expected})", path.display())]
+    AdapterSetting {
+        /// The adapter's configuration.
+        path: PathBuf,
+        /// The setting.
+        field: String,
+        /// Its value, shortened.
+        value: String,
+        /// What is supported.
+        expected: &'static str,
+    },
+    /// An adapter names another model than the one that it is loaded for.
+    #[error(
+        "{}: base_model_name_or_path says that the adapter is for {adapted}, the model calls itself {base}; if both are the same, remove that setting",
+        path.display()
+    )]
+    AdapterBase {
+        /// The adapter's configuration.
+        path: PathBuf,
+        /// The model that it names.
+        adapted: String,
+        /// The name that the model's own file states.
+        base: String,
+    },
+    /// An adapter has a tensor of a layer that the model does not have.
+    #[error(
+        "{}: tensor {name} is of a layer that the model does not have, it has {layers}; is the adapter for another model?",
+        path.display()
+    )]
+    AdapterLayer {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The layers of the model.
+        layers: usize,
+    },
+    /// An adapter lacks a matrix that its configuration asks for.
+    #[error(
+        "{}: tensor {name} is missing; target_modules in adapter_config.json asks for it in the model's {layers} layers; is the file whole, and the adapter for this model?",
+        path.display()
+    )]
+    AdapterTensor {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The layers of the model.
+        layers: usize,
+    },
+    /// A matrix of an adapter has values that are infinite or no numbers.
+    #[error("{}: tensor {name} has values that are not numbers", path.display())]
+    AdapterValues {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+    },
     /// An adapter has a tensor that is none of a projection's two matrices.
     #[error(
         "{}: tensor {name} is not supported; an adapter may have lora_A and lora_B of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj in the model's layers",
@@ -240,6 +308,20 @@ pub enum LoadError {
         /// How much there is, or what the system or the device said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The memory for keys and values is too little for the context that was chosen.
+    #[error(
+        "context_length: {context} tokens need {needed_mb} MiB for keys and values, and engine.kv_cache_mb = {given_mb} has room for {positions}; raise it, or choose a shorter context"
+    )]
+    Context {
+        /// The context in tokens.
+        context: u32,
+        /// The memory that it needs, in MiB.
+        needed_mb: u64,
+        /// The memory there is, in MiB.
+        given_mb: u64,
+        /// Tokens that there is room for.
+        positions: u32,
     },
     /// The engine's threads could not be started.
     #[error("the engine's threads cannot be started")]

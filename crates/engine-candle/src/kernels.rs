@@ -35,7 +35,7 @@ mod product;
 pub(crate) mod rows;
 mod scalar;
 
-use self::buffer::Buffer;
+pub(crate) use self::buffer::Buffer;
 pub(crate) use self::builder::PackedBuilder;
 pub(crate) use self::input::Input;
 use self::layout::{LANES, block_values, chunk_bytes, is_quantised};

@@ -25,7 +25,7 @@ pub struct CandleOptions {
     /// Memory for the adapters of the model, in MiB, as they are loaded.
     pub adapters_mb: u32,
     /// The longest sequence in tokens; `None`, or more than the model was made for, takes the
-    /// model's own limit.
+    /// model's own limit. One that `kv_cache_mb` has no room for is refused.
     pub context_length: Option<u32>,
     /// Whether sequences draft tokens.
     pub speculation: Speculation,

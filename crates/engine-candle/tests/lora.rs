@@ -17,11 +17,12 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, safetensors};
 use futures::StreamExt;
 use futures::executor::block_on;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use silica_engine::{GenerateEvent, GenerateRequest, GenerateStream, Priority, Sampling, TokenEngine};
 use silica_engine_candle::{
     AdaptedEngine, Adapter, CandleEngine, CandleOptions, Decoder, Dtype, LoadError, LogitsOf, ModelConfig,
-    Span,
+    Precision, Quantization, Span, Speculation,
 };
 use silica_types::TokenCount;
 use tempfile::TempDir;
@@ -121,14 +122,15 @@ impl Made {
 
     /// The model with the adapter merged into its weights, by a scale for each module.
     fn merged(&self, base: &str, scale: impl Fn(usize, &str) -> f64) -> TempDir {
+        self.merged_into(&fixture(base), scale)
+    }
+
+    /// As [`Made::merged`], of a folder.
+    fn merged_into(&self, base: &Path, scale: impl Fn(usize, &str) -> f64) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(
-            fixture(base).join("config.json"),
-            folder.path().join("config.json"),
-        )
-        .unwrap();
-        let mut weights = safetensors::load(fixture(base).join("model.safetensors"), &Device::Cpu).unwrap();
-        for layer in 0..ModelConfig::read(&fixture(base)).unwrap().layers {
+        fs::copy(base.join("config.json"), folder.path().join("config.json")).unwrap();
+        let mut weights = safetensors::load(base.join("model.safetensors"), &Device::Cpu).unwrap();
+        for layer in 0..ModelConfig::read(base).unwrap().layers {
             for module in MODULES {
                 let half = |name| self.tensors.get(&key(layer, module, name));
                 let (Some(a), Some(b)) = (half("A"), half("B")) else {
@@ -311,6 +313,65 @@ fn an_adapter_may_be_for_some_layers_and_in_sixteen_bits() {
     }
 }
 
+/// Models in fewer bits have adapters in sixteen, on top of what is left of their own weights.
+#[test]
+fn models_in_bf16_are_adapted_as_in_f32() {
+    let mut made = Made::all("qwen3", 11);
+    let round = |tensor: &Tensor| tensor.to_dtype(DType::BF16).unwrap();
+    for tensor in made.tensors.values_mut() {
+        *tensor = round(tensor);
+    }
+    let adapter = made.written();
+    for tensor in made.tensors.values_mut() {
+        *tensor = tensor.to_dtype(DType::F32).unwrap();
+    }
+    // The fixture in bf16, and in f32 with the same values and what the adapter says merged in.
+    let base = tempfile::tempdir().unwrap();
+    let config = fixture("qwen3").join("config.json");
+    fs::copy(config, base.path().join("config.json")).unwrap();
+    let mut weights = safetensors::load(fixture("qwen3").join("model.safetensors"), &Device::Cpu).unwrap();
+    weights.values_mut().for_each(|tensor| *tensor = round(tensor));
+    safetensors::save(&weights, base.path().join("model.safetensors")).unwrap();
+    let merged = made.merged_into(base.path(), |_, _| 2.0);
+    let model = Decoder::load(base.path(), Dtype::Bf16, None).unwrap();
+    let adapter = model.adapter(adapter.path()).unwrap();
+    assert!(model.weight_formats().contains("BF16"));
+    let error = distance(
+        &logits(&model, Some(&adapter)),
+        &logits(&decoder(merged.path()), None),
+    );
+    assert!(error < 1e-5, "{error:e}");
+    let effect = distance(&logits(&model, None), &logits(&model, Some(&adapter)));
+    assert!(effect > 1e-2, "{effect:e}");
+}
+
+/// On top of rounded weights an adapter changes the logits as it does on top of exact ones.
+#[test]
+fn quantised_models_are_adapted_as_well_as_they_are() {
+    let base = "gguf/qwen3";
+    let made = Made::all(base, 12);
+    let folder = made.written();
+    let merged = logits(&decoder(made.merged(base, |_, _| 2.0).path()), None);
+    let exact = logits(&decoder(&fixture(base)), None);
+    let effect = distance(&exact, &merged);
+    let precision = Precision {
+        dtype: Dtype::F32,
+        quantize: Some(Quantization::Q8_0),
+    };
+    let loaded = Decoder::load(&fixture(base), precision, None).unwrap();
+    let file = Decoder::load(&fixture(base).join("model-q8_0.gguf"), Dtype::F32, None).unwrap();
+    for model in [loaded, file] {
+        let adapter = model.adapter(folder.path()).unwrap();
+        assert!(model.weight_formats().contains("Q8_0"));
+        let rounded = distance(&logits(&model, None), &exact);
+        let error = distance(&logits(&model, Some(&adapter)), &merged);
+        assert!(
+            error < 1.3 * rounded && 5.0 * rounded < effect,
+            "{error}, without an adapter {rounded}, of {effect}"
+        );
+    }
+}
+
 fn engine(name: &str, options: CandleOptions) -> Arc<CandleEngine> {
     let options = CandleOptions {
         threads: Some(2),
@@ -372,9 +433,10 @@ fn many_adapters_in_a_batch_answer_as_each_alone() {
                 .written()
         })
         .collect();
-    let loaded = |places| {
+    let loaded = |places, speculation| {
         let options = CandleOptions {
             max_sequences: places,
+            speculation,
             ..CandleOptions::default()
         };
         let base = engine("qwen3", options);
@@ -387,7 +449,7 @@ fn many_adapters_in_a_batch_answer_as_each_alone() {
         engines.push(Box::new(base));
         engines
     };
-    let (together, alone) = (loaded(32), loaded(1));
+    let (together, alone) = (loaded(32, Speculation::Auto), loaded(1, Speculation::Off));
     let prompt = tokens();
     let asked: Vec<_> = (0..27)
         .map(|index| (index * 5 % 9, request(&prompt[..=index * 2], index as u64 / 9)))
@@ -406,6 +468,46 @@ fn many_adapters_in_a_batch_answer_as_each_alone() {
     answers.sort();
     answers.dedup();
     assert!(answers.len() > 20, "adapters change answers");
+}
+
+/// Adapted answers of prompts that repeat themselves, and how many drafted tokens came.
+fn repeated(folders: &[TempDir], speculation: Speculation) -> (Vec<Vec<(u32, u32)>>, u64) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let base = metrics::with_local_recorder(&recorder, || {
+        let options = CandleOptions {
+            speculation,
+            ..CandleOptions::default()
+        };
+        engine("qwen3", options)
+    });
+    let adapted: Vec<_> = folders
+        .iter()
+        .map(|folder| AdaptedEngine::load(Arc::clone(&base), folder.path()).unwrap())
+        .collect();
+    let streams: Vec<_> = (0..9)
+        .map(|index| {
+            let mut request = request(&tokens()[index..index + 7].repeat(8), index as u64);
+            request.sampling.temperature = [0.0, 0.1, 0.8][index % 3];
+            request.max_tokens = TokenCount(80);
+            adapted[index % adapted.len()].generate(request).unwrap()
+        })
+        .collect();
+    let answers = streams.into_iter().map(|stream| answered(stream).0).collect();
+    drop((adapted, base));
+    let page = metrics.render();
+    let line = page.lines().find(|line| line.contains("result=\"accepted\""));
+    let accepted = line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok());
+    (answers, accepted.unwrap_or_default())
+}
+
+#[test]
+fn drafts_change_no_bit_of_an_adapted_answer() {
+    let folders = [21, 22, 23].map(|seed| Made::all("qwen3", seed).written());
+    let (plain, none) = repeated(&folders, Speculation::Off);
+    let (drafted, some) = repeated(&folders, Speculation::Auto);
+    assert_eq!(drafted, plain);
+    assert!(none == 0 && some > 10, "{some} drafted tokens came");
 }
 
 #[test]
@@ -470,7 +572,11 @@ fn settings_that_are_not_computed_are_refused_by_name() {
         ("bias", json!("all"), "bias = all"),
         ("lora_bias", json!(true), "lora_bias = true"),
         ("fan_in_fan_out", json!(true), "fan_in_fan_out = true"),
-        ("modules_to_save", json!(["lm_head"]), "modules_to_save = lm_head"),
+        (
+            "modules_to_save",
+            json!(["lm_head"]),
+            "modules_to_save = [\"lm_head\"]",
+        ),
         ("layer_replication", json!([[0, 1]]), "layer_replication"),
         ("trainable_token_indices", json!([1]), "trainable_token_indices"),
         (
@@ -502,6 +608,39 @@ fn settings_that_are_not_computed_are_refused_by_name() {
         ("init_lora_weights", json!("olora"), "init_lora_weights = olora"),
         ("r", json!(100_000), "r = 100000"),
         ("r", json!("four"), "line 1"),
+        ("init_lora_weights", json!("pissa"), "init_lora_weights = pissa"),
+        (
+            "init_lora_weights",
+            json!("pissa_niter_4"),
+            "init_lora_weights = pissa_niter_4",
+        ),
+        ("init_lora_weights", json!("olora"), "init_lora_weights = olora"),
+        ("init_lora_weights", json!("corda"), "init_lora_weights = corda"),
+        ("init_lora_weights", json!("loftq"), "init_lora_weights = loftq"),
+        (
+            "alora_invocation_tokens",
+            json!([1, 2]),
+            "alora_invocation_tokens = [1,2]",
+        ),
+        ("use_qalora", json!(true), "use_qalora = true"),
+        (
+            "target_parameters",
+            json!(["experts.up"]),
+            "target_parameters = [\"experts.up\"]",
+        ),
+        ("use_what_comes_next", json!(1), "use_what_comes_next = 1"),
+        (
+            "target_modules",
+            json!(["q_proj", "lm_head"]),
+            "target_modules = lm_head",
+        ),
+        ("layers_to_transform", json!([0, 2]), "layers_to_transform = 2"),
+        ("layers_pattern", json!("blocks"), "layers_pattern = blocks"),
+        (
+            "alpha_pattern",
+            json!({"q_proj": 1e300}),
+            "model.layers.0.self_attn.q_proj adds too large",
+        ),
     ] {
         let text = refusal(&Made::all("qwen3", 1).set(name, value));
         assert!(
@@ -509,6 +648,102 @@ fn settings_that_are_not_computed_are_refused_by_name() {
             "{text}"
         );
     }
+}
+
+/// All that PEFT 0.21 writes for a usual adapter, and what newer versions write without meaning by it.
+#[test]
+fn settings_without_effect_are_taken() {
+    let made = [
+        ("init_lora_weights", json!("gaussian")),
+        ("lora_dropout", json!(0.1)),
+        ("megatron_core", json!("megatron.core")),
+        ("qalora_group_size", json!(16)),
+        ("runtime_config", json!({"ephemeral_gpu_offload": true})),
+        ("auto_mapping", json!({"parent_library": "transformers"})),
+        ("peft_version", json!("0.21.2")),
+        ("inference_mode", json!(true)),
+        ("revision", json!("main")),
+        ("arrow_config", json!(null)),
+        ("alora_invocation_tokens", json!(null)),
+        ("loftq_config", json!({})),
+        ("use_what_comes_next", json!(false)),
+        ("what_comes_next", json!({})),
+    ];
+    let made = made
+        .into_iter()
+        .fold(Made::all("qwen3", 1), |made, (name, value)| made.set(name, value));
+    decoder(&fixture("qwen3")).adapter(made.written().path()).unwrap();
+}
+
+/// A base whose file says what it is called.
+fn named_base(name: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let read = fs::read(fixture("qwen3").join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_slice(&read).unwrap();
+    config["_name_or_path"] = json!(name);
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let weights = fixture("qwen3").join("model.safetensors");
+    fs::copy(weights, folder.path().join("model.safetensors")).unwrap();
+    folder
+}
+
+#[test]
+fn an_adapter_of_another_model_of_the_same_shape_is_refused_by_both_names() {
+    let base = named_base("mistralai/Mistral-7B-v0.1");
+    let model = decoder(base.path());
+    let load = |name: &str| {
+        let made = Made::all("qwen3", 1).set("base_model_name_or_path", json!(name));
+        model.adapter(made.written().path()).err()
+    };
+    let text = load("meta-llama/Meta-Llama-3-8B").unwrap().to_string();
+    assert!(
+        text.contains("meta-llama/Meta-Llama-3-8B") && text.contains("mistralai/Mistral-7B-v0.1"),
+        "{text}"
+    );
+    assert!(load("unsloth/mistral-7b-v0.1-bnb-4bit").is_none());
+    assert!(load("/data/checkpoints/tuned").is_none());
+    // Where the model has no name nothing is compared.
+    let made = Made::all("qwen3", 1).set("base_model_name_or_path", json!("meta-llama/Meta-Llama-3-8B"));
+    decoder(&fixture("qwen3")).adapter(made.written().path()).unwrap();
+}
+
+/// Modules that the settings name and the file lacks.
+#[test]
+fn half_an_adapter_is_refused_by_what_is_missing() {
+    let refused = |targets: Value, keep: &dyn Fn(&str) -> bool| {
+        let mut made = Made::all("qwen3", 1).set("target_modules", targets);
+        made.tensors.retain(|name, _| keep(name));
+        refusal(&made)
+    };
+    let all = json!(MODULES);
+    let short = json!(MODULES.map(|module| module.rsplit('.').next().unwrap()));
+    let expression = json!(".*_proj");
+    for targets in [&all, &short, &expression, &json!("all-linear"), &json!(null)] {
+        let text = refused(targets.clone(), &|name| !name.contains("layers.1."));
+        assert!(
+            text.contains("layers.1.self_attn.q_proj.lora_A") && text.contains("2 layers"),
+            "{text}"
+        );
+        let text = refused(targets.clone(), &|name| !name.contains("layers.0.mlp.up_proj"));
+        assert!(text.contains("layers.0.mlp.up_proj.lora_A"), "{text}");
+    }
+    for targets in [all, short] {
+        let text = refused(targets, &|name| !name.contains("v_proj"));
+        assert!(text.contains("layers.0.self_attn.v_proj.lora_A"), "{text}");
+    }
+    // What is not named is not missed.
+    let model = decoder(&fixture("qwen3"));
+    let taken = |targets: Value, excluded: Value| {
+        let mut made = Made::all("qwen3", 1)
+            .set("target_modules", targets)
+            .set("exclude_modules", excluded);
+        made.tensors.retain(|name, _| !name.contains("v_proj"));
+        model.adapter(made.written().path()).unwrap();
+    };
+    taken(json!(MODULES), json!(["v_proj"]));
+    taken(json!(MODULES), json!(".*v_proj"));
+    taken(json!(".*(q|k|o|gate|up|down)_proj"), json!(null));
+    taken(json!(["q_proj", "k_proj"]), json!(null));
 }
 
 #[test]
@@ -542,7 +777,7 @@ fn matrices_that_do_not_fit_are_refused_by_name() {
         let infinite = (values(4, 48, 1, 0.1) / 0.0).unwrap();
         made.tensors.insert(query.clone(), infinite);
     });
-    assert!(text.contains("not numbers"), "{text}");
+    assert!(text.contains(&query) && text.contains("not numbers"), "{text}");
     for unknown in [
         "base_model.model.model.embed_tokens.lora_embedding_A",
         "base_model.model.model.layers.0.mlp.experts.0.up_proj.lora_A.weight",
@@ -554,6 +789,14 @@ fn matrices_that_do_not_fit_are_refused_by_name() {
         let text = changed(&|made| drop(made.tensors.insert(unknown.to_owned(), values(4, 48, 1, 0.1))));
         assert!(text.contains(unknown), "{text}");
     }
+    let text = changed(&|made| {
+        let name = key(2, "mlp.up_proj", "A");
+        made.tensors.insert(name, values(4, 48, 1, 0.1));
+    });
+    assert!(
+        text.contains("it has 2; is the adapter for another model?"),
+        "{text}"
+    );
     let made = Made::all("qwen3", 1).set("layers_to_transform", json!(1));
     assert!(refusal(&made).contains("layers.0."));
 }
@@ -568,7 +811,14 @@ fn files_that_are_not_there_or_damaged_are_refused() {
     assert!(matches!(model.adapter(folder.path()), Err(LoadError::Adapter { path, .. }) if path == weights));
     fs::remove_file(&weights).unwrap();
     assert!(matches!(model.adapter(folder.path()), Err(LoadError::Missing { path }) if path == weights));
+    let pickled = folder.path().join("adapter_model.bin");
+    fs::write(&pickled, bytes).unwrap();
+    let refused = model.adapter(folder.path()).err().unwrap().to_string();
+    assert!(refused.starts_with(&pickled.display().to_string()), "{refused}");
+    assert!(refused.contains("safe_serialization"), "{refused}");
     let settings = folder.path().join("adapter_config.json");
+    fs::write(&settings, " ".repeat(5 << 20)).unwrap();
+    assert!(matches!(model.adapter(folder.path()), Err(LoadError::Read { path, .. }) if path == settings));
     fs::remove_file(&settings).unwrap();
     assert!(matches!(model.adapter(folder.path()), Err(LoadError::Missing { path }) if path == settings));
 }

@@ -7,7 +7,7 @@ use silica_engine::{EngineError, GenerateRequest, GenerateStream, TokenEngine};
 use silica_types::TokenCount;
 
 use super::CandleEngine;
-use crate::text::lora::{Adapter, AdapterMemory};
+use crate::text::lora::{Adapter, AdapterFormat, AdapterMemory, Base, BaseNames};
 use crate::{CandleOptions, LoadError, ModelConfig};
 
 /// An engine's model with an adapter on top, as an engine of its own: its sequences are computed in the same
@@ -37,20 +37,37 @@ impl AdaptedEngine {
         let adapter = Arc::new(Adapter::load(folder, base, &engine.adapters)?);
         tracing::info!(
             engine = engine.name(),
-            adapter = %folder.display(),
-            bytes = adapter.bytes(),
-            "adapter loaded"
+            adapter.folder = %folder.display(),
+            adapter.bytes = adapter.bytes(),
+            "adapter {} loaded for {}",
+            folder.display(),
+            engine.name()
         );
         Ok(Self { engine, adapter })
     }
 
-    /// Says whether an adapter fits a model, by the model's configuration alone: before its weights are read.
+    /// Says whether an adapter fits the model in `model`, a folder or a GGUF file with this configuration, as far
+    /// as that can be said before weights are read.
     ///
     /// # Errors
     /// As [`AdaptedEngine::load`] with an engine that has no adapter yet and these options.
-    pub fn check(folder: &Path, base: &ModelConfig, options: &CandleOptions) -> Result<(), LoadError> {
+    pub fn check(
+        folder: &Path,
+        (model, config): (&Path, ModelConfig),
+        options: &CandleOptions,
+    ) -> Result<(), LoadError> {
         let memory = AdapterMemory::new(u64::from(options.adapters_mb) << 20);
-        Adapter::load(folder, base, &memory).map(drop)
+        let base = Base {
+            config,
+            // What takes the least memory: which one it will be, the weights say.
+            format: AdapterFormat::Byte,
+            names: if model.is_dir() {
+                BaseNames::of_folder(model)
+            } else {
+                BaseNames::default()
+            },
+        };
+        Adapter::load(folder, &base, &memory).map(drop)
     }
 }
 

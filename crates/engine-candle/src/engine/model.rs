@@ -4,6 +4,7 @@ use std::error::Error;
 
 use candle_core::{CpuStorage, Storage};
 
+use super::speculation::Costs;
 use crate::text::cache::KvView;
 use crate::text::cache::blocks::{BLOCK, BlockTable};
 use crate::text::cache::store::KvStore;
@@ -70,6 +71,12 @@ pub(super) trait LogitsModel: Send + Sync + 'static {
         true
     }
 
+    /// What a pass on so many threads takes. A wrong estimate costs time and changes no answer.
+    fn costs(&self, threads: usize) -> Costs {
+        // Of any model in eight bits.
+        Costs::new(1.0, 1.0, threads)
+    }
+
     /// Computes the next tokens of several sequences in one pass, advances their tables, and
     /// replaces `logits` by the wanted ones, step by step. After an error no table has changed.
     fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError>;
@@ -83,20 +90,32 @@ pub(super) struct PagedDecoder {
 }
 
 impl PagedDecoder {
-    /// Takes at most `bytes` of memory for blocks. Where that is less than the model's context
-    /// needs, the context becomes shorter.
+    /// Takes at most `bytes` of memory for blocks. Where that is less than the model's context needs, the
+    /// context becomes shorter, unless it was `chosen`.
     ///
     /// # Errors
-    /// [`LoadError::Cache`] when the machine or the device has not enough memory.
-    pub(super) fn new(decoder: Decoder, bytes: u64) -> Result<Self, LoadError> {
+    /// [`LoadError::Context`] when the memory is too little for the chosen context, and [`LoadError::Cache`] when
+    /// the machine or the device has not enough.
+    pub(super) fn new(decoder: Decoder, bytes: u64, chosen: Option<u32>) -> Result<Self, LoadError> {
         let block_bytes = decoder.block_bytes().max(1) as u64;
         let blocks = usize::try_from(bytes / block_bytes).unwrap_or(usize::MAX).max(1);
         let positions = u32::try_from(blocks.saturating_mul(BLOCK)).unwrap_or(u32::MAX);
-        if positions < decoder.context_length() {
+        let context = decoder.context_length();
+        let needed_mb = cache_mb(block_bytes, context);
+        if positions < context && chosen.is_some() {
+            return Err(LoadError::Context {
+                context,
+                needed_mb,
+                given_mb: bytes >> 20,
+                positions,
+            });
+        }
+        if positions < context {
             tracing::warn!(
                 positions,
-                context = decoder.context_length(),
-                "the cache is too small for the model's context, which becomes shorter"
+                context,
+                needed_mb,
+                "engine.kv_cache_mb is too little for the model's context of {context} tokens, which becomes {positions}; it needs {needed_mb}"
             );
         }
         let bytes = block_bytes.saturating_mul(blocks as u64);
@@ -106,7 +125,7 @@ impl PagedDecoder {
         }
         Ok(Self {
             store: decoder.new_store(blocks).map_err(|error| refused(error.into()))?,
-            context_length: decoder.context_length().min(positions),
+            context_length: context.min(positions),
             decoder,
         })
     }
@@ -134,6 +153,35 @@ impl LogitsModel for PagedDecoder {
         self.decoder.is_on_cpu()
     }
 
+    fn costs(&self, threads: usize) -> Costs {
+        let config = self.decoder.config();
+        let layers = real(config.layers);
+        let position = match &config.mla {
+            // A head reads the latent twice, for its score and for its value.
+            Some(mla) => real(config.heads * (2 * mla.rank + mla.rope_width)),
+            None => real(2 * config.heads * config.head_dim),
+        };
+        let (experts, chosen) = match &config.moe {
+            Some(moe) => {
+                let blocks = moe.layers.iter().filter(|has| **has).count();
+                let weights = 3 * config.hidden_size * moe.intermediate_size;
+                let experts = real(blocks * moe.experts * weights);
+                (experts, real(moe.chosen) / real(moe.experts))
+            }
+            None => (0.0, 0.0),
+        };
+        let (weights, bytes) = self.decoder.size_of_pass();
+        let weights = real(weights);
+        let costs = Costs::new(weights, real(bytes), threads);
+        Costs {
+            dense: (weights - experts).max(0.0),
+            experts,
+            chosen,
+            position: layers * position,
+            ..costs
+        }
+    }
+
     fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError> {
         let adapters: Vec<_> = steps.iter().map(|step| step.adapter).collect();
         let spans = steps.iter_mut().map(|step| step.span(&self.store));
@@ -151,6 +199,17 @@ impl LogitsModel for PagedDecoder {
         }
         Ok(())
     }
+}
+
+/// The memory for the keys and values of so many positions, in MiB, rounded up.
+pub(super) fn cache_mb(block_bytes: u64, positions: u32) -> u64 {
+    let blocks = u64::from(positions).div_ceil(BLOCK as u64);
+    blocks.saturating_mul(block_bytes).div_ceil(1 << 20)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn real(count: usize) -> f32 {
+    count as f32
 }
 
 #[cfg(test)]

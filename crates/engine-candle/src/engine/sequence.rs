@@ -137,6 +137,11 @@ impl Sequence {
         self.tokens.len() - self.table.len()
     }
 
+    /// Returns the number of tokens that are computed.
+    pub(super) fn positions(&self) -> usize {
+        self.table.len()
+    }
+
     /// Returns the number of blocks that it still needs to draw the next token and compute it.
     pub(super) fn missing_blocks(&self) -> usize {
         blocks_of(self.tokens.len() + 1).saturating_sub(self.table.blocks().len())

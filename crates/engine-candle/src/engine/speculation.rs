@@ -15,7 +15,7 @@ mod lookup;
 mod share;
 
 use self::lookup::{Found, Lookup, RUNS};
-pub(super) use self::share::{Chance, share};
+pub(super) use self::share::{Chance, Costs, Load, share};
 
 /// How sure a new sequence is of a guess: enough for one token when it is alone.
 const FIRST_ODDS: f32 = 0.4;

@@ -13,6 +13,7 @@ use super::model::{LogitsModel, ModelError, Step};
 use super::queue::{Job, Rank, STOPPED, WaitingQueue};
 use super::schedule::Places;
 use super::sequence::{Sequence, Sharing, StepError, blocks_of};
+use super::speculation::Costs;
 use crate::Speculation;
 use crate::text::cache::blocks::{BlockPool, BlockTable};
 use crate::text::sampler::SamplerScratch;
@@ -25,8 +26,8 @@ pub(super) struct Worker<M: LogitsModel> {
     places: Places,
     pool: BlockPool,
     sharing: Sharing,
-    /// Whether sequences draft tokens.
-    drafts: bool,
+    /// What a pass takes, where sequences draft tokens.
+    drafts: Option<Costs>,
     scratch: Scratch,
     /// Dropped last: when it is gone, so are all sequences.
     model: M,
@@ -49,6 +50,7 @@ impl<M: LogitsModel> Worker<M> {
         meters: Meters,
         max_sequences: usize,
         speculation: Speculation,
+        threads: usize,
     ) -> Self {
         let sharing = if model.keys_depend_on_length() {
             Sharing::Alone
@@ -59,9 +61,10 @@ impl<M: LogitsModel> Worker<M> {
             pool: BlockPool::new(model.blocks()),
             sharing,
             // Keys that depend on the length are other ones for each drafted token.
-            drafts: speculation == Speculation::Auto
+            drafts: (speculation == Speculation::Auto
                 && sharing == Sharing::Shared
-                && model.rows_are_independent(),
+                && model.rows_are_independent())
+            .then(|| model.costs(threads)),
             model,
             queue,
             meters,
@@ -149,7 +152,7 @@ impl<M: LogitsModel> Worker<M> {
             rank,
             table,
             self.sharing,
-            self.drafts,
+            self.drafts.is_some(),
             running,
         ));
     }
@@ -157,8 +160,8 @@ impl<M: LogitsModel> Worker<M> {
     /// Computes one pass over all sequences that can go on.
     fn step(&mut self) {
         let mut plan = self.places.plan();
-        if self.drafts {
-            self.places.draft(&mut plan);
+        if let Some(costs) = &self.drafts {
+            self.places.draft(&mut plan, costs);
         }
         self.meters.paused(plan.paused);
         let planned = self.places.iter_mut().zip(plan.counts);

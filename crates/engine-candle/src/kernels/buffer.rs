@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 
 /// Zeroed memory in cache lines, of which the system is asked to make huge pages: weights are read
 /// from end to end again and again, and every page of 4 KiB would cost a walk of the page tables.
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     lines: Vec<Line>,
     bytes: usize,
 }
@@ -16,7 +16,7 @@ struct Line([u8; 64]);
 impl Buffer {
     /// # Errors
     /// When the system does not give as much.
-    pub(super) fn zeroed(bytes: usize) -> Result<Self, TryReserveError> {
+    pub(crate) fn zeroed(bytes: usize) -> Result<Self, TryReserveError> {
         let count = bytes.div_ceil(size_of::<Line>());
         let mut lines = Vec::new();
         lines.try_reserve_exact(count)?;
@@ -26,7 +26,7 @@ impl Buffer {
         Ok(Self { lines, bytes })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: a line is 64 bytes without padding, and the lines cover `bytes`.
         #[expect(unsafe_code, reason = "lines are bytes")]
         unsafe {
@@ -34,7 +34,7 @@ impl Buffer {
         }
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`; any bytes are a line, and the lines are borrowed exclusively.
         #[expect(unsafe_code, reason = "lines are bytes")]
         unsafe {

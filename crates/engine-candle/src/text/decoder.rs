@@ -14,7 +14,7 @@ use super::cache::{KvCache, KvView};
 use super::config::{ModelConfig, RopeScaling};
 use super::layer::Layer;
 use super::linear::Linear;
-use super::lora::{Adapter, AdapterMemory, AdapterRows};
+use super::lora::{Adapter, AdapterFormat, AdapterMemory, AdapterRows, Base, BaseNames};
 use super::matrix::Weight;
 use super::norm::RmsNorm;
 use super::rope::{Rope, Rotation};
@@ -25,6 +25,7 @@ use crate::{GgufModel, LoadError, Precision};
 /// A loaded model. Immutable; all state of a sequence is in its cache.
 pub struct Decoder {
     config: ModelConfig,
+    names: BaseNames,
     context_length: u32,
     embeddings: Arc<Weight>,
     layers: Vec<Layer>,
@@ -78,7 +79,8 @@ impl Decoder {
         let mut config = ModelConfig::read(model)?;
         let weights = Weights::in_folder(model, &config, placement(model, precision.into())?)?;
         config.settle_head(weights.has("lm_head.weight"));
-        Self::build(&weights, config, context_length)
+        let decoder = Self::build(&weights, config, context_length)?;
+        Ok(decoder.called(BaseNames::of_folder(model)))
     }
 
     /// Loads a model folder for what its last layer says: a head that the weights lack is not missed.
@@ -106,7 +108,12 @@ impl Decoder {
         let config = model.config()?;
         let placement = placement(model.path(), precision.into())?;
         let weights = Weights::in_gguf(model.file(), &config, placement)?;
-        Self::build(&weights, config, context_length)
+        let decoder = Self::build(&weights, config, context_length)?;
+        Ok(decoder.called(BaseNames::of_gguf(model.path(), model.name())))
+    }
+
+    fn called(self, names: BaseNames) -> Self {
+        Self { names, ..self }
     }
 
     fn build(
@@ -139,6 +146,7 @@ impl Decoder {
             rope: Rope::new(config.rope.clone()),
             dtype: weights.activation_dtype(),
             device: weights.device().clone(),
+            names: BaseNames::default(),
             config,
         })
     }
@@ -156,6 +164,15 @@ impl Decoder {
     /// Returns the memory of the matrices, in bytes.
     pub fn weight_bytes(&self) -> usize {
         self.matrices().map(Weight::bytes).sum()
+    }
+
+    /// Returns how many weights a pass multiplies with, those of all experts included, and their bytes.
+    pub(crate) fn size_of_pass(&self) -> (usize, usize) {
+        let layers = self.layers.iter().flat_map(Layer::weights);
+        let matrices = layers.chain([self.head.weight()]);
+        matrices.fold((0, 0), |(elements, bytes), weight| {
+            (elements + weight.elements(), bytes + weight.bytes())
+        })
     }
 
     /// Returns the names of the number formats that the matrices have in memory, such as `Q8_0`.
@@ -273,7 +290,24 @@ impl Decoder {
     /// Names the file and the setting or tensor that is missing, malformed, not supported or made for
     /// another model.
     pub fn adapter(&self, folder: &Path) -> std::result::Result<Adapter, LoadError> {
-        Adapter::load(folder, &self.config, &AdapterMemory::new(u64::MAX))
+        Adapter::load(folder, &self.adapter_base(), &AdapterMemory::new(u64::MAX))
+    }
+
+    /// What adapters are loaded for.
+    pub(crate) fn adapter_base(&self) -> Base {
+        let formats = self.weight_formats();
+        let format = if formats.iter().all(|format| *format == "F32") {
+            AdapterFormat::Single
+        } else if formats.iter().any(|format| format.starts_with('Q')) {
+            AdapterFormat::Byte
+        } else {
+            AdapterFormat::Half
+        };
+        Base {
+            config: self.config.clone(),
+            format,
+            names: self.names.clone(),
+        }
     }
 
     /// The logits of rows that the last layer has computed.

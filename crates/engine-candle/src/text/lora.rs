@@ -3,30 +3,38 @@
 //! To the output of a projection `W x` an adapter adds `scale * B (A x)`, with `A` of few rows and `B` of as
 //! many columns (Hu et al., "`LoRA`: Low-Rank Adaptation of Large Language Models", 2021). The rows of
 //! a pass have adapters of their own: the model's matrices are read once for all of them, and what an adapter
-//! adds to a row depends on that row alone, in every bit. Computed on the CPU, in f32.
+//! adds to a row depends on that row alone, in every bit. Computed on the CPU, in f32; in memory the matrices
+//! are rounded as much as the model's own weights are: not in f32, to sixteen bits, to eight where it is quantised.
 
+mod base;
 mod config;
+mod loops;
 mod memory;
+mod numbers;
 mod product;
 mod read;
 mod rows;
 
 use std::path::Path;
 
+pub(crate) use self::base::{Base, BaseNames};
 pub(crate) use self::memory::AdapterMemory;
 use self::memory::Held;
-use self::product::Delta;
+pub(crate) use self::numbers::AdapterFormat;
+use self::numbers::Arena;
+use self::product::{Delta, Product};
 pub(crate) use self::rows::AdapterRows;
-use crate::{LoadError, ModelConfig};
+use crate::LoadError;
 
 /// An adapter in memory. Gives its memory back when the last sequence that uses it ends.
 pub struct Adapter {
     layers: Vec<LayerDeltas>,
+    arena: Arena,
     held: Held,
 }
 
 /// What an adapter adds in one layer, for each [`Site`].
-type LayerDeltas = [Vec<Delta>; 4];
+type LayerDeltas = [Option<Delta>; 4];
 
 /// The products of a layer that adapters add to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +55,7 @@ impl Adapter {
     /// # Errors
     /// Names the file and the setting or tensor that is missing, malformed, not supported or made for
     /// another model; and when the adapters together would take too much memory.
-    pub(crate) fn load(folder: &Path, base: &ModelConfig, memory: &AdapterMemory) -> Result<Self, LoadError> {
+    pub(crate) fn load(folder: &Path, base: &Base, memory: &AdapterMemory) -> Result<Self, LoadError> {
         read::read(folder, base, memory)
     }
 
@@ -61,7 +69,9 @@ impl Adapter {
         self.held.bytes()
     }
 
-    fn deltas(&self, layer: usize, site: Site) -> &[Delta] {
-        self.layers.get(layer).map_or(&[], |sites| &sites[site as usize])
+    fn product(&self, layer: usize, site: Site) -> Option<Product<'_>> {
+        let delta = self.layers.get(layer)?[site as usize].as_ref()?;
+        let arena = &self.arena;
+        Some(Product { delta, arena })
     }
 }

@@ -47,6 +47,14 @@ impl Weight {
         }
     }
 
+    /// The number of its elements.
+    pub(crate) fn elements(&self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.rows() * packed.columns(),
+            Self::Tensor(tensor) => tensor.elem_count(),
+        }
+    }
+
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         match self {

@@ -27,7 +27,8 @@ pub(crate) struct EngineConfig {
     /// Memory for the keys and values of all sequences of one model, in MiB, taken as it is used. A
     /// model is not loaded when that is more than the machine, or the container, has.
     /// What running sequences leave of it keeps earlier prompts, so that requests of one
-    /// account that begin alike start sooner. Too little for one sequence of the model's context shortens the context.
+    /// account that begin alike start sooner. Too little for one sequence of the model's context shortens the context,
+    /// and the log says when that refuses a prompt, and how much would do.
     pub(crate) kv_cache_mb: u32,
     /// Memory for the `LoRA` adapters of one model that deployments add to it, in MiB, as 32-bit numbers: a rank
     /// of 16 on all projections of a model with 8 billion parameters takes 160. One that does not fit beside
@@ -36,7 +37,8 @@ pub(crate) struct EngineConfig {
     /// Whether a sequence whose last tokens stand earlier in it drafts what followed them there, which
     /// one pass then checks: answers that repeat their prompt (summaries, edited programs) come sooner, and
     /// every answer is the same, token for token. `auto` drafts as much as pays on a CPU, less the more
-    /// sequences are computed at once; `off` never does.
+    /// sequences are computed at once, and makes a step at most 1.15 times as long for sequences that draft nothing;
+    /// `off` never does. Each sequence takes up to 512 KiB for it.
     pub(crate) speculation: EngineSpeculation,
     /// The most sequences that may wait for a place, at least 1; further requests are refused with 503.
     pub(crate) max_waiting: u32,

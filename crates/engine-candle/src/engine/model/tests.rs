@@ -10,15 +10,20 @@ use crate::text::cache::blocks::BlockPool;
 const CONTEXT: usize = 256;
 const VOCABULARY: u32 = 144;
 
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
 fn decoder(name: &str) -> Decoder {
-    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    Decoder::load(&fixtures.join(name), Dtype::F32, None).unwrap()
+    Decoder::load(&fixture(name), Dtype::F32, None).unwrap()
 }
 
 fn paged(name: &str, blocks: usize) -> PagedDecoder {
     let decoder = decoder(name);
     let bytes = (decoder.block_bytes() * blocks) as u64;
-    PagedDecoder::new(decoder, bytes).unwrap()
+    PagedDecoder::new(decoder, bytes, None).unwrap()
 }
 
 /// Computes what is left of `tokens` in parts of at most `part`, and returns the last logits.
@@ -57,6 +62,55 @@ fn a_cache_too_small_for_the_context_shortens_it() {
     );
 }
 
+/// Who chooses a context wants all of it.
+#[test]
+fn a_cache_too_small_for_a_chosen_context_is_refused_by_both_settings() {
+    let large = || Decoder::load(&fixture("qwen3"), Dtype::F32, Some(200)).unwrap();
+    let block = large().block_bytes() as u64;
+    let refused = PagedDecoder::new(large(), 12 * block, Some(200)).err().unwrap();
+    let text = refused.to_string();
+    for part in ["context_length", "200 tokens", "engine.kv_cache_mb", "192"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(
+        PagedDecoder::new(large(), 13 * block, Some(200))
+            .unwrap()
+            .context_length(),
+        200
+    );
+    assert_eq!(cache_mb(1 << 20, 200), 13);
+    assert_eq!(cache_mb(1, 17), 1);
+}
+
+/// What a pass reads, and what a row of it computes.
+#[test]
+fn costs_are_those_of_the_model_s_weights() {
+    let model = paged("qwen3", 4);
+    let costs = model.costs(2);
+    // Two layers of queries, keys, values, output and three matrices, and the head.
+    let layer = 48 * (64 + 32 + 32) + 64 * 48 + 3 * 48 * 64;
+    assert_eq!(
+        costs,
+        Costs {
+            dense: real(2 * layer + 144 * 48),
+            experts: 0.0,
+            chosen: 0.0,
+            position: real(2 * 2 * 4 * 16),
+            product: costs.product,
+        }
+    );
+    assert!(
+        (costs.product - 0.05).abs() < 1e-6,
+        "four bytes a weight: {}",
+        costs.product
+    );
+    let costs = paged("mixtral", 4).costs(2);
+    let decoder = decoder("mixtral");
+    let moe = decoder.config().moe.as_ref().unwrap();
+    assert!(costs.experts > 0.0 && costs.dense > 0.0);
+    assert!((costs.chosen - real(moe.chosen) / real(moe.experts)).abs() < 1e-6);
+}
+
 #[test]
 fn the_memory_asked_for_is_that_of_the_blocks() {
     let decoder = decoder("qwen3");
@@ -83,7 +137,7 @@ fn the_memory_of_latents_is_that_of_one_row_for_each_position() {
 #[test]
 fn a_cache_that_cannot_be_had_is_refused_by_the_setting_s_name() {
     for bytes in [u64::from(u32::MAX) << 20, u64::MAX] {
-        let Err(error) = PagedDecoder::new(decoder("qwen3"), bytes) else {
+        let Err(error) = PagedDecoder::new(decoder("qwen3"), bytes, None) else {
             panic!("{bytes} bytes were taken")
         };
         let LoadError::Cache { bytes: told, .. } = error else {

@@ -4,12 +4,12 @@
 /// more often than three.
 pub(super) const RUNS: [usize; 2] = [3, 2];
 
-/// The most positions that a table holds; it takes four times as many bytes. A run beyond them
+/// The most positions that a table holds; it takes four times as many bytes, 256 KiB. A run beyond them
 /// takes the place of another one.
 const MOST_SLOTS: usize = 1 << 16;
 const LEAST_SLOTS: usize = 1 << 6;
 
-/// The last position of each run of tokens, in tables of bounded size.
+/// The last position of each run of tokens, in tables of bounded size: at most 512 KiB a sequence, both together.
 pub(super) struct Lookup {
     /// For each length the position behind a run, by a hash of it; 0 stands for none. What is
     /// found is compared with the tokens, so runs with the same hash are not mistaken.
@@ -101,12 +101,27 @@ mod tests {
     fn tables_are_bounded_however_long_the_sequence_is() {
         let lookup = Lookup::new(usize::MAX / 2);
         assert!(lookup.tables.iter().all(|table| table.len() == MOST_SLOTS));
-        // What no longer fits is not found; nothing else is.
+    }
+
+    /// Of ten thousand different runs a table of 64 has the last ones, and says of none that it is another.
+    #[test]
+    fn what_no_longer_fits_is_not_found_and_nothing_else_in_its_place() {
+        let tokens: Vec<u32> = (0..10_000).collect();
         let mut lookup = Lookup::new(1);
-        let tokens: Vec<u32> = (0..10_000).chain([3, 4, 5]).collect();
-        if let Some(found) = lookup.find(&tokens) {
-            assert_eq!(found.next, 6);
-        }
+        assert_eq!(lookup.find(&tokens), None);
+        let found = |first: u32| {
+            let mut lookup = Lookup {
+                tables: lookup.tables.clone(),
+                seen: lookup.seen,
+            };
+            let again: Vec<u32> = tokens.iter().copied().chain(first..first + 3).collect();
+            let found = lookup.find(&again)?;
+            assert_eq!(found.next, first as usize + 3, "{found:?}");
+            Some(found)
+        };
+        let recent = (9_900..9_996).filter_map(found).count();
+        assert!(recent > 20 && recent < 90, "{recent} of the last hundred");
+        assert_eq!((0..5_000).step_by(50).filter_map(found).count(), 0);
     }
 
     proptest! {

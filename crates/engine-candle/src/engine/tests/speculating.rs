@@ -18,6 +18,8 @@ struct Repeating {
     /// With more tokens after the prompt's than this a step of a sequence fails, and with twice as
     /// many it panics.
     most_rows: usize,
+    /// Passes that failed.
+    failed: Arc<AtomicUsize>,
 }
 
 fn mixed(values: [u64; 3]) -> u64 {
@@ -48,6 +50,9 @@ impl LogitsModel for Repeating {
 
     fn compute(&self, steps: &mut [Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError> {
         let rows = steps.iter().map(Step::rows).max();
+        if rows > Some(self.most_rows) {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+        }
         assert!(rows <= Some(2 * self.most_rows), "a defect");
         if rows > Some(self.most_rows) {
             return Err("no more memory".into());
@@ -83,10 +88,22 @@ impl LogitsModel for Repeating {
 }
 
 fn repeating(speculation: Speculation, blocks: usize, places: usize, most_rows: usize) -> CandleEngine {
+    failing(speculation, blocks, places, most_rows, Arc::default())
+}
+
+/// As [`repeating`], and counts the passes that fail.
+fn failing(
+    speculation: Speculation,
+    blocks: usize,
+    places: usize,
+    most_rows: usize,
+    failed: Arc<AtomicUsize>,
+) -> CandleEngine {
     let model = Repeating {
         memory: Mutex::new(vec![(0, 0); blocks * BLOCK]),
         context: 192,
         most_rows,
+        failed,
     };
     let options = CandleOptions {
         threads: Some(1),
@@ -275,11 +292,16 @@ fn a_draft_that_makes_a_pass_fail_is_taken_out_of_it() {
     let plain = outcomes(&repeating(Speculation::Off, 48, 4, 99), &asked);
     for most_rows in [1, 3] {
         for places in [1, 4] {
-            let engine = repeating(Speculation::Auto, 48, places, most_rows);
+            let failed = Arc::default();
+            let engine = failing(Speculation::Auto, 48, places, most_rows, Arc::clone(&failed));
             assert_eq!(
                 outcomes(&engine, &asked),
                 plain,
                 "{most_rows} rows, {places} places"
+            );
+            assert!(
+                failed.load(Ordering::SeqCst) > 0,
+                "{most_rows} rows, {places} places: no pass had more"
             );
         }
     }

@@ -36,31 +36,34 @@ impl AdapterMemory {
         }))
     }
 
-    /// The most bytes.
-    pub(super) fn limit(&self) -> u64 {
-        self.0.limit
-    }
-
     /// Takes so many bytes for the adapter in `folder`.
     ///
     /// # Errors
     /// [`LoadError::Adapters`] when that is more than is left.
     pub(super) fn take(&self, folder: &Path, bytes: u64) -> Result<Held, LoadError> {
         let counts = Arc::clone(&self.0);
-        let taken = counts
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|sum| *sum <= counts.limit)
-            });
-        if let Err(used) = taken {
-            return Err(LoadError::Adapters {
-                folder: folder.to_owned(),
-                bytes,
-                left: self.0.limit - used,
-            });
-        }
+        counts.take(folder, bytes)?;
         let id = counts.last.fetch_add(1, Ordering::Relaxed) + 1;
         Ok(Held { counts, bytes, id })
+    }
+}
+
+impl Counts {
+    /// Counts so many bytes more for the adapter in `folder`.
+    fn take(&self, folder: &Path, bytes: u64) -> Result<(), LoadError> {
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|sum| *sum <= self.limit)
+            });
+        match taken {
+            Ok(_) => Ok(()),
+            Err(used) => Err(LoadError::Adapters {
+                folder: folder.to_owned(),
+                bytes,
+                left: self.limit - used,
+            }),
+        }
     }
 }
 
@@ -71,6 +74,28 @@ impl Held {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Holds so many bytes instead, for the adapter in `folder`.
+    ///
+    /// # Errors
+    /// As [`AdapterMemory::take`]; then it holds what it held.
+    pub(super) fn resize(&mut self, folder: &Path, bytes: u64) -> Result<(), LoadError> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.counts.take(folder, more).map_err(|error| match error {
+                LoadError::Adapters { folder, left, .. } => LoadError::Adapters {
+                    folder,
+                    bytes,
+                    left: left + self.bytes,
+                },
+                other => other,
+            })?,
+            None => {
+                self.counts.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            }
+        }
+        self.bytes = bytes;
+        Ok(())
     }
 }
 
@@ -107,5 +132,19 @@ mod tests {
             "numbers are given out once"
         );
         assert!(memory.take(folder, u64::MAX).is_err());
+    }
+
+    #[test]
+    fn what_is_held_grows_and_shrinks_within_the_bound() {
+        let memory = AdapterMemory::new(100);
+        let folder = Path::new("adapter");
+        let mut held = memory.take(folder, 60).unwrap();
+        held.resize(folder, 100).unwrap();
+        assert!(held.resize(folder, 101).is_err() && held.bytes() == 100);
+        held.resize(folder, 10).unwrap();
+        let other = memory.take(folder, 90).unwrap();
+        assert!(held.resize(folder, 11).is_err());
+        drop((held, other));
+        assert!(memory.take(folder, 100).is_ok());
     }
 }

@@ -1,175 +1,235 @@
-//! `y += B (A x)` for some rows.
+//! `y += scale B (A x)` for some rows.
 
-#![expect(
-    clippy::inline_always,
-    reason = "the inner loops must be compiled with their caller's instructions"
-)]
+use std::ops::Range;
 
-/// Elements of a sum of products that are computed side by side.
-const SUMS: usize = 32;
-/// Outputs that are computed side by side.
-const LANES: usize = 16;
+use super::loops::Instructions;
+use super::numbers::{AdapterFormat, Arena, LANES};
 
-/// What an adapter adds to some of the outputs of a product.
+/// Rows of `A` that are multiplied with all rows of a task before the next ones are read.
+const RANK_TURN: usize = 4;
+/// Pieces of `B` that are multiplied with all rows of a task before the next ones are read.
+const PIECE_TURN: usize = 32;
+
+/// What an adapter adds to the outputs of a site. The projections there have the same input, so that their `A` are
+/// one matrix.
 pub(super) struct Delta {
-    /// The first of these outputs.
-    first: usize,
+    /// The first group of `A`: the rows of all parts below each other, `[rank, inputs]`.
+    down: usize,
+    /// What a product with a row of `A` is multiplied with: the adapter's factor, and what undoes the factors that
+    /// make the numbers fit their format.
+    scales: Vec<f32>,
+    parts: Vec<Part>,
     inputs: usize,
-    outputs: usize,
-    /// `[rank, inputs]`.
-    down: Vec<f32>,
-    /// In pieces of [`LANES`] outputs, `[rank, LANES]` each; the last one is filled up with zeros.
-    up: Vec<[f32; LANES]>,
 }
 
-/// An input row and the output row that is added to.
-pub(super) type Row<'pass> = (&'pass [f32], &'pass mut [f32]);
+/// `B` of one projection.
+struct Part {
+    /// Its outputs among those of the site.
+    outputs: Range<usize>,
+    /// Its rows in the common `A`.
+    ranks: Range<usize>,
+    /// The first group of the pieces of [`LANES`] outputs, `[rank, LANES]` each; the last one is filled up with
+    /// zeros.
+    up: usize,
+}
+
+/// A [`Delta`] with the numbers of its adapter.
+#[derive(Clone, Copy)]
+pub(super) struct Product<'adapter> {
+    pub(super) delta: &'adapter Delta,
+    pub(super) arena: &'adapter Arena,
+}
+
+/// The matrices of one projection, as the file has them.
+pub(super) struct Matrices {
+    /// The first of its outputs among those of the site.
+    pub(super) first: usize,
+    pub(super) outputs: usize,
+    pub(super) rank: usize,
+    /// The adapter's factor.
+    pub(super) scale: f64,
+    /// `A`, `[rank, inputs]`.
+    pub(super) a: Vec<f32>,
+    /// `B`, `[outputs, rank]`.
+    pub(super) b: Vec<f32>,
+}
+
+/// A row that an adapter adds to.
+pub(super) struct Row<'pass> {
+    pub(super) input: &'pass [f32],
+    /// All outputs of the site.
+    pub(super) output: &'pass mut [f32],
+    /// As many as [`Product::rank`]; overwritten.
+    pub(super) factors: &'pass mut [f32],
+}
+
+/// Outputs of a projection, with what is added to them.
+pub(super) struct Piece<'pass> {
+    arena: &'pass Arena,
+    part: &'pass Part,
+    /// The first piece of `B`.
+    first: usize,
+    factors: &'pass [f32],
+    output: &'pass mut [f32],
+}
+
+/// What the projection of this index adds is too large for f32.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLarge(pub(super) usize);
 
 impl Delta {
-    /// From `A`, `[rank, inputs]`, and `B` times its scale, `[outputs, rank]`.
-    pub(super) fn new(first: usize, rank: usize, inputs: usize, a: &[f32], b: &[f32]) -> Self {
-        let outputs = b.len() / rank;
-        let mut up = vec![[0.0; LANES]; outputs.div_ceil(LANES) * rank];
-        for (output, factors) in b.chunks_exact(rank).enumerate() {
-            for (index, factor) in factors.iter().enumerate() {
-                up[output / LANES * rank + index][output % LANES] = *factor;
+    /// Of the projections of a site, by their outputs; their numbers go into the arena.
+    ///
+    /// # Errors
+    /// When the product of the largest numbers and the adapter's factor is too large for f32.
+    pub(super) fn new(arena: &mut Arena, inputs: usize, projections: &[Matrices]) -> Result<Self, TooLarge> {
+        let down = arena.used();
+        let (mut scales, mut columns) = (Vec::new(), Vec::new());
+        for (projection, matrices) in projections.iter().enumerate() {
+            for (index, row) in matrices.a.chunks_exact(inputs).enumerate() {
+                let (largest_down, largest_up) = (largest(row.iter()), largest(matrices.column(index)));
+                let row_factor = arena.format().row_factor(largest_down);
+                let column_factor = arena.format().column_factor(largest_up);
+                let most = f64::from(largest_down) * f64::from(largest_up);
+                let scale = matrices.scale_of(most, row_factor * column_factor);
+                scales.push(scale.ok_or(TooLarge(projection))?);
+                columns.push(column_factor);
+                arena.push_row(row, row_factor);
             }
         }
-        Self {
-            first,
+        let (mut parts, mut rank) = (Vec::with_capacity(projections.len()), 0);
+        for matrices in projections {
+            let ranks = rank..rank + matrices.rank;
+            rank = ranks.end;
+            parts.push(Part {
+                outputs: matrices.first..matrices.first + matrices.outputs,
+                ranks: ranks.clone(),
+                up: arena.used(),
+            });
+            for rows in matrices.b.chunks(LANES * matrices.rank) {
+                arena.push_piece(rows, &columns[ranks.clone()]);
+            }
+        }
+        Ok(Self {
+            down,
+            scales,
+            parts,
             inputs,
-            outputs,
-            down: a.to_vec(),
-            up,
-        }
+        })
     }
 
-    /// The memory of one, in bytes.
-    pub(super) fn bytes(rank: usize, inputs: usize, outputs: usize) -> u64 {
-        let values = rank as u64 * (inputs as u64 + outputs.next_multiple_of(LANES) as u64);
-        values * size_of::<f32>() as u64
+    /// The groups of one projection's numbers.
+    pub(super) fn groups(format: AdapterFormat, rank: usize, inputs: usize, outputs: usize) -> usize {
+        rank * inputs.div_ceil(LANES) + outputs.div_ceil(LANES) * format.piece_groups(rank)
+    }
+}
+
+impl<'adapter> Product<'adapter> {
+    /// The rank of all projections together.
+    pub(super) fn rank(self) -> usize {
+        self.delta.scales.len()
     }
 
-    /// Adds onto the rows, each for itself. `scratch` keeps its memory.
-    pub(super) fn add(&self, rows: &mut [Row<'_>], scratch: &mut Vec<f32>) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the features that the function is compiled for.
-            #[expect(unsafe_code, reason = "the instructions were checked for in the line above")]
-            unsafe {
-                add_avx2(self, rows, scratch);
-            }
-            return;
-        }
-        self.add_with::<{ cfg!(target_arch = "aarch64") }>(rows, scratch);
+    /// The multiplications of a row.
+    pub(super) fn work(self) -> usize {
+        let up = |part: &Part| part.ranks.len() * part.outputs.len();
+        self.rank() * self.delta.inputs + self.delta.parts.iter().map(up).sum::<usize>()
     }
 
-    #[inline(always)]
-    fn add_with<const FUSED: bool>(&self, rows: &mut [Row<'_>], scratch: &mut Vec<f32>) {
-        let rank = self.down.len() / self.inputs;
-        scratch.clear();
-        scratch.resize(rows.len() * rank, 0.0);
-        for (index, down) in self.down.chunks_exact(self.inputs).enumerate() {
-            for ((input, _), factors) in rows.iter().zip(scratch.chunks_exact_mut(rank)) {
-                factors[index] = dot::<FUSED>(down, input);
+    /// Adds onto the rows, each for itself.
+    pub(super) fn add(self, rows: &mut [Row<'_>]) {
+        for first in (0..self.rank()).step_by(RANK_TURN) {
+            let ranks = first..self.rank().min(first + RANK_TURN);
+            for row in rows.iter_mut() {
+                self.factors(ranks.start, row.input, &mut row.factors[ranks.clone()]);
             }
         }
-        for ((_, output), factors) in rows.iter_mut().zip(scratch.chunks_exact(rank)) {
-            let output = &mut output[self.first..self.first + self.outputs];
-            for (output, up) in output.chunks_mut(LANES).zip(self.up.chunks_exact(rank)) {
-                let mut sums = [0.0; LANES];
-                for (factor, up) in factors.iter().zip(up) {
-                    for (sum, up) in sums.iter_mut().zip(up) {
-                        *sum = multiply_add::<FUSED>(*factor, *up, *sum);
-                    }
-                }
-                for (output, sum) in output.iter_mut().zip(sums) {
-                    *output += sum;
+        for part in &self.delta.parts {
+            for first in (0..part.outputs.len()).step_by(PIECE_TURN * LANES) {
+                let end = part.outputs.len().min(first + PIECE_TURN * LANES);
+                for row in rows.iter_mut() {
+                    let output = &mut row.output[part.outputs.clone()];
+                    part.spread(self.arena, first / LANES, row.factors, &mut output[first..end]);
                 }
             }
         }
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn add_avx2(delta: &Delta, rows: &mut [Row<'_>], scratch: &mut Vec<f32>) {
-    delta.add_with::<true>(rows, scratch);
-}
-
-/// The sum of products, in an order that follows from the length.
-#[inline(always)]
-fn dot<const FUSED: bool>(left: &[f32], right: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; SUMS];
-    let (left, left_rest) = left.as_chunks::<SUMS>();
-    let (right, right_rest) = right.as_chunks::<SUMS>();
-    for (left, right) in left.iter().zip(right) {
-        for lane in 0..SUMS {
-            sums[lane] = multiply_add::<FUSED>(left[lane], right[lane], sums[lane]);
-        }
+    /// Computes the products of the rows of `A` from `first` on with an input, as many as there is room for.
+    pub(super) fn factors(self, first: usize, input: &[f32], factors: &mut [f32]) {
+        let Delta {
+            down, scales, inputs, ..
+        } = self.delta;
+        let (ranks, width) = (first..first + factors.len(), inputs.div_ceil(LANES));
+        let rows = self
+            .arena
+            .groups(down + ranks.start * width..down + ranks.end * width);
+        Instructions::best().dots(rows, &scales[ranks], input, factors);
     }
-    let rest = left_rest.iter().zip(right_rest).map(|(left, right)| left * right);
-    sums.iter().sum::<f32>() + rest.sum::<f32>()
+
+    /// Cuts what is to be added to a row, whose factors are computed, into pieces of about so many outputs.
+    pub(super) fn pieces<'pass>(self, row: Row<'pass>, outputs: usize) -> impl Iterator<Item = Piece<'pass>>
+    where
+        'adapter: 'pass,
+    {
+        let factors: &'pass [f32] = row.factors;
+        let width = outputs.next_multiple_of(LANES).max(LANES);
+        let (mut rest, mut start) = (row.output, 0);
+        self.delta.parts.iter().flat_map(move |part| {
+            let (own, behind) = std::mem::take(&mut rest)
+                .split_at_mut(part.outputs.start - start)
+                .1
+                .split_at_mut(part.outputs.len());
+            (rest, start) = (behind, part.outputs.end);
+            let pieces = own.chunks_mut(width).enumerate();
+            pieces.map(move |(index, output)| Piece {
+                arena: self.arena,
+                part,
+                first: index * width / LANES,
+                factors,
+                output,
+            })
+        })
+    }
 }
 
-#[inline(always)]
-fn multiply_add<const FUSED: bool>(left: f32, right: f32, sum: f32) -> f32 {
-    // Without the instruction a fused operation would be a slow library call.
-    if FUSED {
-        left.mul_add(right, sum)
-    } else {
-        left * right + sum
+impl Part {
+    /// Adds onto the outputs from those of the piece `first` on.
+    fn spread(&self, arena: &Arena, first: usize, factors: &[f32], output: &mut [f32]) {
+        let size = arena.format().piece_groups(self.ranks.len());
+        let end = first + output.len().div_ceil(LANES);
+        let pieces = arena.groups(self.up + first * size..self.up + end * size);
+        Instructions::best().spread(pieces, &factors[self.ranks.clone()], output);
     }
+}
+
+impl Piece<'_> {
+    /// Adds onto the outputs.
+    pub(super) fn add(&mut self) {
+        self.part
+            .spread(self.arena, self.first, self.factors, self.output);
+    }
+}
+
+impl Matrices {
+    /// A column of `B`.
+    fn column(&self, index: usize) -> impl Iterator<Item = &f32> {
+        self.b.iter().skip(index).step_by(self.rank)
+    }
+
+    /// What a product with a row of `A` is multiplied with, where the row and the column of `B` that it meets were
+    /// multiplied with `factor`, and the product of their largest numbers is `most`. `None` when it is too large.
+    fn scale_of(&self, most: f64, factor: f64) -> Option<f32> {
+        let scale = self.scale / factor;
+        let fits = |value: f64| value.abs() < f64::from(f32::MAX);
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+        (fits(self.scale * most) && fits(scale) && fits(self.scale)).then_some(scale as f32)
+    }
+}
+
+fn largest<'data>(values: impl Iterator<Item = &'data f32>) -> f32 {
+    values.fold(0.0, |largest, value| largest.max(value.abs()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn values(count: usize, seed: u32) -> Vec<f32> {
-        let value = |index: u32| (index * 7919 + seed * 104_729) % 201;
-        (0..)
-            .map(|index| f32::from(u8::try_from(value(index)).unwrap()) / 100.0 - 1.0)
-            .take(count)
-            .collect()
-    }
-
-    #[test]
-    fn a_row_gets_its_product_and_the_same_alone_as_with_others() {
-        let (rank, inputs, outputs, first) = (3, 70, 37, 5);
-        let (a, b) = (values(rank * inputs, 1), values(outputs * rank, 2));
-        let delta = Delta::new(first, rank, inputs, &a, &b);
-        let rows: Vec<Vec<f32>> = (0..5).map(|row| values(inputs, 10 + row)).collect();
-        let before: Vec<Vec<f32>> = (0..5).map(|row| values(first + outputs + 2, 20 + row)).collect();
-        let mut together = before.clone();
-        let mut pairs: Vec<Row<'_>> = rows
-            .iter()
-            .zip(&mut together)
-            .map(|(input, output)| (input.as_slice(), output.as_mut_slice()))
-            .collect();
-        delta.add(&mut pairs, &mut Vec::new());
-        for ((input, before), together) in rows.iter().zip(&before).zip(&together) {
-            let mut alone = before.clone();
-            delta.add(&mut [(input, &mut alone)], &mut Vec::new());
-            assert_eq!(alone, *together);
-            for (index, (before, after)) in before.iter().zip(&alone).enumerate() {
-                let mut expected = f64::from(*before);
-                if (first..first + outputs).contains(&index) {
-                    for (factor, down) in b[(index - first) * rank..][..rank].iter().zip(a.chunks(inputs)) {
-                        let products = down
-                            .iter()
-                            .zip(input)
-                            .map(|(left, right)| f64::from(left * right));
-                        expected += f64::from(*factor) * products.sum::<f64>();
-                    }
-                }
-                assert!(
-                    (f64::from(*after) - expected).abs() < 1e-4,
-                    "{index}: {after}, {expected}"
-                );
-            }
-        }
-        let (small, large) = (Delta::bytes(1, 16, 16), Delta::bytes(2, 16, 17));
-        assert_eq!((small, large), (128, 2 * 48 * 4));
-    }
-}
+mod tests;

@@ -1,16 +1,19 @@
 //! `adapter_model.safetensors`: which matrices it has, and whether they fit the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::config::AdapterConfig;
-use super::product::Delta;
-use super::{Adapter, AdapterMemory, LayerDeltas, Site};
-use crate::text::config::{TensorLayout, file_error, read_file};
+use super::config::{AdapterConfig, Target};
+use super::numbers::Arena;
+use super::product::{Delta, Matrices, TooLarge};
+use super::{Adapter, AdapterFormat, AdapterMemory, Base, LayerDeltas, Site};
+use crate::text::config::{TensorLayout, file_error};
 use crate::{LoadError, ModelConfig};
 
 /// What PEFT puts before a module's name.
@@ -45,52 +48,96 @@ struct Pair<'file> {
 }
 
 /// Reads the adapter in `folder` for a model.
-pub(super) fn read(folder: &Path, base: &ModelConfig, memory: &AdapterMemory) -> Result<Adapter, LoadError> {
-    let config = AdapterConfig::read(folder)?;
-    let is_plain = base.mla.is_none() && base.moe.is_none() && base.layout == TensorLayout::Plain;
+pub(super) fn read(folder: &Path, base: &Base, memory: &AdapterMemory) -> Result<Adapter, LoadError> {
+    let model = &base.config;
+    let is_plain = model.mla.is_none() && model.moe.is_none() && model.layout == TensorLayout::Plain;
     if !is_plain {
         return Err(LoadError::AdapterFamily {
             folder: folder.to_owned(),
-            family: format!("{:?}", base.family),
+            family: format!("{:?}", model.family),
         });
     }
-    let path = folder.join("adapter_model.safetensors");
-    let length = std::fs::metadata(&path)
-        .map_err(|source| file_error(&path, source))?
-        .len();
-    if length > memory.limit() {
-        // Before it is read: it is in memory for as long as it is converted.
-        drop(memory.take(folder, length)?);
-    }
-    let bytes = read_file(&path)?;
+    let config = AdapterConfig::read(folder, model.layers)?;
+    check_base(&config, base)?;
+    let path = weights(folder)?;
+    // It is in memory for as long as it is converted, and what it becomes is seldom larger.
+    let length = metadata(&path)?.len();
+    let mut held = memory.take(folder, length)?;
+    let bytes = read_at_most(&path, length)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|source| LoadError::Adapter {
         path: path.clone(),
         source,
     })?;
-    let reader = Reader { path, config, base };
-    let pairs = reader.pairs(&file)?;
-    let mut deltas = Vec::with_capacity(pairs.len());
-    for ((layer, module), pair) in &pairs {
-        deltas.push((*layer, *module, reader.checked(*layer, *module, pair)?));
+    let reader = Reader {
+        path,
+        config,
+        base: model,
+    };
+    let mut checked = BTreeMap::<_, Vec<_>>::new();
+    let mut groups = 0;
+    for ((layer, module), pair) in &reader.pairs(&file)? {
+        let matrices = reader.checked(*layer, *module, pair)?;
+        groups += matrices.groups(base.format);
+        // By their outputs, since modules are in this order.
+        let site = (*layer, matrices.place.site as usize);
+        checked.entry(site).or_default().push(matrices);
     }
-    let sizes = deltas.iter().map(|(_, module, shape)| {
-        let place = module.place(base);
-        Delta::bytes(shape.rank, place.inputs, place.outputs)
-    });
-    let held = memory.take(folder, sizes.sum())?;
-    let mut layers: Vec<LayerDeltas> = (0..base.layers).map(|_| LayerDeltas::default()).collect();
-    for (layer, module, shape) in deltas {
-        let place = module.place(base);
-        let delta = Delta::new(
-            place.first,
-            shape.rank,
-            place.inputs,
-            &reader.values(&shape.a)?,
-            &reader.scaled(&shape)?,
+    let size = base.format.bytes(groups) as u64;
+    held.resize(folder, size.max(length))?;
+    let mut arena =
+        Arena::new(base.format, groups).map_err(|source| file_error(&reader.path, source.into()))?;
+    let mut layers: Vec<LayerDeltas> = (0..model.layers).map(|_| LayerDeltas::default()).collect();
+    for ((layer, site), matrices) in &checked {
+        layers[*layer][*site] = Some(reader.delta(&mut arena, matrices)?);
+    }
+    held.resize(folder, size)?;
+    Ok(Adapter { layers, arena, held })
+}
+
+fn check_base(config: &AdapterConfig, base: &Base) -> Result<(), LoadError> {
+    let Some(adapted) = config.base() else {
+        return Ok(());
+    };
+    match base.names.other_than(adapted) {
+        None => Ok(()),
+        Some(name) => Err(LoadError::AdapterBase {
+            path: config.path().to_owned(),
+            adapted: adapted.to_owned(),
+            base: name.to_owned(),
+        }),
+    }
+}
+
+/// The file of weights in an adapter's folder.
+fn weights(folder: &Path) -> Result<PathBuf, LoadError> {
+    let path = folder.join("adapter_model.safetensors");
+    let pickled = folder.join("adapter_model.bin");
+    if !path.exists() && pickled.exists() {
+        return Err(LoadError::PickledAdapter { path: pickled });
+    }
+    Ok(path)
+}
+
+fn metadata(path: &Path) -> Result<Metadata, LoadError> {
+    std::fs::metadata(path).map_err(|source| file_error(path, source))
+}
+
+/// Reads a whole file, unless it has more bytes.
+pub(super) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
+    let unread = |source| file_error(path, source);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unread)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(unread)?;
+    if bytes.len() as u64 > most {
+        let source = io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {most} bytes"),
         );
-        layers[layer][place.site as usize].push(delta);
+        return Err(unread(source));
     }
-    Ok(Adapter { layers, held })
+    Ok(bytes)
 }
 
 struct Reader<'load> {
@@ -101,6 +148,10 @@ struct Reader<'load> {
 
 /// The matrices of a module, of the right shapes.
 struct Checked<'file> {
+    name: String,
+    /// Of `A` and `B` in the file.
+    names: [String; 2],
+    place: Place,
     rank: usize,
     scale: f64,
     a: TensorView<'file>,
@@ -122,16 +173,43 @@ impl Reader<'_> {
                 name: name.clone(),
             };
             let (layer, module, is_a) = place_of(&name).ok_or_else(unknown)?;
-            if layer >= self.base.layers || !self.config.has_layer(layer) {
+            if layer >= self.base.layers {
+                return Err(LoadError::AdapterLayer {
+                    path: self.path.clone(),
+                    name,
+                    layers: self.base.layers,
+                });
+            }
+            if !self.config.has_layer(layer) {
                 return Err(unknown());
             }
             let pair = pairs.entry((layer, module)).or_default();
             *(if is_a { &mut pair.a } else { &mut pair.b }) = Some(view);
         }
+        self.check_whole(&pairs)?;
+        Ok(pairs)
+    }
+
+    /// Checks that all modules are there that the configuration names; where it names them by a regular
+    /// expression, that all layers have the same ones. Half an adapter would be computed without a word.
+    fn check_whole(&self, pairs: &BTreeMap<(usize, Module), Pair<'_>>) -> Result<(), LoadError> {
+        let somewhere: BTreeSet<Module> = pairs.keys().map(|(_, module)| *module).collect();
+        for layer in (0..self.base.layers).filter(|layer| self.config.has_layer(*layer)) {
+            for (module, _) in Module::ALL {
+                let needed = match self.config.target(&module_name(layer, module)) {
+                    Target::Named => true,
+                    Target::Not => false,
+                    Target::Unknown => somewhere.contains(&module),
+                };
+                if needed && !pairs.contains_key(&(layer, module)) {
+                    return Err(self.missing(&tensor_name(layer, module, true)));
+                }
+            }
+        }
         if pairs.is_empty() {
             return Err(self.missing(&tensor_name(0, Module::Query, true)));
         }
-        Ok(pairs)
+        Ok(())
     }
 
     /// The two matrices of a module, once their shapes are right.
@@ -169,18 +247,22 @@ impl Reader<'_> {
             scale: self.config.scale(&name),
             a: matrix(&pair.a, true, [rank, place.inputs])?,
             b: matrix(&pair.b, false, [place.outputs, rank])?,
+            names: [true, false].map(|is_a| tensor_name(layer, module, is_a)),
+            name,
+            place,
         })
     }
 
     fn missing(&self, name: &str) -> LoadError {
-        LoadError::MissingTensor {
+        LoadError::AdapterTensor {
             path: self.path.clone(),
             name: name.to_owned(),
+            layers: self.base.layers,
         }
     }
 
     /// A matrix's values, row by row.
-    fn values(&self, view: &TensorView<'_>) -> Result<Vec<f32>, LoadError> {
+    fn values(&self, name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, LoadError> {
         let data = view.data();
         let values: Vec<f32> = match view.dtype() {
             Dtype::F32 => data
@@ -205,22 +287,38 @@ impl Reader<'_> {
         if values.iter().all(|value| value.is_finite()) {
             return Ok(values);
         }
-        Err(LoadError::InvalidConfig {
+        Err(LoadError::AdapterValues {
             path: self.path.clone(),
-            field: "a tensor",
-            problem: "has values that are not numbers".to_owned(),
+            name: name.to_owned(),
         })
     }
 
-    /// The values of `B`, times the scale.
-    fn scaled(&self, checked: &Checked<'_>) -> Result<Vec<f32>, LoadError> {
-        let mut values = self.values(&checked.b)?;
-        #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
-        let scale = checked.scale as f32;
-        for value in &mut values {
-            *value *= scale;
+    /// What the projections of a site add.
+    fn delta(&self, arena: &mut Arena, checked: &[Checked<'_>]) -> Result<Delta, LoadError> {
+        let mut projections = Vec::with_capacity(checked.len());
+        for checked in checked {
+            projections.push(Matrices {
+                first: checked.place.first,
+                outputs: checked.place.outputs,
+                rank: checked.rank,
+                scale: checked.scale,
+                a: self.values(&checked.names[0], &checked.a)?,
+                b: self.values(&checked.names[1], &checked.b)?,
+            });
         }
-        Ok(values)
+        let inputs = checked.first().map_or(0, |checked| checked.place.inputs);
+        Delta::new(arena, inputs, &projections).map_err(|TooLarge(index)| LoadError::InvalidConfig {
+            path: self.config.path().to_owned(),
+            field: "lora_alpha",
+            problem: format!("makes what {} adds too large for f32", checked[index].name),
+        })
+    }
+}
+
+impl Checked<'_> {
+    /// The groups of its numbers.
+    fn groups(&self, format: AdapterFormat) -> usize {
+        Delta::groups(format, self.rank, self.place.inputs, self.place.outputs)
     }
 }
 

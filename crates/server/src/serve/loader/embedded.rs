@@ -175,11 +175,11 @@ impl Weights<'_> {
     /// Refuses an adapter that does not fit before the weights are read: a deployment that cannot be loaded is
     /// tried again and again.
     fn check_adapter(self, adapter: &Path, options: &CandleOptions) -> Result<(), LoadError> {
-        let config = match self {
-            Self::Folder(folder) => ModelConfig::read(folder),
-            Self::Gguf(model) => model.config(),
+        let (path, config) = match self {
+            Self::Folder(folder) => (folder, ModelConfig::read(folder)),
+            Self::Gguf(model) => (model.path(), model.config()),
         };
-        let checked = config.and_then(|config| AdaptedEngine::check(adapter, &config, options));
+        let checked = config.and_then(|config| AdaptedEngine::check(adapter, (path, config), options));
         checked.map_err(LoadError::engine)
     }
 }
