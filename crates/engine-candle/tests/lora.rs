@@ -275,8 +275,7 @@ fn models_whose_projections_lie_otherwise_are_refused_by_family() {
         "deepseek-v2",
         "deepseek-v3",
     ] {
-        let config = ModelConfig::read(&fixture(name)).unwrap();
-        let refused = AdaptedEngine::check(folder.path(), &config, &CandleOptions::default()).unwrap_err();
+        let refused = checked(folder.path(), name).unwrap_err();
         let text = refused.to_string();
         assert!(
             matches!(refused, LoadError::AdapterFamily { .. }),
@@ -284,8 +283,14 @@ fn models_whose_projections_lie_otherwise_are_refused_by_family() {
         );
         assert!(text.contains("not supported for models of the family"), "{text}");
     }
-    let config = ModelConfig::read(&fixture("qwen3")).unwrap();
-    assert!(AdaptedEngine::check(folder.path(), &config, &CandleOptions::default()).is_ok());
+    assert!(checked(folder.path(), "qwen3").is_ok());
+}
+
+/// An adapter against the model of a fixture, by its configuration.
+fn checked(adapter: &Path, model: &str) -> Result<(), LoadError> {
+    let model = fixture(model);
+    let config = ModelConfig::read(&model).unwrap();
+    AdaptedEngine::check(adapter, (&model, config), &CandleOptions::default())
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl<'store> Served<'store> {
             adapters_mb: config.engine.adapters_mb,
             ..CandleOptions::default()
         };
-        AdaptedEngine::check(&adapter, &ModelConfig::read(self.folder)?, &options)?;
+        AdaptedEngine::check(&adapter, (self.folder, ModelConfig::read(self.folder)?), &options)?;
         let own = adapter.file_name().unwrap_or_default().to_string_lossy();
         self.name = format!("{}:{own}", self.manifest.id.as_str());
         self.adapter = Some(adapter);
