@@ -138,15 +138,21 @@ impl<'adapter> Product<'adapter> {
 
     /// Adds onto the rows, each for itself.
     pub(super) fn add(self, rows: &mut [Row<'_>]) {
-        for first in (0..self.rank()).step_by(RANK_TURN) {
-            let ranks = first..self.rank().min(first + RANK_TURN);
+        // One row needs nothing twice.
+        let (ranks, outputs) = if rows.len() == 1 {
+            (usize::MAX, usize::MAX / LANES * LANES)
+        } else {
+            (RANK_TURN, PIECE_TURN * LANES)
+        };
+        for first in (0..self.rank()).step_by(ranks) {
+            let ranks = first..self.rank().min(first.saturating_add(ranks));
             for row in rows.iter_mut() {
                 self.factors(ranks.start, row.input, &mut row.factors[ranks.clone()]);
             }
         }
         for part in &self.delta.parts {
-            for first in (0..part.outputs.len()).step_by(PIECE_TURN * LANES) {
-                let end = part.outputs.len().min(first + PIECE_TURN * LANES);
+            for first in (0..part.outputs.len()).step_by(outputs) {
+                let end = part.outputs.len().min(first.saturating_add(outputs));
                 for row in rows.iter_mut() {
                     let output = &mut row.output[part.outputs.clone()];
                     part.spread(self.arena, first / LANES, row.factors, &mut output[first..end]);
