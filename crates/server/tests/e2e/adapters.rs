@@ -74,7 +74,7 @@ async fn adapters_share_the_engine_of_their_model_and_answer_as_merged_weights()
     assert_ne!(plain, other);
     assert_ne!(adapted, other);
     assert_eq!(logged(&server, "model loaded"), 1, "{}", server.log());
-    assert_eq!(logged(&server, "adapter loaded"), 2, "{}", server.log());
+    assert_eq!(logged(&server, "adapter.folder="), 2, "{}", server.log());
     // All at once, in the same passes.
     let together = tokio::join!(
         answer(&server, "t/first"),
