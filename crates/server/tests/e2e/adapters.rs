@@ -159,7 +159,7 @@ async fn an_adapter_that_cannot_be_added_is_refused_with_the_file_and_the_reason
     let other = fixtures.join("lora/qwen3-patterns");
     let told = refused("chat", &base, &other).await;
     assert!(
-        told.contains("adapter_model.safetensors") && told.contains("is the adapter for another model?"),
+        told.contains("adapter_model.safetensors") && told.contains("and the adapter for this model?"),
         "{told}"
     );
     let told = refused("chat", &fixtures.join("mixtral"), good.path()).await;
