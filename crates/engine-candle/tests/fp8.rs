@@ -120,7 +120,7 @@ fn widened(name: &str) -> TempDir {
         *tensors = plain;
     };
     changed(name, widen, |config| {
-        config["quantization_config"] = serde_json::Value::Null
+        config["quantization_config"] = serde_json::Value::Null;
     })
 }
 

@@ -64,11 +64,11 @@ impl<'a> Fields<'a> {
             }
             // Groups, which nobody writes any more, and what was never given a meaning.
             other => {
-                return Err(self.malformed(format!("has a field of the wire type {other}")));
+                return Err(self.malformed(&format!("has a field of the wire type {other}")));
             }
         };
         match tag >> 3 {
-            0 => Err(self.malformed("has a field of the number 0".to_owned())),
+            0 => Err(self.malformed("has a field of the number 0")),
             number => Ok(Some((number, value))),
         }
     }
@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
                 return Ok(number);
             }
         }
-        Err(self.malformed("has a number of more than 64 bits".to_owned()))
+        Err(self.malformed("has a number of more than 64 bits"))
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], PiecesError> {
@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    fn malformed(&self, problem: String) -> PiecesError {
+    fn malformed(&self, problem: &str) -> PiecesError {
         PiecesError::malformed(self.inside, format!("{problem} at byte {}", self.start + self.at))
     }
 }

@@ -64,6 +64,10 @@ struct Config {
 }
 
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the fields of the file, none of which follows from another"
+)]
 struct AddedForm {
     content: String,
     #[serde(default)]
