@@ -25,7 +25,7 @@ use crate::{GgufModel, LoadError, Precision};
 /// A loaded model. Immutable; all state of a sequence is in its cache.
 pub struct Decoder {
     config: ModelConfig,
-    names: BaseNames,
+    names: Box<BaseNames>,
     context_length: u32,
     embeddings: Arc<Weight>,
     layers: Vec<Layer>,
@@ -113,7 +113,10 @@ impl Decoder {
     }
 
     fn called(self, names: BaseNames) -> Self {
-        Self { names, ..self }
+        Self {
+            names: Box::new(names),
+            ..self
+        }
     }
 
     fn build(
@@ -146,7 +149,7 @@ impl Decoder {
             rope: Rope::new(config.rope.clone()),
             dtype: weights.activation_dtype(),
             device: weights.device().clone(),
-            names: BaseNames::default(),
+            names: Box::default(),
             config,
         })
     }
@@ -306,7 +309,7 @@ impl Decoder {
         Base {
             config: self.config.clone(),
             format,
-            names: self.names.clone(),
+            names: BaseNames::clone(&self.names),
         }
     }
 

@@ -132,7 +132,7 @@ impl AdapterConfig {
         };
         match (names(&self.raw.target_modules), names(&self.raw.exclude_modules)) {
             (_, Some(Target::Named)) | (Some(Target::Not), _) => Target::Not,
-            (None, _) | (Some(Target::Unknown), _) | (_, Some(Target::Unknown)) => Target::Unknown,
+            (None | Some(Target::Unknown), _) | (_, Some(Target::Unknown)) => Target::Unknown,
             (Some(Target::Named), None | Some(Target::Not)) => Target::Named,
         }
     }

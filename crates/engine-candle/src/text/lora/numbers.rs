@@ -131,7 +131,9 @@ impl Arena {
         if self.format == AdapterFormat::Byte {
             self.push_bytes(&mut columns);
         } else {
-            columns.into_iter().for_each(|column| self.push(column));
+            for column in columns {
+                self.push(column);
+            }
         }
     }
 
@@ -148,7 +150,9 @@ impl Arena {
                 column[lane] = if factor > 0.0 { column[lane] / factor } else { 0.0 };
             }
         }
-        columns.iter().for_each(|column| self.push(*column));
+        for column in &*columns {
+            self.push(*column);
+        }
         let bytes = self.next(size_of::<f16>());
         for (place, factor) in bytes.chunks_exact_mut(size_of::<f16>()).zip(factors) {
             place.copy_from_slice(&factor.to_ne_bytes());
