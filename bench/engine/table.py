@@ -125,7 +125,7 @@ def render(about, settings, results, prefix, distances, roofline, faults):
         ]
         parts += [
             f"**Beside the machine's limits**: {_limits(limits)} (multiplications and additions count as one operation "
-            "each; from registers, of the widest instruction). Decoding reads all weights for a token; a prompt's "
+            "each; from registers, of the widest vector instruction). Decoding reads all weights for a token; a prompt's "
             "token needs two operations for each weight but those of the table, and bytes are what quantised weights "
             "are multiplied as",
             markdown(header, _roofline(settings, results, limits, sizes)),

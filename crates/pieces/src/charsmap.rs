@@ -29,6 +29,9 @@ pub(crate) fn check(charsmap: &[u8]) -> Result<(), PiecesError> {
         .iter()
         .map(|unit| Unit(u32::from_le_bytes(*unit)))
         .collect();
+    if units.first().is_none_or(|root| root.is_value()) {
+        return Err(invalid("has a trie without a root"));
+    }
     for (place, unit) in units.iter().enumerate().filter(|(_, unit)| !unit.is_value()) {
         let base = place ^ unit.offset();
         // A step is to any of the 256 units that differ from the base in the lowest byte.

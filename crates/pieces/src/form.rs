@@ -15,6 +15,9 @@ const SPACE: &str = "\u{2581}";
 /// has by right.
 const FILLER: char = '\u{fdd0}';
 
+/// Below what any cut of a text adds up to.
+const UNLIKELY: f64 = -1e6;
+
 /// How texts are cut into pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -193,12 +196,13 @@ impl Form<'_> {
     }
 }
 
-/// A symbol that stands alone is likelier than all that it could be cut into.
+/// A symbol that stands alone is likelier than all that it could be cut into; a byte, whose spelling a text may
+/// have by chance, less likely than that.
 fn score(piece: &Piece<'_>) -> f64 {
-    if piece.kind == PieceKind::Normal {
-        piece.score
-    } else {
-        0.0
+    match piece.kind {
+        PieceKind::Normal => piece.score,
+        PieceKind::Byte => UNLIKELY,
+        _ => 0.0,
     }
 }
 

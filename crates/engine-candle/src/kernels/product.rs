@@ -50,7 +50,7 @@ pub(crate) enum Path {
 
 impl Path {
     /// The best one that this processor has.
-    pub(super) fn best() -> Self {
+    pub(crate) fn best() -> Self {
         Self::vectorised().into_iter().next().unwrap_or(Self::Scalar {
             fused: cfg!(target_arch = "aarch64"),
         })

@@ -119,11 +119,12 @@ impl Layer {
         if wanted.len() == hidden.dim(0)? {
             return self.finish(hidden, &attended, index, adapters);
         }
+        if wanted.is_empty() {
+            // No device selects nothing.
+            return hidden.narrow(0, 0, 0);
+        }
         let rows = Tensor::new(wanted, hidden.device())?;
         let (hidden, attended) = (hidden.index_select(&rows, 0)?, attended.index_select(&rows, 0)?);
-        if wanted.is_empty() {
-            return Ok(hidden);
-        }
         self.finish(&hidden, &attended, index, &adapters.of_rows(wanted))
     }
 

@@ -30,6 +30,11 @@ pub(crate) struct EngineConfig {
     /// account that begin alike start sooner. Too little for one sequence of the model's context shortens the context,
     /// and the log says when that refuses a prompt, and how much would do.
     pub(crate) kv_cache_mb: u32,
+    /// The longest sequence of each model, in tokens; of a model with a shorter context, that. A model for which
+    /// `kv_cache_mb` is then too little is not loaded, with the reason. When absent, a model's context is its own,
+    /// or what `kv_cache_mb` holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) context_length: Option<u32>,
     /// Memory for the `LoRA` adapters of one model that deployments add to it, in MiB, as 32-bit numbers: a rank
     /// of 16 on all projections of a model with 8 billion parameters takes 160. One that does not fit beside
     /// those that are loaded is refused.
@@ -84,6 +89,7 @@ impl Default for EngineConfig {
             quantize: EngineQuantize::None,
             max_sequences: 16,
             kv_cache_mb: 1024,
+            context_length: None,
             adapters_mb: 1024,
             speculation: EngineSpeculation::Auto,
             max_waiting: 256,
@@ -100,6 +106,9 @@ impl EngineConfig {
         at_least_one("engine.max_sequences", u64::from(self.max_sequences))?;
         at_least_one("engine.max_waiting", u64::from(self.max_waiting))?;
         at_least_one("engine.kv_cache_mb", u64::from(self.kv_cache_mb))?;
+        if let Some(tokens) = self.context_length {
+            at_least_one("engine.context_length", u64::from(tokens))?;
+        }
         at_least_one("engine.adapters_mb", u64::from(self.adapters_mb))?;
         self.max_wait.not_zero("engine.max_wait")
     }

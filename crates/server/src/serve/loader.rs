@@ -88,6 +88,7 @@ impl Engines {
             max_waiting: self.config.max_waiting as usize,
             max_sequences: self.config.max_sequences as usize,
             kv_cache_mb: self.config.kv_cache_mb,
+            context_length: self.config.context_length,
             adapters_mb: self.config.adapters_mb,
             speculation: match self.config.speculation {
                 EngineSpeculation::Auto => Speculation::Auto,

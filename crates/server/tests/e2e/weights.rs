@@ -50,6 +50,22 @@ async fn sum(server: &TestServer, left: u32, right: u32) -> String {
 }
 
 #[tokio::test]
+async fn a_context_beyond_the_memory_is_refused_with_what_it_needs() {
+    let server = bare()
+        .environment("SILICA__ENGINE__KV_CACHE_MB", "1")
+        .environment("SILICA__ENGINE__CONTEXT_LENGTH", "2000")
+        .start()
+        .await;
+    let model = json!({ "id": MODEL, "type": "text", "sub_type": "chat" });
+    put(&server, "/models", &model).await;
+    let told = refused(&server, &json!({ "path": shipped_models().join("tiny-chat") })).await;
+    assert!(
+        told.contains("2000 tokens need") && told.contains("engine.kv_cache_mb = 1 has room for"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn the_demo_model_still_adds_when_it_is_quantised_to_8_bits() {
     let server = with_model().await;
     let replica = json!({ "path": shipped_models().join("tiny-chat"), "quantize": "q8_0" });

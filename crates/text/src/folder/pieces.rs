@@ -1,7 +1,7 @@
 //! The tokenizer of a folder that has it as `tokenizer.model`: the pieces, and the tokens that stand beside
 //! them in other files or in the code of a family.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,8 +80,12 @@ struct AddedForm {
     single_word: bool,
 }
 
-/// The tokens beside the pieces, by their ids; each spelling once.
-struct Added(BTreeMap<u32, AddedToken>);
+/// The tokens beside the pieces, by their ids; each spelling once, with its id.
+#[derive(Default)]
+struct Added(BTreeMap<u32, AddedToken>, HashMap<String, u32>);
+
+/// The most spellings of special tokens that are looked for; ten times as many as any model has.
+const MAX_SPECIAL: usize = 16_384;
 
 /// Makes the tokenizer of a folder; `bytes` are its `tokenizer.model`.
 ///
@@ -139,7 +143,7 @@ impl Added {
         special: &Value,
         is_chat_glm: bool,
     ) -> Result<Self, TextError> {
-        let mut added = Self(BTreeMap::new());
+        let mut added = Self::default();
         for (id, piece) in (0..).zip(&model.pieces) {
             if matches!(piece.kind, PieceKind::Control | PieceKind::Unknown) {
                 added.insert(AddedToken::new(id, piece.text, true));
@@ -170,26 +174,31 @@ impl Added {
             added.insert_chat_glm(model.pieces.len());
         }
         let others = Value::Object(config.others.clone());
-        for text in [&others, special].into_iter().flat_map(special_spellings) {
-            added.mark(text, model);
+        let ids: HashMap<&str, u32> = model.pieces.iter().map(|piece| piece.text).zip(0..).collect();
+        let spellings = [&others, special].into_iter().flat_map(special_spellings);
+        for text in spellings.take(MAX_SPECIAL) {
+            added.mark(text, &ids);
         }
         Ok(added)
     }
 
     fn insert(&mut self, token: AddedToken) {
-        self.0.retain(|_, other| other.text != token.text);
-        self.0.insert(token.id, token);
+        if let Some(before) = self.1.insert(token.text.clone(), token.id) {
+            self.0.remove(&before);
+        }
+        let text = token.text.clone();
+        if let Some(before) = self.0.insert(token.id, token)
+            && before.text != text
+        {
+            self.1.remove(&before.text);
+        }
     }
 
     /// Whatever the files say, clients' texts are full of `sop` as a part of words, and none may write a
     /// role.
     fn insert_chat_glm(&mut self, pieces: usize) {
         for (text, place) in CHAT_GLM.into_iter().zip(pieces..) {
-            let own = self
-                .0
-                .values()
-                .find(|token| token.text == text)
-                .map(|token| token.id);
+            let own = self.1.get(text).copied();
             let Some(id) = own.or(u32::try_from(place).ok()) else {
                 continue;
             };
@@ -200,14 +209,11 @@ impl Added {
     }
 
     /// Makes the token of a spelling a special one, if there is one.
-    fn mark(&mut self, text: &str, model: &PieceModel<'_>) {
-        if let Some(token) = self.0.values_mut().find(|token| token.text == text) {
+    fn mark(&mut self, text: &str, pieces: &HashMap<&str, u32>) {
+        if let Some(token) = self.1.get(text).and_then(|id| self.0.get_mut(id)) {
             token.special = true;
-            return;
-        }
-        let mut pieces = (0..).zip(&model.pieces);
-        if let Some((id, _)) = pieces.find(|(id, piece)| piece.text == text && !self.0.contains_key(id)) {
-            self.insert(AddedToken::new(id, text, true));
+        } else if let Some(id) = pieces.get(text).filter(|id| !self.0.contains_key(id)) {
+            self.insert(AddedToken::new(*id, text, true));
         }
     }
 

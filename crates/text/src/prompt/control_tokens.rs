@@ -102,8 +102,11 @@ impl ControlTokens {
             other.is_some_and(|other| place(other) == border && !is_single(other))
         };
         let before = index.checked_sub(1).and_then(|before| found.get(before));
-        let is_word =
-            |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
+        // Fewer than the tokenizer takes for letters of words (`\w`), and none that it does not: a token that is
+        // wrapped without need does no harm.
+        let is_word = |letter: Option<char>| {
+            letter.is_some_and(|letter| letter.is_alphabetic() || letter.is_ascii_digit() || letter == '_')
+        };
         let goes_on_before =
             is_word(text[..own.start()].chars().next_back()) && !is_wrapped(before, Match::end, own.start());
         let goes_on_behind = is_word(text[own.end()..].chars().next())

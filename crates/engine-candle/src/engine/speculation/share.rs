@@ -201,8 +201,11 @@ mod tests {
                 assert!(longer <= WAITING, "{drafted} beside {waiting}: {longer}");
             }
         }
-        let beside_seven = share(&Costs::new(1e6, 1.1e6, 2), &[chance(0.95, 100)], load(8));
-        assert_eq!(beside_seven, [2]);
+        let costly = Costs {
+            product: product(1.1, 2, false),
+            ..costs()
+        };
+        assert_eq!(share(&costly, &[chance(0.95, 100)], load(8)), [2]);
         // Where all draft, all win, and twice as long is the bound.
         let all = alike(&costs(), 3, 0.99);
         assert!(all.iter().all(|length| *length > 1), "{all:?}");

@@ -184,7 +184,7 @@ fn a_conversation_of_chatglm3_is_what_its_own_code_makes() {
 /// The published sizes: 64,789 pieces, and the tokens behind them.
 #[test]
 fn tokens_of_chatglm3_have_the_published_ids() {
-    let mut added = Added(BTreeMap::new());
+    let mut added = Added::default();
     added.insert_chat_glm(64_789);
     for (text, id) in [
         ("[MASK]", 64_789),

@@ -27,6 +27,9 @@ impl InplaceOp1 for CpuTurn<'_> {
         let (Some((start, end)), CpuStorage::F32(data)) = (layout.contiguous_offsets(), storage) else {
             bail!("heads are turned in contiguous rows of f32");
         };
+        if columns != (self.shape.heads + 2 * self.shape.kv_heads) * self.shape.width {
+            bail!("rows of {columns} are not of {:?}", self.shape);
+        }
         let data = &mut data[start..end];
         self.rotation.with_head(rows, |rotate| match self.norms {
             None => {
