@@ -707,9 +707,36 @@ fn an_adapter_of_another_model_of_the_same_shape_is_refused_by_both_names() {
     );
     assert!(load("unsloth/mistral-7b-v0.1-bnb-4bit").is_none());
     assert!(load("/data/checkpoints/tuned").is_none());
-    // Where the model has no name nothing is compared.
-    let made = Made::all("qwen3", 1).set("base_model_name_or_path", json!("meta-llama/Meta-Llama-3-8B"));
-    decoder(&fixture("qwen3")).adapter(made.written().path()).unwrap();
+}
+
+/// Most published models state no name; their folders may say which they are.
+#[test]
+fn an_adapter_of_another_model_than_the_folder_says_is_refused_by_both_names() {
+    let load = |folder: &str, adapted: &str| {
+        let place = tempfile::tempdir().unwrap();
+        let base = place.path().join(folder);
+        fs::create_dir(&base).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            fs::copy(fixture("qwen3").join(file), base.join(file)).unwrap();
+        }
+        let made = Made::all("qwen3", 1).set("base_model_name_or_path", json!(adapted));
+        decoder(&base)
+            .adapter(made.written().path())
+            .err()
+            .map(|refused| refused.to_string())
+    };
+    let text = load("Meta-Llama-3-8B", "mistralai/Mistral-7B-v0.1").unwrap();
+    assert!(
+        text.contains("mistralai/Mistral-7B-v0.1") && text.contains("Meta-Llama-3-8B"),
+        "{text}"
+    );
+    for folder in [
+        "qwen2.5-7b",
+        "my-model",
+        "a09a35458c702b33eeacc393d103063234e8bc28",
+    ] {
+        assert_eq!(load(folder, "Qwen/Qwen2.5-7B-Instruct"), None, "{folder}");
+    }
 }
 
 /// Modules that the settings name and the file lacks.
