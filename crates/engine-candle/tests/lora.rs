@@ -21,8 +21,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use silica_engine::{GenerateEvent, GenerateRequest, GenerateStream, Priority, Sampling, TokenEngine};
 use silica_engine_candle::{
-    AdaptedEngine, Adapter, CandleEngine, CandleOptions, Decoder, Dtype, LoadError, LogitsOf, ModelConfig,
-    Precision, Quantization, Span, Speculation,
+    AdaptedEngine, Adapter, CandleEngine, CandleOptions, Decoder, Dtype, GgufModel, LoadError, LogitsOf,
+    ModelConfig, Precision, Quantization, Span, Speculation,
 };
 use silica_types::TokenCount;
 use tempfile::TempDir;
@@ -288,9 +288,7 @@ fn models_whose_projections_lie_otherwise_are_refused_by_family() {
 
 /// An adapter against the model of a fixture, by its configuration.
 fn checked(adapter: &Path, model: &str) -> Result<(), LoadError> {
-    let model = fixture(model);
-    let config = ModelConfig::read(&model).unwrap();
-    AdaptedEngine::check(adapter, (&model, config), &CandleOptions::default())
+    AdaptedEngine::check(adapter, &fixture(model), &CandleOptions::default())
 }
 
 #[test]
@@ -737,6 +735,27 @@ fn an_adapter_of_another_model_than_the_folder_says_is_refused_by_both_names() {
     ] {
         assert_eq!(load(folder, "Qwen/Qwen2.5-7B-Instruct"), None, "{folder}");
     }
+}
+
+/// A file that is not loaded is compared by the name that it was given, too.
+#[test]
+fn an_adapter_of_another_model_is_refused_before_a_gguf_s_weights_are_read() {
+    let place = tempfile::tempdir().unwrap();
+    let check = |file: &str, adapted: &str| {
+        let path = place.path().join(file);
+        fs::copy(fixture("gguf/qwen3/model-q8_0.gguf"), &path).unwrap();
+        let model = GgufModel::open(&path).unwrap();
+        let made = Made::all("gguf/qwen3", 1).set("base_model_name_or_path", json!(adapted));
+        let checked = AdaptedEngine::check_gguf(made.written().path(), &model, &CandleOptions::default());
+        checked.err().map(|refused| refused.to_string())
+    };
+    let text = check("Qwen3-8B-Q8_0.gguf", "Qwen/Qwen3-14B").unwrap();
+    assert!(
+        text.contains("Qwen/Qwen3-14B") && text.contains("Qwen3-8B-Q8_0"),
+        "{text}"
+    );
+    assert_eq!(check("Qwen3-8B-Q8_0.gguf", "Qwen/Qwen3-8B"), None);
+    assert_eq!(check("model.gguf", "Qwen/Qwen3-8B"), None);
 }
 
 /// Modules that the settings name and the file lacks.

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use silica_engine::{Engines as Abilities, TokenEngine};
-use silica_engine_candle::{
-    AdaptedEngine, CandleEncoder, CandleEngine, CandleOptions, GgufModel, ModelConfig, ModelKind,
-};
+use silica_engine_candle::{AdaptedEngine, CandleEncoder, CandleEngine, CandleOptions, GgufModel, ModelKind};
 use silica_gateway::LoadError;
 use silica_platform::SubType;
 use silica_text::{TextEmbedder, TextEngine, TextFiles, TextRanker};
@@ -175,11 +173,10 @@ impl Weights<'_> {
     /// Refuses an adapter that does not fit before the weights are read: a deployment that cannot be loaded is
     /// tried again and again.
     fn check_adapter(self, adapter: &Path, options: &CandleOptions) -> Result<(), LoadError> {
-        let (path, config) = match self {
-            Self::Folder(folder) => (folder, ModelConfig::read(folder)),
-            Self::Gguf(model) => (model.path(), model.config()),
-        };
-        let checked = config.and_then(|config| AdaptedEngine::check(adapter, (path, config), options));
-        checked.map_err(LoadError::engine)
+        match self {
+            Self::Folder(folder) => AdaptedEngine::check(adapter, folder, options),
+            Self::Gguf(model) => AdaptedEngine::check_gguf(adapter, model, options),
+        }
+        .map_err(LoadError::engine)
     }
 }
