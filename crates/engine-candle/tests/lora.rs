@@ -794,6 +794,17 @@ fn half_an_adapter_is_refused_by_what_is_missing() {
     taken(json!(MODULES), json!(["v_proj"]));
     taken(json!(MODULES), json!(".*v_proj"));
     taken(json!(".*(q|k|o|gate|up|down)_proj"), json!(null));
+    // An expression may name other modules in each layer.
+    let expression = r"model\.layers\.(0\.mlp\..*|1\.self_attn\.[qk]_proj)";
+    let mut made = Made::all("qwen3", 1).set("target_modules", json!(expression));
+    made.tensors.retain(|name, _| {
+        let attends = name.contains("q_proj") || name.contains("k_proj");
+        name.contains("layers.0.mlp") || attends && name.contains("layers.1.")
+    });
+    model.adapter(made.written().path()).unwrap();
+    made.tensors.remove(&key(1, "self_attn.k_proj", "A"));
+    made.tensors.remove(&key(1, "self_attn.k_proj", "B"));
+    assert!(refusal(&made).contains("layers.1.self_attn.k_proj.lora_A"));
     taken(json!(["q_proj", "k_proj"]), json!(null));
 }
 

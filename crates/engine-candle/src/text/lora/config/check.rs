@@ -118,7 +118,7 @@ impl Raw {
         }
         let is_usual = |name: &str| name.is_empty() || name == "layers";
         let other = match &self.layers_pattern {
-            Some(Modules::Expression(name)) => Some(name).filter(|name| !is_usual(name)),
+            Some(Modules::Expression(name)) => Some(&name.text).filter(|name| !is_usual(name)),
             Some(Modules::Names(names)) => names.iter().find(|name| !is_usual(name)),
             None => None,
         };
