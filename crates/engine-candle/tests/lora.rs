@@ -375,6 +375,19 @@ fn quantised_models_are_adapted_as_well_as_they_are() {
     }
 }
 
+/// The models whose adapters are in f32, f16 and eight bits, and how they are loaded. The second has rows of whole
+/// blocks, so that it can be quantised.
+const FORMATS: [(&str, &str, Dtype, Option<Quantization>); 3] = [
+    ("F32", "qwen3", Dtype::F32, None),
+    ("BF16", "qwen3", Dtype::Bf16, None),
+    ("Q8_0", "gguf/qwen3", Dtype::F32, Some(Quantization::Q8_0)),
+];
+
+fn assert_format(format: &str, base: &str, options: &CandleOptions) {
+    let model = Decoder::load(&fixture(base), options.precision(), None).unwrap();
+    assert!(model.weight_formats().contains(format), "{base}");
+}
+
 fn engine(name: &str, options: CandleOptions) -> Arc<CandleEngine> {
     let options = CandleOptions {
         threads: Some(2),
@@ -426,12 +439,24 @@ fn answered(stream: GenerateStream) -> (Vec<(u32, u32)>, u32) {
 /// Sequences of eight adapters and of none, some with the same adapter, answer as each alone.
 #[test]
 fn many_adapters_in_a_batch_answer_as_each_alone() {
+    for (format, base, dtype, quantize) in FORMATS {
+        let options = CandleOptions {
+            dtype,
+            quantize,
+            ..CandleOptions::default()
+        };
+        assert_format(format, base, &options);
+        assert_batched_is_alone(base, &options);
+    }
+}
+
+fn assert_batched_is_alone(model: &str, options: &CandleOptions) {
     let ranks = [1, 2, 3, 4, 5, 8, 16, 33];
     let folders: Vec<TempDir> = (0..)
         .zip(ranks)
         .map(|(seed, rank)| {
             let modules = &MODULES[seed as usize % 3..];
-            Made::new("qwen3", modules, 50 + seed, |_, _| rank)
+            Made::new(model, modules, 50 + seed, |_, _| rank)
                 .set("r", json!(rank))
                 .written()
         })
@@ -440,9 +465,9 @@ fn many_adapters_in_a_batch_answer_as_each_alone() {
         let options = CandleOptions {
             max_sequences: places,
             speculation,
-            ..CandleOptions::default()
+            ..options.clone()
         };
-        let base = engine("qwen3", options);
+        let base = engine(model, options);
         let adapted = folders
             .iter()
             .map(|folder| AdaptedEngine::load(Arc::clone(&base), folder.path()).unwrap());
@@ -465,7 +490,7 @@ fn many_adapters_in_a_batch_answer_as_each_alone() {
     for ((engine, request), stream) in asked.iter().zip(streams) {
         let (batched, _) = answered(stream);
         let (single, _) = answered(alone[*engine].generate(request.clone()).unwrap());
-        assert_eq!(batched, single, "adapter {engine}");
+        assert_eq!(batched, single, "{model}, {options:?}: adapter {engine}");
         answers.push(batched);
     }
     answers.sort();
@@ -474,16 +499,10 @@ fn many_adapters_in_a_batch_answer_as_each_alone() {
 }
 
 /// Adapted answers of prompts that repeat themselves, and how many drafted tokens came.
-fn repeated(folders: &[TempDir], speculation: Speculation) -> (Vec<Vec<(u32, u32)>>, u64) {
+fn repeated(base: &str, folders: &[TempDir], options: CandleOptions) -> (Vec<Vec<(u32, u32)>>, u64) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
-    let base = metrics::with_local_recorder(&recorder, || {
-        let options = CandleOptions {
-            speculation,
-            ..CandleOptions::default()
-        };
-        engine("qwen3", options)
-    });
+    let base = metrics::with_local_recorder(&recorder, || engine(base, options));
     let adapted: Vec<_> = folders
         .iter()
         .map(|folder| AdaptedEngine::load(Arc::clone(&base), folder.path()).unwrap())
@@ -506,31 +525,52 @@ fn repeated(folders: &[TempDir], speculation: Speculation) -> (Vec<Vec<(u32, u32
 
 #[test]
 fn drafts_change_no_bit_of_an_adapted_answer() {
-    let folders = [21, 22, 23].map(|seed| Made::all("qwen3", seed).written());
-    let (plain, none) = repeated(&folders, Speculation::Off);
-    let (drafted, some) = repeated(&folders, Speculation::Auto);
-    assert_eq!(drafted, plain);
-    assert!(none == 0 && some > 10, "{some} drafted tokens came");
+    for (format, base, dtype, quantize) in FORMATS {
+        let folders = [21, 22, 23].map(|seed| Made::all(base, seed).written());
+        let options = |speculation| CandleOptions {
+            dtype,
+            quantize,
+            speculation,
+            ..CandleOptions::default()
+        };
+        assert_format(format, base, &options(Speculation::Off));
+        let (plain, none) = repeated(base, &folders, options(Speculation::Off));
+        let (drafted, some) = repeated(base, &folders, options(Speculation::Auto));
+        assert_eq!(drafted, plain, "{format}");
+        assert!(none == 0 && some > 10, "{format}: {some} drafted tokens came");
+    }
 }
 
 #[test]
 fn what_was_computed_with_one_adapter_is_not_found_with_another() {
-    let folders = [Made::all("qwen3", 7).written(), Made::all("qwen3", 8).written()];
-    let base = engine("qwen3", CandleOptions::default());
-    let adapted = folders
-        .each_ref()
-        .map(|folder| AdaptedEngine::load(Arc::clone(&base), folder.path()).unwrap());
-    let engines: [&dyn TokenEngine; 3] = [&base, &adapted[0], &adapted[1]];
-    let first = engines.map(|engine| answered(engine.generate(request(&tokens(), 1)).unwrap()));
-    assert!(first.iter().all(|(_, found)| *found == 0));
-    let second = engines.map(|engine| answered(engine.generate(request(&tokens(), 1)).unwrap()));
-    for ((first, _), (second, found)) in first.iter().zip(&second) {
-        assert_eq!(first, second);
-        assert_eq!(*found, 48);
+    for (format, base, dtype, quantize) in FORMATS {
+        let options = CandleOptions {
+            dtype,
+            quantize,
+            ..CandleOptions::default()
+        };
+        assert_format(format, base, &options);
+        let folders = [Made::all(base, 7).written(), Made::all(base, 8).written()];
+        let base = engine(base, options);
+        let adapted = folders
+            .each_ref()
+            .map(|folder| AdaptedEngine::load(Arc::clone(&base), folder.path()).unwrap());
+        let engines: [&dyn TokenEngine; 3] = [&base, &adapted[0], &adapted[1]];
+        let first = engines.map(|engine| answered(engine.generate(request(&tokens(), 1)).unwrap()));
+        assert!(first.iter().all(|(_, found)| *found == 0), "{format}");
+        let second = engines.map(|engine| answered(engine.generate(request(&tokens(), 1)).unwrap()));
+        for ((first, _), (second, found)) in first.iter().zip(&second) {
+            assert_eq!(first, second, "{format}");
+            assert_eq!(*found, 48, "{format}");
+        }
+        // Loaded again it is another adapter.
+        let again = AdaptedEngine::load(Arc::clone(&base), folders[0].path()).unwrap();
+        assert_eq!(
+            answered(again.generate(request(&tokens(), 1)).unwrap()).1,
+            0,
+            "{format}"
+        );
     }
-    // Loaded again it is another adapter.
-    let again = AdaptedEngine::load(Arc::clone(&base), folders[0].path()).unwrap();
-    assert_eq!(answered(again.generate(request(&tokens(), 1)).unwrap()).1, 0);
 }
 
 #[test]
