@@ -12,7 +12,7 @@ pub(crate) mod threads;
 mod worker;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -41,6 +41,8 @@ pub struct CandleEngine {
     vocabulary_size: u32,
     /// The model's context, where memory has shortened it.
     shortened: Option<Shortened>,
+    /// That a prompt was refused for it is said once: anybody may send such prompts.
+    refusal: Once,
     /// What adapters must fit; `None` where they cannot be computed.
     base: Option<Base>,
     adapters: AdapterMemory,
@@ -123,6 +125,7 @@ impl CandleEngine {
             context_length,
             vocabulary_size,
             shortened: None,
+            refusal: Once::new(),
             base: None,
             adapters,
         })
@@ -151,12 +154,15 @@ impl CandleEngine {
         }
         if prompt >= self.context_length {
             if let Some(shortened) = self.shortened.filter(|whole| prompt.get() < whole.context) {
-                tracing::warn!(
-                    prompt = prompt.get(),
-                    context = self.context_length.get(),
-                    "{}",
-                    shortened.text(prompt)
-                );
+                self.refusal.call_once(|| {
+                    tracing::warn!(
+                        engine = self.name,
+                        prompt = prompt.get(),
+                        context = self.context_length.get(),
+                        "{}",
+                        shortened.text(prompt)
+                    );
+                });
             }
             return Err(EngineError::ContextExceeded {
                 prompt,
@@ -195,7 +201,7 @@ impl Shortened {
     fn text(self, prompt: TokenCount) -> String {
         let Self { context, needed_mb } = self;
         format!(
-            "a prompt of {prompt} tokens was refused, though the model takes {context}; engine.kv_cache_mb = {needed_mb} has room for them"
+            "a prompt of {prompt} tokens was refused, though the model takes {context}; engine.kv_cache_mb = {needed_mb} has room for them; of further ones nothing is said"
         )
     }
 }

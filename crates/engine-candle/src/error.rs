@@ -148,7 +148,7 @@ pub enum LoadError {
     },
     /// An adapter names another model than the one that it is loaded for.
     #[error(
-        "{}: base_model_name_or_path says that the adapter is for {adapted}, the model calls itself {base}; if both are the same, remove that setting",
+        "{}: base_model_name_or_path says that the adapter is for {adapted}, the model is called {base}; if both are the same, remove that setting",
         path.display()
     )]
     AdapterBase {
@@ -156,7 +156,7 @@ pub enum LoadError {
         path: PathBuf,
         /// The model that it names.
         adapted: String,
-        /// The name that the model's own file states.
+        /// The name that the model's own file, the hub's cache, or else its folder or file states.
         base: String,
     },
     /// An adapter has a tensor of a layer that the model does not have.

@@ -261,8 +261,10 @@ fn repeated(
             if index % 4 == 0 {
                 request.sampling.frequency_penalty = 0.05;
             }
+            // So much that an answer repeats a token, as the weights of some models alone never do.
+            let bias = if index == 5 { 20.0 } else { 2.0 };
             if index % 5 == 0 {
-                request.sampling.logit_bias = vec![(asked.prompt[0], 2.0), (7, -100.0)];
+                request.sampling.logit_bias = vec![(asked.prompt[0], bias), (7, -100.0)];
             }
             engine.generate(request).unwrap()
         })
@@ -281,7 +283,6 @@ fn repeated(
 
 #[test]
 fn drafts_change_no_bit_of_an_answer() {
-    let mut came = 0;
     for (name, quantize) in [
         ("qwen3", None),
         ("qwen2-window", None),
@@ -300,17 +301,13 @@ fn drafts_change_no_bit_of_an_answer() {
         assert_eq!(together, plain, "{name}");
         assert_eq!(alone, plain, "{name}");
         assert_eq!(none, [0; 2], "{name}");
-        // With a short window nothing is repeated.
-        assert!(
-            more != [0; 2] || name == "qwen2-window",
-            "{name}: nothing was drafted"
-        );
-        came += some[0];
+        for came in [some[0], more[0]] {
+            assert!(
+                came > 20,
+                "{name}: {some:?} of several sequences, {more:?} of one"
+            );
+        }
     }
-    assert!(
-        came > 100,
-        "{came} drafted tokens came in steps of several sequences"
-    );
 }
 
 /// What a drafted token computes would depend on how many are drafted, so none are.

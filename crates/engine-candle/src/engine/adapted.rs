@@ -8,7 +8,7 @@ use silica_types::TokenCount;
 
 use super::CandleEngine;
 use crate::text::lora::{Adapter, AdapterFormat, AdapterMemory, Base, BaseNames};
-use crate::{CandleOptions, LoadError, ModelConfig};
+use crate::{CandleOptions, GgufModel, LoadError, ModelConfig};
 
 /// An engine's model with an adapter on top, as an engine of its own: its sequences are computed in the same
 /// passes as those of the model and of its other adapters, with the weights in memory once.
@@ -46,14 +46,29 @@ impl AdaptedEngine {
         Ok(Self { engine, adapter })
     }
 
-    /// Says whether an adapter fits the model in `model`, a folder or a GGUF file with this configuration, as far
-    /// as that can be said before weights are read.
+    /// Says whether an adapter fits the model in a folder, as far as that can be said before weights are read.
     ///
     /// # Errors
-    /// As [`AdaptedEngine::load`] with an engine that has no adapter yet and these options.
-    pub fn check(
+    /// As [`AdaptedEngine::load`] with an engine that has no adapter yet and these options; and when the
+    /// folder's configuration cannot be read.
+    pub fn check(folder: &Path, model: &Path, options: &CandleOptions) -> Result<(), LoadError> {
+        let config = ModelConfig::read(model)?;
+        Self::check_named(folder, config, BaseNames::of_folder(model), options)
+    }
+
+    /// As [`AdaptedEngine::check`], of a GGUF file that is already open.
+    ///
+    /// # Errors
+    /// As [`AdaptedEngine::check`].
+    pub fn check_gguf(folder: &Path, model: &GgufModel, options: &CandleOptions) -> Result<(), LoadError> {
+        let names = BaseNames::of_gguf(model.path(), model.name());
+        Self::check_named(folder, model.config()?, names, options)
+    }
+
+    fn check_named(
         folder: &Path,
-        (model, config): (&Path, ModelConfig),
+        config: ModelConfig,
+        names: BaseNames,
         options: &CandleOptions,
     ) -> Result<(), LoadError> {
         let memory = AdapterMemory::new(u64::from(options.adapters_mb) << 20);
@@ -61,11 +76,7 @@ impl AdaptedEngine {
             config,
             // What takes the least memory: which one it will be, the weights say.
             format: AdapterFormat::Byte,
-            names: if model.is_dir() {
-                BaseNames::of_folder(model)
-            } else {
-                BaseNames::default()
-            },
+            names,
         };
         Adapter::load(folder, &base, &memory).map(drop)
     }

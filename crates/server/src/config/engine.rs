@@ -35,9 +35,10 @@ pub(crate) struct EngineConfig {
     /// or what `kv_cache_mb` holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) context_length: Option<u32>,
-    /// Memory for the `LoRA` adapters of one model that deployments add to it, in MiB, as 32-bit numbers: a rank
-    /// of 16 on all projections of a model with 8 billion parameters takes 160. One that does not fit beside
-    /// those that are loaded is refused.
+    /// Memory for the `LoRA` adapters of one model that deployments add to it, in MiB. They are kept in f32, f16 or
+    /// eight bits, as the model's weights are: a rank of 16 on all projections of a model with 8 billion parameters
+    /// takes 160, 80 or 43, and while it is read as much as its file. One that does not fit beside those that are
+    /// loaded is refused.
     pub(crate) adapters_mb: u32,
     /// Whether a sequence whose last tokens stand earlier in it drafts what followed them there, which
     /// one pass then checks: answers that repeat their prompt (summaries, edited programs) come sooner, and

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use silica_engine_candle::{AdaptedEngine, CandleOptions, ModelConfig};
+use silica_engine_candle::{AdaptedEngine, CandleOptions};
 use silica_model_store::Manifest;
 use silica_platform::{
     ModelFeature, NewDeployment, NewModel, NewReplica, Platform, PlatformOptions, ReplicaSpec, Storage,
@@ -79,7 +79,7 @@ impl<'store> Served<'store> {
             adapters_mb: config.engine.adapters_mb,
             ..CandleOptions::default()
         };
-        AdaptedEngine::check(&adapter, (self.folder, ModelConfig::read(self.folder)?), &options)?;
+        AdaptedEngine::check(&adapter, self.folder, &options)?;
         let own = adapter.file_name().unwrap_or_default().to_string_lossy();
         self.name = format!("{}:{own}", self.manifest.id.as_str());
         self.adapter = Some(adapter);

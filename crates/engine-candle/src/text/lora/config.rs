@@ -6,6 +6,7 @@ mod patterns;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ use self::patterns::Patterns;
 use super::read::read_at_most;
 use crate::LoadError;
 
+/// The most memory for a compiled regular expression, in bytes: ten times that of a usual one.
+const MAX_EXPRESSION_BYTES: usize = 1 << 20;
 /// The file's name.
 pub(super) const CONFIG_FILE: &str = "adapter_config.json";
 /// The most bytes that the file may have: a hundred times those of one with a pattern for every module.
@@ -52,9 +55,29 @@ enum Layers {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Modules {
-    /// A regular expression, or `all-linear`.
-    Expression(String),
+    Expression(Expression),
     Names(Vec<String>),
+}
+
+/// A regular expression over the whole names of modules, or `all-linear`.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Expression {
+    text: String,
+    /// `None` of `all-linear`, and of what only Python's expressions have, such as a look ahead.
+    compiled: Option<Regex>,
+}
+
+impl From<String> for Expression {
+    fn from(text: String) -> Self {
+        // As for PEFT, whose `re.fullmatch` this is.
+        let compiled = RegexBuilder::new(&format!(r"\A(?:{text})\z"))
+            .size_limit(MAX_EXPRESSION_BYTES)
+            .build()
+            .ok();
+        let compiled = compiled.filter(|_| text != "all-linear");
+        Self { text, compiled }
+    }
 }
 
 /// Which modules an adapter says that it has.
@@ -64,7 +87,7 @@ pub(super) enum Target {
     Named,
     /// It does not.
     Not,
-    /// It says so by a regular expression.
+    /// It says so in a way that is not understood here.
     Unknown,
 }
 
@@ -122,13 +145,14 @@ impl AdapterConfig {
 
     /// Whether the adapter has matrices for a module, by its name in the model.
     pub(super) fn target(&self, module: &str) -> Target {
+        let named = |is| if is { Target::Named } else { Target::Not };
         let names = |modules: &Option<Modules>| match modules {
             None => None,
-            Some(Modules::Expression(_)) => Some(Target::Unknown),
-            Some(Modules::Names(names)) if names.iter().any(|name| is_end(name, module)) => {
-                Some(Target::Named)
-            }
-            Some(Modules::Names(_)) => Some(Target::Not),
+            Some(Modules::Expression(expression)) => Some(match &expression.compiled {
+                None => Target::Unknown,
+                Some(compiled) => named(compiled.is_match(module)),
+            }),
+            Some(Modules::Names(names)) => Some(named(names.iter().any(|name| is_end(name, module)))),
         };
         match (names(&self.raw.target_modules), names(&self.raw.exclude_modules)) {
             (_, Some(Target::Named)) | (Some(Target::Not), _) => Target::Not,
@@ -188,12 +212,38 @@ mod tests {
             of(&but(json!(["layers.1.self_attn.q_proj"])), other),
             Target::Named
         );
-        assert_eq!(of(&but(json!(".*")), other), Target::Unknown);
+        assert_eq!(of(&but(json!(".*")), other), Target::Not);
+        assert_eq!(of(&but(json!("(?!x).*")), other), Target::Unknown);
         assert_eq!(
             of(&json!({"target_modules": "all-linear"}), query),
             Target::Unknown
         );
         assert_eq!(of(&json!({}), query), Target::Unknown);
+    }
+
+    #[test]
+    fn an_expression_is_for_whole_names() {
+        let of = |expression: &str, module| config(&json!({ "target_modules": expression })).target(module);
+        let query = "model.layers.1.self_attn.q_proj";
+        for fits in [
+            r".*\.q_proj",
+            r"model\.layers\.[01]\.self_attn\.(q|v)_proj",
+            "x|.*j",
+        ] {
+            assert_eq!(of(fits, query), Target::Named, "{fits}");
+        }
+        for other in ["q_proj", r".*layers\.1", ".*v_proj", "model|x", r".*\.0\..*"] {
+            assert_eq!(of(other, query), Target::Not, "{other}");
+        }
+        for unknown in [
+            "(?=m).*",
+            "(",
+            "all-linear",
+            r"(\w+)\.\1",
+            &"(a{99}){99}".repeat(99),
+        ] {
+            assert_eq!(of(unknown, query), Target::Unknown, "{unknown}");
+        }
     }
 
     #[test]

@@ -190,8 +190,8 @@ impl Reader<'_> {
         Ok(pairs)
     }
 
-    /// Checks that all modules are there that the configuration names; where it names them by a regular
-    /// expression, that all layers have the same ones. Half an adapter would be computed without a word.
+    /// Checks that all modules are there that the configuration names; where it names them in a way that is not
+    /// understood here, that all layers have the same ones. Half an adapter would be computed without a word.
     fn check_whole(&self, pairs: &BTreeMap<(usize, Module), Pair<'_>>) -> Result<(), LoadError> {
         let somewhere: BTreeSet<Module> = pairs.keys().map(|(_, module)| *module).collect();
         for layer in (0..self.base.layers).filter(|layer| self.config.has_layer(*layer)) {

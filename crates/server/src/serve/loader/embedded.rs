@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use silica_engine::{Engines as Abilities, TokenEngine};
-use silica_engine_candle::{
-    AdaptedEngine, CandleEncoder, CandleEngine, CandleOptions, GgufModel, ModelConfig, ModelKind,
-};
+use silica_engine_candle::{AdaptedEngine, CandleEncoder, CandleEngine, CandleOptions, GgufModel, ModelKind};
 use silica_gateway::LoadError;
 use silica_platform::SubType;
 use silica_text::{TextEmbedder, TextEngine, TextFiles, TextRanker};
@@ -103,8 +101,13 @@ impl Embedded {
             .model
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
+        let mut name = name.unwrap_or_else(|| self.options.name.clone());
+        // Its engine with other weights has metrics of its own.
+        if let Some(quantization) = key.precision.quantize {
+            name.push_str(&format!(" ({quantization:?})").to_ascii_lowercase());
+        }
         CandleOptions {
-            name: name.unwrap_or_else(|| self.options.name.clone()),
+            name,
             ..self.options.clone()
         }
     }
@@ -175,11 +178,39 @@ impl Weights<'_> {
     /// Refuses an adapter that does not fit before the weights are read: a deployment that cannot be loaded is
     /// tried again and again.
     fn check_adapter(self, adapter: &Path, options: &CandleOptions) -> Result<(), LoadError> {
-        let (path, config) = match self {
-            Self::Folder(folder) => (folder, ModelConfig::read(folder)),
-            Self::Gguf(model) => (model.path(), model.config()),
+        match self {
+            Self::Folder(folder) => AdaptedEngine::check(adapter, folder, options),
+            Self::Gguf(model) => AdaptedEngine::check_gguf(adapter, model, options),
+        }
+        .map_err(LoadError::engine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use silica_engine_candle::Quantization;
+
+    use super::*;
+
+    #[test]
+    fn engines_of_one_folder_in_two_precisions_have_two_names() {
+        let name = |quantize| {
+            let embedded = Embedded {
+                path: PathBuf::from("/srv/models/Qwen3-8B"),
+                adapter: None,
+                sub_type: None,
+                options: CandleOptions {
+                    quantize,
+                    ..CandleOptions::default()
+                },
+            };
+            let key = Key {
+                model: embedded.path.clone(),
+                precision: embedded.options.precision(),
+            };
+            embedded.shared_options(&key).name
         };
-        let checked = config.and_then(|config| AdaptedEngine::check(adapter, (path, config), options));
-        checked.map_err(LoadError::engine)
+        assert_eq!(name(None), "Qwen3-8B");
+        assert_eq!(name(Some(Quantization::Q8_0)), "Qwen3-8B (q8_0)");
     }
 }

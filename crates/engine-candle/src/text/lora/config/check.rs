@@ -118,7 +118,7 @@ impl Raw {
         }
         let is_usual = |name: &str| name.is_empty() || name == "layers";
         let other = match &self.layers_pattern {
-            Some(Modules::Expression(name)) => Some(name).filter(|name| !is_usual(name)),
+            Some(Modules::Expression(name)) => Some(&name.text).filter(|name| !is_usual(name)),
             Some(Modules::Names(names)) => names.iter().find(|name| !is_usual(name)),
             None => None,
         };
@@ -141,12 +141,14 @@ impl Raw {
             let expected = "names of modules, no regular expressions";
             return Some(("rank_pattern or alpha_pattern", pattern.to_owned(), expected));
         }
-        let mut ranks = self.rank_pattern.values().chain([&self.r]);
-        if let Some(rank) = ranks.find(|rank| !(1..=MAX_RANK).contains(*rank)) {
-            return Some(("r", rank.to_string(), "1 to 4096"));
+        let patterns = self.rank_pattern.values().map(|rank| ("rank_pattern", rank));
+        let mut ranks = patterns.chain([("r", &self.r)]);
+        if let Some((field, rank)) = ranks.find(|(_, rank)| !(1..=MAX_RANK).contains(*rank)) {
+            return Some((field, rank.to_string(), "1 to 4096"));
         }
-        let mut alphas = self.alpha_pattern.values().chain([&self.lora_alpha]);
-        let alpha = alphas.find(|alpha| !alpha.is_finite())?;
-        Some(("lora_alpha", alpha.to_string(), "a number"))
+        let patterns = self.alpha_pattern.values().map(|alpha| ("alpha_pattern", alpha));
+        let mut alphas = patterns.chain([("lora_alpha", &self.lora_alpha)]);
+        let (field, alpha) = alphas.find(|(_, alpha)| !alpha.is_finite())?;
+        Some((field, alpha.to_string(), "a number"))
     }
 }
