@@ -333,7 +333,9 @@ fn models_in_bf16_are_adapted_as_in_f32() {
     let config = fixture("qwen3").join("config.json");
     fs::copy(config, base.path().join("config.json")).unwrap();
     let mut weights = safetensors::load(fixture("qwen3").join("model.safetensors"), &Device::Cpu).unwrap();
-    weights.values_mut().for_each(|tensor| *tensor = round(tensor));
+    for tensor in weights.values_mut() {
+        *tensor = round(tensor);
+    }
     safetensors::save(&weights, base.path().join("model.safetensors")).unwrap();
     let merged = made.merged_into(base.path(), |_, _| 2.0);
     let model = Decoder::load(base.path(), Dtype::Bf16, None).unwrap();

@@ -96,7 +96,6 @@ impl Engines {
             },
             max_wait: self.config.max_wait.0,
             name: name.to_owned(),
-            ..CandleOptions::default()
         }
     }
 
