@@ -10,7 +10,8 @@ use silica_engine::{Sampling, TokenEngine};
 use silica_engine_candle::{AdaptedEngine, CandleEngine, CandleOptions};
 use silica_types::TokenCount;
 
-use super::{answered, decoder, fixture, logits_of, request};
+use super::engine::{answered, request};
+use super::{decoder, fixture, logits_of};
 
 /// What `peft` wrote and computed (`tools/parity/make_adapters.py`).
 struct Peft {
